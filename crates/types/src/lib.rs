@@ -1,0 +1,34 @@
+//! The plain data of Lian: what nodes send, sign, store and show.
+//!
+//! Invariants of this crate:
+//! - no cryptography beyond the hash that Ethereum's transaction format itself defines, no I/O, no clock, no randomness;
+//! - every decoder of outside bytes is total (an error, never a panic) and allocates at most a small multiple of its input;
+//! - a value that exists is well formed: a [`Transaction`] has a supported type and at most
+//!   [`limits::TRANSACTION_BYTES_MAX`] bytes, a [`Members`] set is sorted and not empty.
+//!
+//! Main types: [`Transaction`], [`Block`], [`Receipt`], [`Proposal`], [`Vote`], [`Certificate`], [`Members`], [`Genesis`].
+
+mod block;
+mod codec;
+mod consensus;
+mod genesis;
+mod ids;
+pub mod limits;
+mod members;
+mod receipt;
+mod transaction;
+
+pub use alloy_consensus::Header;
+pub use block::{Block, Extension, Skipped};
+pub use codec::{DecodeError, decode_exact};
+pub use consensus::{
+    Certificate, CertificateKind, ChainContext, MemberSignature, Phase, Proposal, Signature, SignedVote, Vote,
+};
+pub use genesis::{
+    ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GenesisError, GroupGenesis, HistoryDepth, Institution,
+    NodeEntry,
+};
+pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
+pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
+pub use receipt::Receipt;
+pub use transaction::{Transaction, TransactionError, TransactionKind};

@@ -1,0 +1,72 @@
+//! What a node says about a group.
+
+use lian_types::{BlockNumber, ConsensusKey, Epoch, GroupId, Millis, View};
+use serde::Serialize;
+
+/// What this node does in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It proposes and votes.
+    Sealer,
+    /// It follows and serves.
+    Observer,
+}
+
+/// What this node knows about another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    /// Its name in the genesis file.
+    pub name: String,
+    /// Its consensus key.
+    pub key: ConsensusKey,
+    /// Whether a session is open.
+    pub connected: bool,
+    /// The height it reported last.
+    pub height: Option<BlockNumber>,
+    /// How many blocks it is behind the highest height known here.
+    pub lag: Option<u64>,
+    /// The view it reported last.
+    pub view: Option<View>,
+    /// When it last reported, in milliseconds since 1970.
+    pub reported: Option<Millis>,
+}
+
+/// The state of a group on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupStatus {
+    /// The group.
+    pub group: GroupId,
+    /// Its chain id.
+    pub chain_id: u64,
+    /// This node's name.
+    pub node: String,
+    /// How the group agrees: `pbft`.
+    pub consensus: &'static str,
+    /// What this node does in it.
+    pub role: Role,
+    /// The last final block.
+    pub height: BlockNumber,
+    /// How many blocks this node is behind the highest height it has heard of.
+    pub lag: u64,
+    /// The epoch of the members.
+    pub epoch: Epoch,
+    /// The current view.
+    pub view: View,
+    /// The name of the member that leads the next height.
+    pub leader: String,
+    /// How many voting members there are.
+    pub members: usize,
+    /// How many other nodes are connected.
+    pub peers: usize,
+    /// Transactions in the pool that could be proposed.
+    pub pending: usize,
+    /// Transactions in the pool that wait for an earlier nonce.
+    pub queued: usize,
+    /// Why the group has stopped on this node, if it has.
+    pub halted: Option<String>,
+    /// The other nodes.
+    pub nodes: Vec<PeerStatus>,
+}

@@ -35,6 +35,7 @@ export async function runEthers(): Promise<void> {
   const developer = HDNodeWallet.fromPhrase(MNEMONIC).connect(provider);
   let hello: Contract;
   let firstBlock: number;
+  let receipts: TransactionReceipt[];
 
   await step('ethers, network', () => checkNetwork(provider, developer));
   await step('ethers, deploy HelloWorld', async () => {
@@ -55,8 +56,12 @@ export async function runEthers(): Promise<void> {
   await step('ethers, bad transactions', () => badTransactions(provider, developer));
   await step('ethers, transaction types', () => transactionTypes(provider, developer));
   await step('ethers, batch', () => batch(provider));
-  await step('ethers, quick sends', () => quickSends(provider, developer));
-  await step('ethers, block hash and roots', () => blockHash(provider));
+  await step('ethers, quick sends', async () => {
+    receipts = await quickSends(provider, developer);
+    const blocks = new Set(receipts.map(({ blockNumber }) => blockNumber));
+    return `${receipts.length} at once, final in ${blocks.size} block(s)`;
+  });
+  await step('ethers, block hash and roots', () => blockHash(provider, receipts.at(-1)!.blockHash));
   await step('ethers, state proof', () => stateProof(provider, hello));
   provider.destroy();
 }
@@ -229,34 +234,31 @@ async function batch(provider: JsonRpcProvider): Promise<string> {
   return `${BATCH_SIZE} requests in one body, ${answers.length} answers and one error in place`;
 }
 
-async function quickSends(provider: JsonRpcProvider, developer: HDNodeWallet): Promise<string> {
+async function quickSends(provider: JsonRpcProvider, developer: HDNodeWallet): Promise<TransactionReceipt[]> {
   const receiver = Wallet.createRandom().address;
   const first = await provider.getTransactionCount(developer, 'pending');
   // The nonce manager counts here, so that all sends start at once and reach the node in any order.
   const sender = new NonceManager(developer);
   const sends = Array.from({ length: QUICK_SENDS }, () => sender.sendTransaction({ to: receiver, value: 1n }));
   const sent: TransactionResponse[] = await Promise.all(sends);
-  const receipts = await Promise.all(sent.map((transaction) => transaction.wait()));
-  for (const receipt of receipts) expectEqual('status', receipt?.status, 1);
+  const receipts = await Promise.all(sent.map(async (transaction) => (await transaction.wait())!));
+  for (const receipt of receipts) expectEqual('status', receipt.status, 1);
   expectEqual('different hashes', new Set(sent.map(({ hash }) => hash)).size, QUICK_SENDS);
   expectEqual('nonce afterwards', await provider.getTransactionCount(developer), first + QUICK_SENDS);
   expectEqual('received', await provider.getBalance(receiver), BigInt(QUICK_SENDS));
-  const blocks = new Set(receipts.map((receipt) => receipt!.blockNumber));
-  return `${QUICK_SENDS} at once, final in ${blocks.size} block(s)`;
+  return receipts;
 }
 
-async function blockHash(provider: JsonRpcProvider): Promise<string> {
-  const raw = await provider.send('eth_getBlockByNumber', ['latest', false]);
-  expectEqual('Keccak-256 of the header', keccak256(encodeRlp(headerFields(raw))), raw.hash);
-  expectEqual('length of extraData in bytes', (raw.extraData.length - 2) / 2 <= 32, true);
+async function blockHash(provider: JsonRpcProvider, hash: string): Promise<string> {
+  const raw = await provider.send('eth_getBlockByHash', [hash, false]);
+  expectEqual('Keccak-256 of the header', keccak256(encodeRlp(headerFields(raw))), hash);
   const parent = await provider.send('eth_getBlockByHash', [raw.parentHash, false]);
   expectEqual('number of the parent', Number(parent.number), Number(raw.number) - 1);
 
-  const block = (await provider.getBlock(raw.hash, true))!;
-  expectTrue('the newest block has no transaction', block.length > 0);
+  const block = (await provider.getBlock(hash, true))!;
   const transactions = block.prefetchedTransactions.map((transaction) => Transaction.from(transaction).serialized);
   expectEqual('transactionsRoot', await listRoot(transactions), raw.transactionsRoot);
-  const receipts = await Promise.all(block.transactions.map((hash) => provider.getTransactionReceipt(hash)));
+  const receipts = await Promise.all(block.transactions.map((sent) => provider.getTransactionReceipt(sent)));
   expectEqual('receiptsRoot', await listRoot(receipts.map((receipt) => receiptBytes(receipt!))), raw.receiptsRoot);
   return `block ${block.number} with ${block.length} transaction(s)`;
 }

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! What transactions do: the EVM over a chain's state.
+//!
+//! Invariants of this crate:
+//! - it does no I/O, reads no clock and knows no network: state comes in through [`StateReader`], changes go out as
+//!   [`StateChanges`];
+//! - the same rules, state and transactions give the same result on every node, byte for byte;
+//! - a transaction that is invalid where it stands is skipped with a [`SkipReason`] and changes nothing; only a state
+//!   that cannot be read stops a block;
+//! - fees are neither charged nor checked on Lian's chains ([`Fees::Free`]): prices are zero, the proposer earns
+//!   nothing, and only the value that a transaction moves must be owned.
+//!
+//! Main functions: [`execute_proposal`], [`genesis_block`], [`execute_transactions`].
+
+mod database;
+mod genesis;
+mod history;
+mod proposal;
+mod rules;
+mod serial;
+mod skip;
+mod state;
+mod transaction;
+
+pub use genesis::{GenesisBlockError, genesis_block};
+pub use proposal::{ExecutedBlock, Parent, execute_proposal};
+pub use revm::primitives::hardfork::SpecId;
+pub use rules::{BlockEnvironment, Fees, Rules};
+pub use serial::{ExecutionError, Outcome, execute_transactions};
+pub use skip::SkipReason;
+pub use state::{
+    AccountChange, AccountState, LayeredState, MemoryAccount, MemoryState, StateChanges, StateError, StateReader,
+};

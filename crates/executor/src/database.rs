@@ -1,0 +1,225 @@
+//! State as the EVM reads and writes it while a block runs.
+
+use crate::{AccountChange, AccountState, StateChanges, StateError, StateReader};
+use alloy_primitives::map::{AddressMap, B256Map, Entry, U256Map};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use revm::bytecode::Bytecode;
+use revm::state::{Account, AccountInfo, EvmStorageSlot};
+use revm::{Database, DatabaseCommit};
+use std::collections::BTreeMap;
+
+/// A slot: what the base state has, and what it is now.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    base: U256,
+    present: U256,
+}
+
+/// An account as the block found it and as it is now.
+#[derive(Clone, Debug)]
+struct CachedAccount {
+    base: Option<AccountState>,
+    present: Option<AccountState>,
+    /// Whether the base state's storage is gone: slots that are not listed are zero.
+    cleared: bool,
+    storage: U256Map<Slot>,
+}
+
+/// A base state with the writes of the transactions so far.
+///
+/// Each transaction's result is committed on its own, so that a later scheduler can run transactions against several of
+/// these and commit in order.
+#[derive(Clone)]
+pub(crate) struct BlockState<'a> {
+    base: &'a dyn StateReader,
+    accounts: AddressMap<CachedAccount>,
+    codes: B256Map<Bytecode>,
+    /// Hashes that this block knows better than the base state: its parent's, and simulated blocks'.
+    block_hashes: BTreeMap<u64, B256>,
+}
+
+impl<'a> BlockState<'a> {
+    pub(crate) fn new(base: &'a dyn StateReader) -> Self {
+        Self { base, accounts: AddressMap::default(), codes: B256Map::default(), block_hashes: BTreeMap::new() }
+    }
+
+    /// Makes `BLOCKHASH` of a height answer with this hash.
+    pub(crate) fn set_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
+    }
+
+    /// The account as it is now.
+    pub(crate) fn account(&mut self, address: Address) -> Result<Option<AccountState>, StateError> {
+        Ok(self.cached(address)?.present)
+    }
+
+    /// The code with this hash.
+    pub(crate) fn bytecode(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        match self.codes.entry(hash) {
+            Entry::Occupied(entry) => Ok(entry.get().clone()),
+            Entry::Vacant(entry) => {
+                let code = Bytecode::new_raw_checked(self.base.code(hash)?).map_err(StateError::new)?;
+                Ok(entry.insert(code).clone())
+            }
+        }
+    }
+
+    /// Writes an account past the EVM: for overrides, genesis and what the system writes.
+    pub(crate) fn set_account(&mut self, address: Address, state: AccountState) -> Result<(), StateError> {
+        self.cached(address)?.present = Some(state);
+        Ok(())
+    }
+
+    /// Gives an account code past the EVM; the code's hash is returned.
+    pub(crate) fn insert_code(&mut self, code: Bytes) -> Result<B256, StateError> {
+        let code = Bytecode::new_raw_checked(code).map_err(StateError::new)?;
+        let hash = code.hash_slow();
+        self.codes.insert(hash, code);
+        Ok(hash)
+    }
+
+    /// Writes a slot past the EVM.
+    pub(crate) fn set_storage(&mut self, address: Address, slot: U256, value: U256) -> Result<(), StateError> {
+        let base = self.base;
+        let account = self.cached(address)?;
+        let old = if account.cleared || account.base.is_none() { U256::ZERO } else { base.storage(address, slot)? };
+        account.storage.entry(slot).or_insert(Slot { base: old, present: old }).present = value;
+        Ok(())
+    }
+
+    /// Forgets all storage of an account, past the EVM.
+    pub(crate) fn clear_storage(&mut self, address: Address) -> Result<(), StateError> {
+        let account = self.cached(address)?;
+        account.cleared = true;
+        account.storage.clear();
+        Ok(())
+    }
+
+    fn cached(&mut self, address: Address) -> Result<&mut CachedAccount, StateError> {
+        match self.accounts.entry(address) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let base = self.base.account(address)?;
+                let storage = U256Map::default();
+                Ok(entry.insert(CachedAccount { base, present: base, cleared: false, storage }))
+            }
+        }
+    }
+
+    /// Takes over what a transaction did to an account.
+    fn commit_account(&mut self, address: Address, account: Account) {
+        if !account.is_touched() {
+            return;
+        }
+        // The EVM loads an account before it touches it, so that it is cached already.
+        let Some(cached) = self.accounts.get_mut(&address) else { return };
+        let created = account.is_created();
+        if account.is_selfdestructed() || (!created && account.is_empty()) {
+            // EIP-161: an account that a transaction touches and leaves empty goes away.
+            cached.present = None;
+            cached.cleared = true;
+            cached.storage.clear();
+            return;
+        }
+        if created {
+            cached.cleared = true;
+            cached.storage.clear();
+        }
+        let AccountInfo { balance, nonce, code_hash, code, .. } = account.info;
+        if cached.present.is_none_or(|state| state.code_hash != code_hash)
+            && let Some(code) = code
+        {
+            self.codes.entry(code_hash).or_insert(code);
+        }
+        cached.present = Some(AccountState { nonce, balance, code_hash });
+        for (key, EvmStorageSlot { original_value, present_value, .. }) in account.storage {
+            if original_value != present_value {
+                let fresh = Slot { base: original_value, present: present_value };
+                cached.storage.entry(key).or_insert(fresh).present = present_value;
+            }
+        }
+    }
+
+    /// What differs from the base state, in order.
+    pub(crate) fn into_changes(self) -> StateChanges {
+        let Self { accounts, codes, .. } = self;
+        let mut changes = StateChanges::default();
+        for (address, cached) in accounts {
+            let Some(change) = cached.into_change() else { continue };
+            if let Some(hash) = change.1
+                && let Some(code) = codes.get(&hash)
+            {
+                changes.codes.insert(hash, code.original_bytes());
+            }
+            changes.accounts.insert(address, change.0);
+        }
+        changes
+    }
+}
+
+impl CachedAccount {
+    /// The change, if there is one, and the hash of the code that the account received, if it did.
+    fn into_change(self) -> Option<(AccountChange, Option<B256>)> {
+        let Some(present) = self.present else {
+            let gone = AccountChange { account: None, storage_cleared: true, storage: BTreeMap::new() };
+            return self.base.map(|_| (gone, None));
+        };
+        let storage_cleared = self.cleared && self.base.is_some();
+        let storage: BTreeMap<U256, U256> = self
+            .storage
+            .into_iter()
+            .filter(|(_, slot)| if self.cleared { !slot.present.is_zero() } else { slot.present != slot.base })
+            .map(|(key, slot)| (key, slot.present))
+            .collect();
+        if self.base == Some(present) && !storage_cleared && storage.is_empty() {
+            return None;
+        }
+        let new_code = present.has_code() && self.base.is_none_or(|base| base.code_hash != present.code_hash);
+        let change = AccountChange { account: Some(present), storage_cleared, storage };
+        Some((change, new_code.then_some(present.code_hash)))
+    }
+}
+
+impl Database for BlockState<'_> {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let Some(state) = self.cached(address)?.present else { return Ok(None) };
+        let code = if state.has_code() { self.codes.get(&state.code_hash).cloned() } else { Some(Bytecode::default()) };
+        let AccountState { nonce, balance, code_hash } = state;
+        Ok(Some(AccountInfo { balance, nonce, code_hash, account_id: None, code }))
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        self.bytecode(hash)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let base = self.base;
+        let account = self.cached(address)?;
+        match account.storage.entry(slot) {
+            Entry::Occupied(entry) => Ok(entry.get().present),
+            Entry::Vacant(_) if account.cleared || account.base.is_none() => Ok(U256::ZERO),
+            Entry::Vacant(entry) => {
+                let value = base.storage(address, slot)?;
+                entry.insert(Slot { base: value, present: value });
+                Ok(value)
+            }
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        match self.block_hashes.get(&number) {
+            Some(hash) => Ok(*hash),
+            None => self.base.block_hash(number),
+        }
+    }
+}
+
+impl DatabaseCommit for BlockState<'_> {
+    fn commit(&mut self, changes: AddressMap<Account>) {
+        for (address, account) in changes {
+            self.commit_account(address, account);
+        }
+    }
+}

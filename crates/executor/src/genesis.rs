@@ -1,0 +1,81 @@
+//! Block 0.
+
+use crate::proposal::{Sealing, trie_hasher};
+use crate::state::MemoryState;
+use crate::{BlockEnvironment, ExecutedBlock, Outcome};
+use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
+use alloy_primitives::{Address, B256, U256};
+use lian_crypto::Suite;
+use lian_trie::{MemoryNodes, StateTrie, TrieError};
+use lian_types::{Block, Epoch, Extension, Genesis, GenesisError, GroupGenesis};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why no first block can be made of a genesis file.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisBlockError {
+    /// The file is not valid.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The file gives content to the account that keeps the hashes of past blocks.
+    #[error("genesis: account {0} is reserved for the history contract of EIP-2935")]
+    Reserved(Address),
+    /// The trie could not be built.
+    #[error("state root cannot be computed: {0}")]
+    Trie(#[from] TrieError),
+}
+
+/// The first block of a group. Nobody proposed it: the digest that stands for its proposal is its hash.
+///
+/// # Errors
+/// [`GenesisBlockError`] for a genesis that is not valid.
+pub fn genesis_block(
+    suite: Suite,
+    genesis: &Genesis,
+    group: &GroupGenesis,
+) -> Result<ExecutedBlock, GenesisBlockError> {
+    let changes = genesis_state(group)?.as_changes();
+    let (trie, nodes) =
+        StateTrie::empty(trie_hasher(suite)).apply(&MemoryNodes::default(), 0, &changes.trie_updates())?;
+    let members = genesis.members(group, |key| suite.consensus_address(key))?;
+    let extension = Extension {
+        version: Extension::VERSION,
+        time: group.time,
+        epoch: Epoch::ZERO,
+        members: suite.members_digest(&members),
+        skipped: Vec::new(),
+    };
+    let environment = BlockEnvironment::new(0, group.time.as_secs(), Address::ZERO, group.block_gas_limit);
+    let header = Sealing { suite, environment: &environment, parent: B256::ZERO, extension: &extension }.header(
+        &[] as &[&[u8]],
+        &Outcome::default(),
+        trie.root(),
+    );
+    let hash = suite.header_hash(&header);
+    Ok(ExecutedBlock {
+        block: Arc::new(Block { header, extension, transactions: Vec::new() }),
+        hash,
+        digest: GroupGenesis::proposal_digest(hash),
+        receipts: Arc::default(),
+        senders: Arc::default(),
+        changes: Arc::new(changes),
+        trie,
+        nodes: Arc::new(nodes),
+    })
+}
+
+/// The state that genesis names, with the history contract in it.
+fn genesis_state(group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError> {
+    let mut state = MemoryState::default();
+    for (address, account) in &group.accounts {
+        if *address == HISTORY_STORAGE_ADDRESS {
+            return Err(GenesisBlockError::Reserved(*address));
+        }
+        let storage = account.storage.iter().map(|(slot, value)| (*slot, *value));
+        state.insert(*address, account.nonce, account.balance, account.code.clone(), storage);
+    }
+    // EIP-161: empty accounts do not exist. An account with storage alone would be one that no transaction can make.
+    state.accounts.retain(|_, account| !account.state.is_empty());
+    state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), BTreeMap::new());
+    Ok(state)
+}

@@ -1,0 +1,165 @@
+//! Running the transactions of a block one after the other.
+
+use crate::database::BlockState;
+use crate::transaction::tx_env;
+use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history};
+use alloy_consensus::TxEnvelope;
+use alloy_primitives::{Address, B256};
+use lian_crypto::VerifiedTransaction;
+use lian_types::{Receipt, Skipped};
+use revm::context_interface::result::{EVMError, ExecutionResult};
+use revm::handler::MainnetContext;
+use revm::{ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainnetEvm};
+use std::sync::Arc;
+
+/// Why a block could not be executed. It is never the fault of a transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// The state could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The trie could not be updated.
+    #[error("state root cannot be computed: {0}")]
+    Trie(#[from] lian_trie::TrieError),
+    /// There are more or fewer bodies than the proposal names.
+    #[error("{given} transactions were given for a proposal of {proposed}")]
+    BodyCount {
+        /// How many the proposal names.
+        proposed: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// A body is not the one that the proposal names.
+    #[error("transaction {position} of the proposal is {proposed}, but {given} was given")]
+    BodyMismatch {
+        /// The position in the proposal, from 0.
+        position: usize,
+        /// The hash that the proposal names.
+        proposed: B256,
+        /// The hash of what was given.
+        given: B256,
+    },
+    /// The EVM broke a rule of its own.
+    #[error("the EVM failed: {0}")]
+    Evm(String),
+}
+
+/// What running the transactions of a block gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The positions, in what was given, of the transactions that ran; rising.
+    pub included: Vec<usize>,
+    /// The transactions that could not run, and why; by rising position.
+    pub skipped: Vec<(Skipped, SkipReason)>,
+    /// The receipts of those that ran, in order.
+    pub receipts: Vec<Receipt>,
+    /// The gas used by all of them, in units of gas.
+    pub gas_used: u64,
+    /// What the block changed.
+    pub changes: StateChanges,
+}
+
+/// The EVM of one block, used for all of its transactions.
+pub(crate) type BlockEvm<'a> = MainnetEvm<MainnetContext<BlockState<'a>>>;
+
+/// Runs transactions in order on top of a state. Those that are invalid where they stand are left out, with the reason.
+///
+/// # Errors
+/// [`ExecutionError`] where state cannot be read; nothing has happened then.
+pub fn execute_transactions(
+    rules: &Rules,
+    environment: &BlockEnvironment,
+    state: &dyn StateReader,
+    transactions: &[Arc<VerifiedTransaction>],
+) -> Result<Outcome, ExecutionError> {
+    let mut run = BlockRun::new(rules, environment, state)?;
+    for (position, transaction) in transactions.iter().enumerate() {
+        let envelope = transaction.transaction().as_ethereum();
+        match run.transact(envelope, transaction.sender())? {
+            Ok(()) => run.outcome.included.push(position),
+            Err(reason) => {
+                let position = u32::try_from(position).unwrap_or(u32::MAX);
+                run.outcome.skipped.push((Skipped { position, hash: transaction.hash() }, reason));
+            }
+        }
+    }
+    Ok(run.finish())
+}
+
+/// A block while its transactions run.
+pub(crate) struct BlockRun<'a> {
+    rules: Rules,
+    gas_limit: u64,
+    evm: BlockEvm<'a>,
+    outcome: Outcome,
+}
+
+impl<'a> BlockRun<'a> {
+    pub(crate) fn new(
+        rules: &Rules,
+        environment: &BlockEnvironment,
+        base: &'a dyn StateReader,
+    ) -> Result<Self, StateError> {
+        let mut state = BlockState::new(base);
+        if let Some(parent) = environment.parent_hash {
+            history::record_parent(&mut state, environment.number, parent)?;
+        }
+        let evm = MainnetContext::new(state, rules.spec)
+            .with_cfg(rules.configuration())
+            .with_block(environment.block_env())
+            .build_mainnet();
+        Ok(Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome: Outcome::default() })
+    }
+
+    /// Runs one transaction and keeps its receipt, or says why it cannot run.
+    pub(crate) fn transact(
+        &mut self,
+        envelope: &TxEnvelope,
+        sender: Address,
+    ) -> Result<Result<(), SkipReason>, ExecutionError> {
+        let transaction = tx_env(self.rules.fees, envelope, sender);
+        let (transaction_type, limit) = (transaction.tx_type, transaction.gas_limit);
+        let left = self.gas_limit.saturating_sub(self.outcome.gas_used);
+        if limit > left {
+            return Ok(Err(SkipReason::BlockGasLimit { limit, left }));
+        }
+        let result = match self.evm.transact_one(transaction) {
+            Ok(result) => result,
+            Err(error) => {
+                // What the transaction loaded before it turned out invalid is forgotten.
+                drop(self.evm.finalize());
+                return invalid(error).map(Err);
+            }
+        };
+        self.evm.commit_inner();
+        self.keep(transaction_type, result);
+        Ok(Ok(()))
+    }
+
+    fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
+        let gas_used = result.tx_gas_used();
+        self.outcome.gas_used = self.outcome.gas_used.saturating_add(gas_used);
+        let success = result.is_success();
+        // A transaction that did not succeed leaves no logs.
+        let logs = if success { result.into_logs() } else { Vec::new() };
+        let cumulative_gas_used = self.outcome.gas_used;
+        self.outcome.receipts.push(Receipt { transaction_type, success, gas_used, cumulative_gas_used, logs });
+    }
+
+    pub(crate) fn finish(self) -> Outcome {
+        let Self { evm, mut outcome, .. } = self;
+        outcome.changes = evm.ctx.journaled_state.database.into_changes();
+        outcome
+    }
+}
+
+/// Tells an invalid transaction from a failure of the machine.
+pub(crate) fn invalid(error: EVMError<StateError>) -> Result<SkipReason, ExecutionError> {
+    match error {
+        EVMError::Transaction(reason) => Ok(reason.into()),
+        EVMError::Database(error) => Err(error.into()),
+        EVMError::Header(error) => Err(ExecutionError::Evm(error.to_string())),
+        EVMError::Custom(error) => Err(ExecutionError::Evm(error)),
+        EVMError::CustomAny(error) => Err(ExecutionError::Evm(error.to_string())),
+    }
+}

@@ -22,7 +22,7 @@ impl Hasher {
     }
 
     /// The root of a trie without entries: the hash of the RLP of the empty string
-    /// (yellow paper, appendix D, equation 206).
+    /// (yellow paper, appendix D).
     #[must_use]
     pub const fn empty_root(self) -> B256 {
         match self {

@@ -1,0 +1,153 @@
+//! Nodes in memory.
+//!
+//! A node never changes once it is shared: an update builds new nodes along the paths it touches and shares all
+//! others. The hash of a node lies in its parent, so that encoding a parent reads no child.
+
+mod codec;
+
+use std::fmt;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+
+use crate::{Hasher, Nibbles, Trie};
+
+pub use codec::DecodeError;
+pub(crate) use codec::{decode, decode_account, encode, encode_account, encode_branch, encode_extension, encode_leaf};
+
+/// A node and the time it came into memory.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// The generation of the update that built or loaded the node. No child has a higher one, because an update that
+    /// keeps a child rebuilds all nodes above it.
+    pub(crate) generation: u64,
+}
+
+/// The three kinds of node of the yellow paper, appendix D.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Leaf(Leaf),
+    Extension(Box<Extension>),
+    Branch(Branch),
+}
+
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    pub(crate) suffix: Nibbles,
+    pub(crate) data: LeafData,
+}
+
+/// What is stored under a key.
+#[derive(Clone, Debug)]
+pub(crate) struct LeafData {
+    pub(crate) value: Box<[u8]>,
+    /// In the trie of accounts: the account's storage trie, if it has been used. It lives and is evicted with the
+    /// leaf.
+    pub(crate) storage: Option<Arc<Trie>>,
+}
+
+impl LeafData {
+    pub(crate) fn plain(value: &[u8]) -> Self {
+        Self { value: value.into(), storage: None }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Extension {
+    /// Never empty.
+    pub(crate) prefix: Nibbles,
+    /// Always a branch.
+    pub(crate) child: Child,
+}
+
+#[derive(Debug)]
+pub(crate) struct Branch {
+    /// Bit n is set if there is a child under nibble n.
+    mask: u16,
+    /// The children that exist, in order.
+    children: Box<[Child]>,
+    pub(crate) value: Option<LeafData>,
+}
+
+impl Branch {
+    pub(crate) fn new(children: impl Iterator<Item = (u8, Child)>, count: usize, value: Option<LeafData>) -> Self {
+        let mut mask = 0;
+        let mut list = Vec::with_capacity(count);
+        for (nibble, child) in children {
+            mask |= 1 << nibble;
+            list.push(child);
+        }
+        Self { mask, children: list.into_boxed_slice(), value }
+    }
+
+    pub(crate) fn child(&self, nibble: u8) -> Option<&Child> {
+        let bit = 1u16.checked_shl(nibble.into())?;
+        if self.mask & bit == 0 {
+            return None;
+        }
+        self.children.get((self.mask & (bit - 1)).count_ones() as usize)
+    }
+
+    /// The children with their nibbles, in order.
+    pub(crate) fn children(&self) -> impl DoubleEndedIterator<Item = (u8, &Child)> {
+        (0..16).filter_map(|nibble| Some((nibble, self.child(nibble)?)))
+    }
+}
+
+/// How a parent names a child: by its hash, or by its RLP where that is shorter than a hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reference {
+    Hash(B256),
+    Inline { len: u8, rlp: [u8; 31] },
+}
+
+impl Reference {
+    /// The reference to a node with this RLP.
+    pub(crate) fn to_node(rlp: &[u8], hasher: Hasher) -> Self {
+        Self::inline(rlp).unwrap_or_else(|| Self::Hash(hasher.hash(rlp)))
+    }
+
+    /// The reference that contains `rlp`, if it is short enough.
+    fn inline(rlp: &[u8]) -> Option<Self> {
+        let mut inline = [0; 31];
+        inline.get_mut(..rlp.len())?.copy_from_slice(rlp);
+        Some(Self::Inline { len: u8::try_from(rlp.len()).ok()?, rlp: inline })
+    }
+
+    /// Whether the node stands in a store under its own path rather than inside its parent.
+    pub(crate) const fn is_hash(&self) -> bool {
+        matches!(self, Self::Hash(_))
+    }
+
+    /// The bytes of an inline node.
+    pub(crate) fn inline_rlp(&self) -> Option<&[u8]> {
+        match self {
+            Self::Hash(_) => None,
+            Self::Inline { len, rlp } => rlp.get(..usize::from(*len)),
+        }
+    }
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hash(hash) => write!(f, "{hash}"),
+            Self::Inline { .. } => f.debug_tuple("Inline").field(&self.inline_rlp()).finish(),
+        }
+    }
+}
+
+/// A child: how it is named, and the node itself if it is in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Child {
+    pub(crate) reference: Reference,
+    pub(crate) node: Option<Arc<Node>>,
+}
+
+impl Child {
+    /// A child that is not in memory.
+    pub(crate) const fn stub(reference: Reference) -> Self {
+        Self { reference, node: None }
+    }
+}

@@ -1,0 +1,387 @@
+//! Applying a sorted batch of edits to a trie in one walk.
+//!
+//! The walk goes down only where there are edits and comes back with the replaced nodes, hashed. Where a batch is large
+//! the children of a branch are walked in parallel; the result, and the order of the reported changes, do not depend
+//! on it.
+
+mod assemble;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+
+use crate::error::NodePlace;
+use crate::node::{self, Branch, Child, DecodeError, Extension, Kind, Leaf, LeafData, Node, Reference};
+use crate::{Hasher, Nibbles, NodeChanges, NodeSource, Owner, TrieError};
+
+pub(crate) use assemble::PARALLEL_WEIGHT_MIN;
+use assemble::{Entry, Slot};
+
+/// Something with a key, in a sorted batch.
+pub(crate) trait Keyed: Send {
+    fn key(&self) -> &Nibbles;
+
+    /// How many leaf updates this stands for; decides whether a batch is worth several threads.
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+/// What is to happen to one key.
+pub(crate) trait Edit: Keyed {
+    /// Whether the entry goes away. Decided before the old entry is known.
+    fn deletes(&self) -> bool;
+
+    /// The new content of an entry, or `None` if it stays as it is. Called at most once, and only if the edit does
+    /// not delete.
+    fn put(
+        &mut self,
+        walker: &Walker<'_>,
+        old: Option<&LeafData>,
+        effects: &mut Effects,
+    ) -> Result<Option<LeafData>, TrieError>;
+
+    /// Told about the entry that goes away.
+    fn removed(&mut self, walker: &Walker<'_>, old: &LeafData, effects: &mut Effects) -> Result<(), TrieError>;
+}
+
+/// What an update does beside building the new tree.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Nodes written and deleted in this trie.
+    pub(crate) nodes: Vec<(Nibbles, Option<Bytes>)>,
+    /// The same in the storage tries of its accounts.
+    pub(crate) storage: Vec<(B256, NodeChanges)>,
+    /// How many more nodes than before are in memory.
+    pub(crate) loaded: isize,
+    /// Reused space for encoding.
+    scratch: Vec<u8>,
+}
+
+impl Effects {
+    fn delete(&mut self, path: Nibbles) {
+        self.nodes.push((path, None));
+    }
+
+    fn absorb(&mut self, mut other: Self) {
+        self.nodes.append(&mut other.nodes);
+        self.storage.append(&mut other.storage);
+        self.loaded += other.loaded;
+    }
+}
+
+/// What became of the node at a place.
+pub(crate) enum Outcome {
+    Same,
+    Gone,
+    /// A leaf or extension, not yet encoded because the parent may merge with it.
+    Short(Kind),
+    /// A branch, encoded and reported.
+    Branch(Child),
+}
+
+/// The circumstances of a walk, which are the same for all of its nodes.
+#[derive(Clone, Copy)]
+pub(crate) struct Walker<'a> {
+    pub(crate) source: &'a dyn NodeSource,
+    pub(crate) owner: Owner,
+    pub(crate) hasher: Hasher,
+    pub(crate) generation: u64,
+}
+
+/// A node that is in memory or was just read.
+pub(crate) enum Resolved<'a> {
+    Held(&'a Arc<Node>),
+    Read(Arc<Node>),
+}
+
+impl Deref for Resolved<'_> {
+    type Target = Arc<Node>;
+
+    fn deref(&self) -> &Arc<Node> {
+        match self {
+            Self::Held(node) => node,
+            Self::Read(node) => node,
+        }
+    }
+}
+
+impl Walker<'_> {
+    /// The node of `child` at `path`, from memory or, checked, from the source.
+    pub(crate) fn resolve<'c>(&self, child: &'c Child, path: &Nibbles) -> Result<Resolved<'c>, TrieError> {
+        if let Some(node) = &child.node {
+            return Ok(Resolved::Held(node));
+        }
+        let kind = match (&child.reference, child.reference.inline_rlp()) {
+            (Reference::Hash(hash), _) => node::decode(&self.read(*hash, path)?),
+            (Reference::Inline { .. }, rlp) => node::decode(rlp.unwrap_or_default()),
+        };
+        let kind = kind.map_err(|error| self.malformed(path, error))?;
+        Ok(Resolved::Read(Arc::new(Node { kind, generation: self.generation })))
+    }
+
+    fn read(&self, hash: B256, path: &Nibbles) -> Result<Bytes, TrieError> {
+        let place = || Box::new(NodePlace { owner: self.owner, path: *path });
+        let bytes = self
+            .source
+            .node(self.owner, path, hash)
+            .map_err(|source| TrieError::Source { place: place(), source })?
+            .ok_or_else(|| TrieError::Missing { place: place(), hash })?;
+        let actual = self.hasher.hash(&bytes);
+        if actual != hash {
+            return Err(TrieError::HashMismatch { place: place(), expected: hash, actual });
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) fn malformed(&self, path: &Nibbles, source: DecodeError) -> TrieError {
+        TrieError::Malformed { place: Box::new(NodePlace { owner: self.owner, path: *path }), source }
+    }
+
+    /// Two pieces of path put together. They fit unless a malformed node leads deeper than keys are long.
+    pub(crate) fn join(&self, head: &Nibbles, tail: &Nibbles) -> Result<Nibbles, TrieError> {
+        head.join(tail).ok_or_else(|| self.malformed(head, DecodeError::Path))
+    }
+
+    /// The place of a branch's child.
+    pub(crate) fn step(&self, branch: &Nibbles, nibble: u8) -> Result<Nibbles, TrieError> {
+        branch.push(nibble).ok_or_else(|| self.malformed(branch, DecodeError::Path))
+    }
+
+    /// Applies `edits`, at least one, whose keys all lead to the place `depth` nibbles below the root where `old` is.
+    pub(crate) fn update_child<E: Edit>(
+        &self,
+        old: Option<&Child>,
+        depth: usize,
+        edits: &mut [E],
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let Some(old) = old else {
+            let mut entries = Vec::with_capacity(edits.len());
+            for edit in edits {
+                self.put_new(edit, &mut entries, effects)?;
+            }
+            return self.build(depth, false, &mut entries, effects);
+        };
+        let path = edits.first().map(|edit| edit.key().prefix(depth)).unwrap_or_default();
+        let node = self.resolve(old, &path)?;
+        let stored = old.reference.is_hash();
+        let outcome = match &node.kind {
+            Kind::Leaf(leaf) => self.update_leaf(leaf, &path, stored, edits, effects)?,
+            Kind::Extension(extension) => self.update_extension(extension, &path, stored, edits, effects)?,
+            Kind::Branch(branch) => self.update_branch(branch, &path, stored, edits, effects)?,
+        };
+        if old.node.is_some() && !matches!(outcome, Outcome::Same) {
+            effects.loaded -= 1;
+        }
+        Ok(outcome)
+    }
+
+    /// Lists the entry that an edit makes where there was none.
+    fn put_new<E: Edit>(
+        &self,
+        edit: &mut E,
+        entries: &mut Vec<Entry>,
+        effects: &mut Effects,
+    ) -> Result<(), TrieError> {
+        if !edit.deletes()
+            && let Some(data) = edit.put(self, None, effects)?
+        {
+            entries.push(Entry { key: *edit.key(), data: Some(data) });
+        }
+        Ok(())
+    }
+
+    /// `stored` here and below: whether the store has a node at this place, to be deleted or overwritten.
+    fn update_leaf<E: Edit>(
+        &self,
+        leaf: &Leaf,
+        path: &Nibbles,
+        stored: bool,
+        edits: &mut [E],
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let key = self.join(path, &leaf.suffix)?;
+        let mut entries = Vec::new();
+        let mut value = ValueOutcome::Same;
+        for edit in edits {
+            if *edit.key() == key {
+                value = self.update_value(Some(&leaf.data), edit, effects)?;
+            } else {
+                self.put_new(edit, &mut entries, effects)?;
+            }
+        }
+        let suffix = leaf.suffix;
+        match value {
+            ValueOutcome::Same if entries.is_empty() => return Ok(Outcome::Same),
+            ValueOutcome::New(data) if entries.is_empty() => return Ok(Outcome::Short(Kind::Leaf(Leaf { suffix, data }))),
+            ValueOutcome::Gone => {}
+            ValueOutcome::New(data) => insert(&mut entries, key, data),
+            ValueOutcome::Same => insert(&mut entries, key, leaf.data.clone()),
+        }
+        match self.build(path.len(), stored, &mut entries, effects)? {
+            // There was a leaf, and nothing has taken its place.
+            Outcome::Same => Ok(Outcome::Gone),
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn update_value<E: Edit>(
+        &self,
+        old: Option<&LeafData>,
+        edit: &mut E,
+        effects: &mut Effects,
+    ) -> Result<ValueOutcome, TrieError> {
+        if !edit.deletes() {
+            return Ok(edit.put(self, old, effects)?.map_or(ValueOutcome::Same, ValueOutcome::New));
+        }
+        match old {
+            Some(old) => edit.removed(self, old, effects).map(|()| ValueOutcome::Gone),
+            None => Ok(ValueOutcome::Same),
+        }
+    }
+
+    fn update_extension<E: Edit>(
+        &self,
+        extension: &Extension,
+        path: &Nibbles,
+        stored: bool,
+        edits: &mut [E],
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let prefix = &extension.prefix;
+        let is_below = |edit: &E| edit.key().has_at(path.len(), prefix);
+        if edits.iter().any(|edit| !edit.deletes() && !is_below(edit)) {
+            return self.split_extension(extension, path, stored, edits, effects);
+        }
+        // Deletions that lead elsewhere have nothing to delete. What leads below stands together, as it is sorted.
+        let first = edits.iter().position(is_below).unwrap_or(edits.len());
+        let below = edits.get_mut(first..).unwrap_or_default();
+        let count = below.iter().take_while(|edit| is_below(edit)).count();
+        let below = below.get_mut(..count).unwrap_or_default();
+        if below.is_empty() {
+            return Ok(Outcome::Same);
+        }
+        let child_path = self.join(path, prefix)?;
+        let outcome = self.update_child(Some(&extension.child), child_path.len(), below, effects)?;
+        if matches!(outcome, Outcome::Gone | Outcome::Short(_)) && extension.child.reference.is_hash() {
+            effects.delete(child_path);
+        }
+        self.wrap(prefix, outcome)
+    }
+
+    /// Edits lead away from an extension: a branch comes where the first of them leaves it.
+    fn split_extension<E: Edit>(
+        &self,
+        extension: &Extension,
+        path: &Nibbles,
+        stored: bool,
+        edits: &mut [E],
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let prefix = &extension.prefix;
+        // Whatever the first and the last of sorted keys share with the prefix, all between them share too.
+        let shared = |edit: Option<&E>| {
+            edit.map_or(prefix.len(), |edit| edit.key().suffix(path.len()).common_prefix_len(prefix))
+        };
+        let common = shared(edits.first()).min(shared(edits.last()));
+        let branch_path = self.join(path, &prefix.prefix(common))?;
+        let onward = prefix.nibble_or_zero(common);
+        let rest = Extension { prefix: prefix.suffix(common + 1), child: extension.child.clone() };
+        let onward_path = self.step(&branch_path, onward)?;
+
+        let (value, outcomes) = self.update_children(&branch_path, None, edits, effects, |nibble, group, effects| {
+            if nibble != onward {
+                self.update_child(None, branch_path.len() + 1, group, effects)
+            } else if rest.prefix.is_empty() {
+                self.update_child(Some(&rest.child), branch_path.len() + 1, group, effects)
+            } else {
+                self.update_extension(&rest, &onward_path, false, group, effects)
+            }
+        })?;
+        let mut slots = Slot::none();
+        if let Some(slot) = slots.get_mut(usize::from(onward)) {
+            *slot = if rest.prefix.is_empty() {
+                Slot::Kept(rest.child.clone())
+            } else {
+                Slot::Short { kind: Kind::Extension(Box::new(rest)), stored: false }
+            };
+        }
+        for (nibble, outcome) in outcomes {
+            let was_stored = nibble == onward && common + 1 == prefix.len() && extension.child.reference.is_hash();
+            Slot::put(&mut slots, nibble, outcome, was_stored);
+        }
+        let stored = stored && common == 0;
+        let outcome = self.assemble(&branch_path, stored, slots, value.or_old(None), effects)?;
+        self.wrap(&prefix.prefix(common), outcome)
+    }
+
+    fn update_branch<E: Edit>(
+        &self,
+        branch: &Branch,
+        path: &Nibbles,
+        stored: bool,
+        edits: &mut [E],
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let depth = path.len() + 1;
+        let old_value = branch.value.as_ref();
+        let (value, outcomes) = self.update_children(path, old_value, edits, effects, |nibble, group, effects| {
+            self.update_child(branch.child(nibble), depth, group, effects)
+        })?;
+        if matches!(value, ValueOutcome::Same) && outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Same)) {
+            return Ok(Outcome::Same);
+        }
+        let mut slots = Slot::none();
+        for (nibble, outcome) in outcomes {
+            let was_stored = branch.child(nibble).is_some_and(|child| child.reference.is_hash());
+            Slot::put(&mut slots, nibble, outcome, was_stored);
+        }
+        for (nibble, child) in branch.children() {
+            Slot::keep(&mut slots, nibble, child);
+        }
+        self.assemble(path, stored, slots, value.or_old(old_value), effects)
+    }
+
+    /// Applies the edit that ends at a branch to its value, and the others, grouped by nibble, to its children.
+    fn update_children<E: Edit>(
+        &self,
+        path: &Nibbles,
+        old_value: Option<&LeafData>,
+        edits: &mut [E],
+        effects: &mut Effects,
+        update: impl Fn(u8, &mut [E], &mut Effects) -> Result<Outcome, TrieError> + Sync,
+    ) -> Result<(ValueOutcome, Vec<(u8, Outcome)>), TrieError> {
+        let ends_here = edits.first().is_some_and(|edit| edit.key().len() == path.len());
+        let (here, below) = edits.split_at_mut(usize::from(ends_here));
+        let value = match here.first_mut() {
+            Some(edit) => self.update_value(old_value, edit, effects)?,
+            None => ValueOutcome::Same,
+        };
+        Ok((value, assemble::for_each_group(path.len(), below, effects, update)?))
+    }
+}
+
+/// What became of the value of a leaf or branch.
+enum ValueOutcome {
+    Same,
+    Gone,
+    New(LeafData),
+}
+
+impl ValueOutcome {
+    fn or_old(self, old: Option<&LeafData>) -> Option<LeafData> {
+        match self {
+            Self::Same => old.cloned(),
+            Self::Gone => None,
+            Self::New(data) => Some(data),
+        }
+    }
+}
+
+/// Inserts an entry into a sorted list.
+fn insert(entries: &mut Vec<Entry>, key: Nibbles, data: LeafData) {
+    let at = entries.partition_point(|entry| entry.key < key);
+    entries.insert(at, Entry { key, data: Some(data) });
+}

@@ -34,3 +34,118 @@ pub const TRANSACTION_GAS_LIMIT_MAX: u64 = 1 << 24;
 
 /// Blocks whose states answer calls, traces and proofs by default.
 pub const HISTORY_BLOCKS_DEFAULT: u64 = 1_024;
+
+/// Largest body of a JSON-RPC request, and largest WebSocket message, in bytes: a batch of a thousand ordinary
+/// transactions takes 1 MB, one of the largest transaction takes 256 KiB.
+pub const RPC_REQUEST_BYTES_MAX: u32 = 10 * 1024 * 1024;
+/// Largest JSON-RPC response, in bytes: the full block of 10,000 token transfers takes 12 MB.
+pub const RPC_RESPONSE_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// Most entries in one JSON-RPC batch; geth's default (`--rpc.batch-request-limit`).
+pub const RPC_BATCH_ENTRIES_MAX: u32 = 1_000;
+/// Entries of one batch that are worked on at once: enough to keep every signature worker busy.
+pub const RPC_BATCH_CONCURRENCY: usize = 64;
+/// Most connections of one JSON-RPC server, HTTP and WebSocket together. One costs about 20 KB.
+pub const RPC_CONNECTIONS_MAX: u32 = 1_024;
+/// Most subscriptions on one WebSocket connection.
+pub const RPC_SUBSCRIPTIONS_MAX: u32 = 128;
+/// Messages that wait for one WebSocket client; a subscriber whose client is further behind is dropped.
+pub const RPC_SUBSCRIPTION_BUFFER: u32 = 1_024;
+/// Most filters of one group (`eth_newFilter` and its like).
+pub const RPC_FILTERS_MAX: usize = 1_024;
+/// Changes that wait in one filter for its owner, in entries; a filter with more is removed.
+pub const RPC_FILTER_CHANGES_MAX: usize = 65_536;
+/// How long a filter lives without being asked, in milliseconds; geth's five minutes.
+pub const RPC_FILTER_IDLE_MS_MAX: u64 = 5 * 60 * 1_000;
+/// Most blocks that one log query may span; what the large public providers allow.
+pub const RPC_LOG_BLOCKS_MAX: u64 = 10_000;
+/// Most logs that one query may return; what the large public providers allow.
+pub const RPC_LOGS_MAX: usize = 20_000;
+/// Most addresses, and most alternatives of one topic, in a log query; geth's bound.
+pub const RPC_LOG_CRITERIA_MAX: usize = 1_000;
+/// Most gas of one `eth_call`, in units of gas; geth's default (`--rpc.gascap`).
+pub const RPC_CALL_GAS_MAX: u64 = 50_000_000;
+/// Longest time of one `eth_call`, estimate or trace, in milliseconds; geth's default (`--rpc.evmtimeout`).
+pub const RPC_CALL_MS_MAX: u64 = 5_000;
+/// Ledger reads that run at once for JSON-RPC; they wait for a disk more than for a core.
+pub const RPC_READS_MAX: usize = 32;
+/// Calls, estimates and traces that wait for a worker; at 50 ms each, the last one waits a minute on one core.
+pub const RPC_WAITING_MAX: usize = 1_024;
+/// Most blocks of one `eth_feeHistory`; geth's bound.
+pub const RPC_FEE_HISTORY_BLOCKS_MAX: u64 = 1_024;
+/// Most reward percentiles of one `eth_feeHistory`; geth's bound.
+pub const RPC_REWARD_PERCENTILES_MAX: usize = 100;
+/// Most storage keys of one `eth_getProof`; geth's bound.
+pub const RPC_PROOF_KEYS_MAX: usize = 1_024;
+/// Longest time that one HTTP request may take from its first byte to its answer, in milliseconds.
+pub const RPC_REQUEST_MS_MAX: u64 = 60_000;
+/// Longest silence of a client between and within request heads, in milliseconds.
+pub const RPC_IDLE_MS_MAX: u64 = 120_000;
+/// How often a WebSocket client is pinged, in milliseconds; one that stays silent for two of them is dropped.
+pub const RPC_PING_MS: u64 = 30_000;
+/// Longest wait of `eth_sendRawTransactionSync` for a receipt, in milliseconds (EIP-7966 lets a node choose).
+pub const RPC_SYNC_MS_MAX: u64 = 30_000;
+/// Its wait where the client names none, in milliseconds.
+pub const RPC_SYNC_MS_DEFAULT: u64 = 5_000;
+
+/// Most transactions in one node's pool. At 7,000 a second this is nine seconds of work, more than a client waits for.
+pub const POOL_TRANSACTIONS_MAX: usize = 65_536;
+/// Largest sum of encoded transactions in one node's pool, in bytes: eight full proposals.
+pub const POOL_BYTES_MAX: usize = 8 * PROPOSAL_BODY_BYTES_MAX;
+/// The share of the pool, in eighths, that transactions from other members may fill. The rest is for a node's own
+/// clients, so that one member's flood cannot shut out the clients of another.
+pub const POOL_PEER_EIGHTHS: usize = 7;
+/// Most pooled transactions of one account, with those that wait for a gap to close.
+pub const POOL_ACCOUNT_TRANSACTIONS_MAX: usize = 2_048;
+/// Most transactions of one account that wait for a gap to close; geth's `accountqueue`.
+pub const POOL_ACCOUNT_QUEUED_MAX: usize = 64;
+/// Farthest that a transaction's nonce may be ahead of its account's: the gap could not be filled beyond.
+pub const POOL_NONCE_AHEAD_MAX: u64 = 2_048;
+/// Longest time that a transaction waits for a proposal, in milliseconds: half an hour, as long as an operator may need.
+pub const POOL_READY_MS_MAX: u64 = 30 * 60 * 1_000;
+/// Longest time that a transaction waits for a gap to close, in milliseconds.
+pub const POOL_QUEUED_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Hashes of final transactions that the pool remembers: six full blocks. Older ones are caught by their nonce.
+pub const POOL_RECENT_FINAL_MAX: usize = 65_536;
+/// Largest sum of bodies that are kept after their proposal was discarded, in bytes. A later view often proposes the
+/// same again, so a few full proposals are worth keeping.
+pub const POOL_LOOSE_BYTES_MAX: usize = 4 * PROPOSAL_BODY_BYTES_MAX;
+/// Most bodies that are kept after their proposal was discarded.
+pub const POOL_LOOSE_TRANSACTIONS_MAX: usize = 4 * PROPOSAL_TRANSACTIONS_MAX;
+/// Smallest rise of the gas price with which a transaction replaces another, in per cent; geth's `pricebump`.
+pub const POOL_PRICE_BUMP_PERCENT: u128 = 10;
+
+/// Transactions of which the gossip remembers, for each peer, that the peer has them: as many as a pool holds.
+pub const GOSSIP_KNOWN_MAX: usize = POOL_TRANSACTIONS_MAX;
+/// Transactions that wait to be sent to one peer. What does not fit is fetched by hash when it is proposed.
+pub const GOSSIP_QUEUE_MAX: usize = 16_384;
+/// Most transactions in one gossip message: half a second of work, 20 ms of decoding on one core.
+pub const GOSSIP_TRANSACTIONS_MAX: usize = 4_096;
+/// Most bytes of encoded transactions in one gossip message; votes must not wait behind it (8 ms at 1 Gbit/s).
+pub const GOSSIP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most blocks in one answer to a node that catches up.
+pub const SYNC_BLOCKS_MAX: usize = 256;
+/// Bytes after which an answer to a node that catches up takes no further block. One block may exceed it on its own.
+pub const SYNC_RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of blocks that a node that catches up holds or has asked for: sixteen full answers.
+pub const SYNC_BUFFER_BYTES_MAX: usize = 16 * SYNC_RESPONSE_BYTES_MAX;
+/// Blocks beyond its own final one that a node that catches up asks for.
+pub const SYNC_AHEAD_BLOCKS_MAX: u64 = 4_096;
+/// Requests that one peer serves at once for a node that catches up: one on the wire while the next is read.
+pub const SYNC_PEER_REQUESTS_MAX: usize = 2;
+/// Peers whose heights a node remembers: all members and as many observers.
+pub const SYNC_PEERS_MAX: usize = 2 * MEMBERS_MAX;
+/// Time that a peer has for an answer, in milliseconds: 4 MiB over 10 Mbit/s take 3.4 s.
+pub const SYNC_TIMEOUT_MS: u64 = 5_000;
+/// The same after failures, at most, in milliseconds: it doubles with each.
+pub const SYNC_TIMEOUT_MS_MAX: u64 = 60_000;
+/// Answers in a row by which a peer may disappoint (late, nothing, too little) before it is left.
+pub const SYNC_STRIKES_MAX: u32 = 8;
+/// Answers in a row without a block that the peer says it has, before it is left as a liar.
+pub const SYNC_WITHHELD_MAX: u32 = 3;
+/// Time for which a peer that lied is left, in milliseconds.
+pub const SYNC_BAN_MS: u64 = 10 * 60 * 1_000;
+/// Time between two reports of a node's own height to its peers, in milliseconds, while it changes.
+pub const SYNC_STATUS_MS: u64 = 1_000;
+/// Time without a new final block after which a node that is less than a window behind catches up, in milliseconds.
+pub const SYNC_STALLED_MS: u64 = 1_000;

@@ -1,0 +1,137 @@
+//! Speculative execution: results of open proposals on top of the last final block.
+
+use lian_crypto::VerifiedTransaction;
+use lian_executor::{ExecutedBlock, ExecutionError, LayeredState, Parent, Rules, execute_proposal};
+use lian_ledger::{Head, Ledger};
+use lian_types::{BlockNumber, Proposal, ProposalDigest};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+/// A proposal with all its bodies, in order.
+#[derive(Clone, Debug)]
+pub struct ProposalWithBodies {
+    /// The proposal.
+    pub proposal: Arc<Proposal>,
+    /// Its digest.
+    pub digest: ProposalDigest,
+    /// One body for each hash.
+    pub bodies: Arc<Vec<Arc<VerifiedTransaction>>>,
+}
+
+/// Executes proposals ahead of finality and keeps their results until they are final or discarded.
+///
+/// Nothing that it holds reaches the ledger except through a certificate; discarding it costs only work.
+pub struct SpeculativeChain {
+    rules: Rules,
+    block_gas_limit: u64,
+    ledger: Arc<Ledger>,
+    executed: BTreeMap<ProposalDigest, ExecutedBlock>,
+    /// Proposals whose parent is not executed yet, by the parent's digest.
+    waiting: BTreeMap<ProposalDigest, Vec<ProposalWithBodies>>,
+}
+
+impl SpeculativeChain {
+    /// Nothing executed yet, on top of a ledger.
+    #[must_use]
+    pub const fn new(rules: Rules, block_gas_limit: u64, ledger: Arc<Ledger>) -> Self {
+        Self { rules, block_gas_limit, ledger, executed: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
+    /// The result of a proposal, if it was executed.
+    #[must_use]
+    pub fn result(&self, digest: &ProposalDigest) -> Option<&ExecutedBlock> {
+        self.executed.get(digest)
+    }
+
+    /// Executes a proposal, and then those that waited for it. Returns what was executed, in order; nothing where the
+    /// parent is not executed yet or the height is final already.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] where the state cannot be read: the node must stop.
+    pub fn execute(&mut self, proposal: ProposalWithBodies) -> Result<Vec<ExecutedBlock>, ExecutionError> {
+        let mut results = Vec::new();
+        let mut ready = vec![proposal];
+        while let Some(next) = ready.pop() {
+            if let Some(result) = self.execute_one(next)? {
+                ready.extend(self.waiting.remove(&result.digest).unwrap_or_default());
+                results.push(result);
+            }
+        }
+        Ok(results)
+    }
+
+    fn execute_one(&mut self, next: ProposalWithBodies) -> Result<Option<ExecutedBlock>, ExecutionError> {
+        if let Some(result) = self.executed.get(&next.digest) {
+            return Ok(Some(result.clone()));
+        }
+        let head = self.ledger.head();
+        if next.proposal.height <= head.number {
+            return Ok(None);
+        }
+        let Some(parent) = self.parent(&head, next.proposal.parent) else {
+            self.waiting.entry(next.proposal.parent).or_default().push(next);
+            return Ok(None);
+        };
+        let nodes = self.ledger.nodes();
+        let result = execute_proposal(
+            &self.rules,
+            self.block_gas_limit,
+            &parent,
+            nodes.as_ref(),
+            &next.proposal,
+            &next.bodies,
+        )?;
+        self.executed.insert(next.digest, result.clone());
+        Ok(Some(result))
+    }
+
+    /// The executed block with a digest as a parent: the head itself, or executed blocks on top of it.
+    fn parent(&self, head: &Head, digest: ProposalDigest) -> Option<Parent> {
+        if digest == head.digest {
+            return Some(head.parent.clone());
+        }
+        let mut above = Vec::new();
+        let mut cursor = self.executed.get(&digest)?;
+        while cursor.block.header.number > head.number.0 {
+            above.push(cursor);
+            if cursor.block.header.parent_hash == head.parent.hash {
+                let mut state = LayeredState::new(Arc::clone(&head.parent.state));
+                for block in above.iter().rev() {
+                    state = state.with_block(block.block.header.number, block.hash, Arc::clone(&block.changes));
+                }
+                let top = above.first()?;
+                return Some(Parent {
+                    header: top.block.header.clone(),
+                    hash: top.hash,
+                    extension_members: top.block.extension.members,
+                    state: Arc::new(state),
+                    trie: top.trie.clone(),
+                });
+            }
+            cursor = self.executed.values().find(|block| block.hash == cursor.block.header.parent_hash)?;
+        }
+        None
+    }
+
+    /// Forgets every result at and above a height, when a new view orders something else there (pbft §5).
+    pub fn discard_from(&mut self, height: BlockNumber) {
+        self.executed.retain(|_, block| block.block.header.number < height.0);
+        self.drop_waiting(|proposal| proposal.height < height);
+    }
+
+    /// Forgets what a final block has made needless: results at and below its height, and those that stand on
+    /// another block of its height.
+    pub fn finalized(&mut self, height: BlockNumber) {
+        self.executed.retain(|_, block| block.block.header.number > height.0);
+        self.drop_waiting(|proposal| proposal.height > height);
+    }
+
+    fn drop_waiting(&mut self, keep: impl Fn(&Proposal) -> bool) {
+        for proposals in self.waiting.values_mut() {
+            proposals.retain(|waiting| keep(&waiting.proposal));
+        }
+        self.waiting.retain(|_, proposals| !proposals.is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+//! What clients of a group see: its ledger, its pool, its news.
+
+use crate::{
+    driver::Command,
+    flow::{BlockFlow, FlowRecorder, TransactionFlow, note},
+    status::GroupStatus,
+};
+use alloy_primitives::{Address, B256, Bytes, TxHash};
+use lian_crypto::{SenderError, Suite, VerifiedTransaction};
+use lian_executor::Rules;
+use lian_ledger::{FinalBlock, Ledger};
+use lian_txpool::{Pool, Refusal};
+use lian_types::{BlockNumber, ChainContext, GroupId, Millis, Transaction, TransactionError};
+use parking_lot::{Mutex, RwLock};
+use std::sync::{Arc, mpsc::Sender};
+use tokio::sync::{broadcast, oneshot};
+
+/// The fixed facts of a group.
+#[derive(Clone, Debug)]
+pub struct ChainInfo {
+    /// The group.
+    pub group: GroupId,
+    /// Its EIP-155 chain id.
+    pub chain_id: u64,
+    /// The hash of block 0.
+    pub genesis_hash: B256,
+    /// Its algorithms.
+    pub suite: Suite,
+    /// The rules of execution.
+    pub rules: Rules,
+    /// The gas limit of a block, in units of gas.
+    pub block_gas_limit: u64,
+    /// What consensus signatures are bound to.
+    pub context: ChainContext,
+    /// This node's name.
+    pub node: String,
+}
+
+/// News of a group, in order.
+#[derive(Clone)]
+pub enum GroupEvent {
+    /// A block is final and durable on this node.
+    Final(Arc<FinalBlock>),
+    /// The pool admitted a transaction.
+    Pending(TxHash),
+}
+
+/// Why a transaction was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Its bytes are not a transaction.
+    #[error(transparent)]
+    Decode(#[from] TransactionError),
+    /// Its signature names no sender.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
+    /// The pool refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The group takes nothing any more.
+    #[error("the node has stopped taking transactions: {0}")]
+    Stopped(String),
+}
+
+/// A group, as its clients see it. Cheap to clone.
+#[derive(Clone)]
+pub struct GroupHandle {
+    pub(crate) info: Arc<ChainInfo>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) commands: Sender<Command>,
+    pub(crate) pool: Arc<Mutex<Pool>>,
+    pub(crate) flows: Arc<Mutex<FlowRecorder>>,
+    pub(crate) status: Arc<RwLock<GroupStatus>>,
+    pub(crate) events: broadcast::Sender<GroupEvent>,
+}
+
+impl GroupHandle {
+    /// The fixed facts.
+    #[must_use]
+    pub fn info(&self) -> &ChainInfo {
+        &self.info
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Reads the pool. Keep the closure short: consensus waits while it runs.
+    pub fn with_pool<T>(&self, read: impl FnOnce(&Pool) -> T) -> T {
+        read(&self.pool.lock())
+    }
+
+    /// The next nonce of an account, counting its executable transactions in the pool.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn pending_nonce(&self, address: Address) -> Result<u64, lian_executor::StateError> {
+        if let Some(nonce) = self.with_pool(|pool| pool.pending_nonce(address)) {
+            return Ok(nonce);
+        }
+        let head = self.ledger.head();
+        Ok(head.parent.state.account(address)?.map_or(0, |account| account.nonce))
+    }
+
+    /// Decodes a signed transaction, recovers its sender on the worker pool, and offers it to the pool.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was changed then.
+    pub async fn submit(&self, raw: Bytes) -> Result<TxHash, SubmitError> {
+        let received = crate::clock::now();
+        let transaction = Arc::new(Transaction::decode(raw)?);
+        let hash = transaction.hash();
+        if self.with_pool(|pool| pool.contains(&hash)) {
+            return Err(Refusal::AlreadyKnown.into());
+        }
+        let suite = self.info.suite;
+        let (recovered, outcome) = oneshot::channel();
+        rayon::spawn(move || {
+            // The receiver is gone only when the client is; nobody waits for the result then.
+            let _ = recovered.send(suite.recover_sender(transaction));
+        });
+        let verified = outcome.await.map_err(|_| self.stopped())??;
+        self.note_arrival(hash, received);
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Submit { transaction: Arc::new(verified), reply };
+        self.commands.send(command).map_err(|_| self.stopped())?;
+        answer.await.map_err(|_| self.stopped())??;
+        Ok(hash)
+    }
+
+    /// News from now on. A receiver that lags behind the buffer misses the oldest and is told so.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<GroupEvent> {
+        self.events.subscribe()
+    }
+
+    /// The group's state on this node.
+    #[must_use]
+    pub fn status(&self) -> GroupStatus {
+        self.status.read().clone()
+    }
+
+    /// A transaction in the pool.
+    #[must_use]
+    pub fn pooled(&self, hash: &TxHash) -> Option<Arc<VerifiedTransaction>> {
+        self.with_pool(|pool| pool.get(hash))
+    }
+
+    /// Where the time of a block went, for the newest blocks.
+    #[must_use]
+    pub fn block_flow(&self, height: BlockNumber) -> Option<BlockFlow> {
+        self.flows.lock().block(height)
+    }
+
+    /// Where the time of a transaction went, for the newest transactions.
+    #[must_use]
+    pub fn transaction_flow(&self, hash: TxHash) -> Option<TransactionFlow> {
+        self.flows.lock().transaction(hash)
+    }
+
+    fn note_arrival(&self, hash: TxHash, received: Millis) {
+        let now = crate::clock::now();
+        let mut flows = self.flows.lock();
+        let flow = flows.transaction_mut(hash);
+        note(&mut flow.received, received);
+        note(&mut flow.verified, now);
+    }
+
+    fn stopped(&self) -> SubmitError {
+        let reason = self.status.read().halted.clone();
+        SubmitError::Stopped(reason.unwrap_or_else(|| "the node is shutting down".to_owned()))
+    }
+}

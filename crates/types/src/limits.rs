@@ -149,3 +149,60 @@ pub const SYNC_BAN_MS: u64 = 10 * 60 * 1_000;
 pub const SYNC_STATUS_MS: u64 = 1_000;
 /// Time without a new final block after which a node that is less than a window behind catches up, in milliseconds.
 pub const SYNC_STALLED_MS: u64 = 1_000;
+
+/// Largest message of consensus between nodes, in bytes: a new-view may carry the proposals of a whole window.
+pub const CONSENSUS_MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Largest message with transaction bodies between nodes, in bytes: the bodies of a full proposal and their framing.
+pub const BODY_MESSAGE_BYTES_MAX: usize = PROPOSAL_BODY_BYTES_MAX + 1024 * 1024;
+/// Largest message of catch-up between nodes, in bytes: a full block with certificate, or many small ones.
+pub const SYNC_MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Largest piece of a message on the wire, in bytes: at 1 Gbit/s a vote waits half a millisecond for the piece before it.
+pub const FRAGMENT_BYTES_MAX: usize = 64 * 1024;
+/// What a message costs of a window or queue besides its bytes, in bytes: about what its bookkeeping takes in memory,
+/// so that a flood of empty messages is bounded too.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Received bytes of consensus that may wait for a node's own work, per peer. Windows are at least 4/3 of the class's
+/// largest message, so that credit for three quarters of a window always flows back.
+pub const CONSENSUS_WINDOW_BYTES: usize = 24 * 1024 * 1024;
+/// Received bytes of bodies that may wait for a node's own work, per peer.
+pub const BODY_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Received bytes of catch-up that may wait for a node's own work, per peer.
+pub const SYNC_WINDOW_BYTES: usize = 24 * 1024 * 1024;
+/// Bytes of consensus queued to one peer: two largest messages. The oldest are dropped above it.
+pub const CONSENSUS_QUEUE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// Messages of consensus queued to one peer: some 20 windows of votes of the largest group.
+pub const CONSENSUS_QUEUE_MESSAGES_MAX: usize = 8_192;
+/// Bytes of bodies queued to one peer: two and a half largest messages. More are refused.
+pub const BODY_QUEUE_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Messages with bodies queued to one peer; gossip goes in batches.
+pub const BODY_QUEUE_MESSAGES_MAX: usize = 4_096;
+/// Bytes of catch-up queued to one peer: two largest messages. More are refused.
+pub const SYNC_QUEUE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// Messages of catch-up queued to one peer; each answers one request.
+pub const SYNC_QUEUE_MESSAGES_MAX: usize = 256;
+/// Bytes per second that a node reads from one peer: a full 1 Gbit/s link.
+pub const PEER_BYTES_PER_SECOND_MAX: u64 = 128 * 1024 * 1024;
+/// Largest frame before a peer has proved who it is, in bytes: a hello takes about 700.
+pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 4 * 1024;
+/// Longest text in a hello, in bytes: a host name (253, RFC 1035) and a port.
+pub const HANDSHAKE_TEXT_BYTES_MAX: usize = 260;
+/// Longest time from connecting to a proved identity, in milliseconds; slow continents need less than two seconds.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Connections whose peers have not proved who they are, in total: two per member of the largest group.
+pub const HANDSHAKES_MAX: usize = 2 * MEMBERS_MAX;
+/// Connections whose peers have not proved who they are, per address; networks on one host share theirs.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 32;
+/// How often a peer is pinged, in milliseconds; also how often its round-trip time is measured.
+pub const PEER_PING_MS: u64 = 1_000;
+/// Silence after which a peer counts as dead, in milliseconds: four pings.
+pub const PEER_SILENCE_MS_MAX: u64 = 4_000;
+/// Longest time that a peer may take to accept one fragment, in milliseconds: 6.5 kB/s, below any usable link.
+pub const PEER_STALL_MS_MAX: u64 = 10_000;
+/// First wait before a peer is dialled again, in milliseconds: a restarting process needs about this long.
+pub const DIAL_BACKOFF_MS_MIN: u64 = 100;
+/// Longest wait before a peer is dialled again, in milliseconds.
+pub const DIAL_BACKOFF_MS_MAX: u64 = 5_000;
+/// Points of misbehaviour at which a peer is banned. One point is forgiven per second.
+pub const MISBEHAVIOUR_POINTS_MAX: u32 = 100;
+/// How long a banned peer stays out, in milliseconds: long enough to calm a flood, short enough after a bug's fix.
+pub const MISBEHAVIOUR_BAN_MS: u64 = 60_000;

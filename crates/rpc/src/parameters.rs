@@ -1,0 +1,97 @@
+//! The parameters of one call: read by position, with errors that name the position, the parameter and the value.
+
+use crate::error::{CallError, excerpt};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The parameters that have not been read yet.
+#[derive(Debug)]
+pub(crate) struct Parameters<'a> {
+    values: Vec<&'a RawValue>,
+    next: usize,
+}
+
+impl<'a> Parameters<'a> {
+    /// Splits the `params` member of a request: an array, or nothing.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidParams`] for objects and for more than `count_max` values.
+    pub(crate) fn parse(raw: Option<&'a str>, count_max: usize) -> Result<Self, CallError> {
+        let raw = raw.unwrap_or("[]");
+        let values: Option<Vec<&RawValue>> = serde_json::from_str(raw).map_err(|_| {
+            CallError::InvalidParams(format!("invalid params: expected an array, found {}", excerpt(raw)))
+        })?;
+        let values = values.unwrap_or_default();
+        if values.len() > count_max {
+            let message = format!("too many arguments, want at most {count_max}, found {}", values.len());
+            return Err(CallError::InvalidParams(message));
+        }
+        Ok(Self { values, next: 0 })
+    }
+
+    /// The next parameter, which must be there.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidParams`] where it is missing or does not have the form of `T`.
+    pub(crate) fn required<T: Deserialize<'a>>(&mut self, name: &str) -> Result<T, CallError> {
+        let position = self.next;
+        self.optional(name)?
+            .ok_or_else(|| CallError::InvalidParams(format!("missing value for required argument {position} ({name})")))
+    }
+
+    /// The next parameter, if it is there and not `null`.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidParams`] where it does not have the form of `T`.
+    pub(crate) fn optional<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>, CallError> {
+        let position = self.next;
+        self.next = position.saturating_add(1);
+        let Some(value) = self.values.get(position) else { return Ok(None) };
+        if value.get() == "null" {
+            return Ok(None);
+        }
+        serde_json::from_str(value.get()).map(Some).map_err(|error| {
+            let reason = plain(&error.to_string());
+            let found = excerpt(value.get());
+            CallError::InvalidParams(format!("invalid argument {position} ({name}): {reason}; found {found}"))
+        })
+    }
+}
+
+/// The reason without the position within the parameter, which means nothing to the caller.
+fn plain(reason: &str) -> String {
+    reason.split(" at line ").next().unwrap_or(reason).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, B256, address};
+
+    #[test]
+    fn reads_in_order_and_knows_what_is_optional() {
+        let raw = r#"["0x00000000000000000000000000000000000000aa", null, true]"#;
+        let mut parameters = Parameters::parse(Some(raw), 4).unwrap();
+        let expected = address!("00000000000000000000000000000000000000aa");
+        assert_eq!(parameters.required::<Address>("address").unwrap(), expected);
+        assert_eq!(parameters.optional::<bool>("x").unwrap(), None);
+        assert!(parameters.required::<bool>("full").unwrap());
+        assert_eq!(parameters.optional::<bool>("rest").unwrap(), None);
+        assert_eq!(Parameters::parse(None, 0).unwrap().optional::<bool>("x").unwrap(), None);
+    }
+
+    #[test]
+    fn errors_name_the_position_and_the_value() {
+        let cases: [(&str, &str); 5] = [
+            ("[]", "missing value for required argument 0 (hash)"),
+            ("[null]", "missing value for required argument 0 (hash)"),
+            (r#"{"a":1}"#, "invalid params: expected an array, found {\"a\":1}"),
+            ("[1,2]", "too many arguments, want at most 1, found 2"),
+            (r#"["0x123"]"#, "invalid argument 0 (hash): odd number of digits; found \"0x123\""),
+        ];
+        for (raw, expected) in cases {
+            let result = Parameters::parse(Some(raw), 1).and_then(|mut p| p.required::<B256>("hash"));
+            assert_eq!(result, Err(CallError::InvalidParams(expected.to_owned())), "{raw}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Trie;
-use crate::node::{Branch, Child, Extension, Kind, Leaf, LeafData, Node};
+use crate::node::{Branch, Child, Extension, Kind, Leaf, LeafData, Node, Place};
 
 /// Numerator and denominator of what remains of the limit after an eviction, so that the next one is some blocks away
 /// and its walk over all nodes is shared by their updates.
@@ -98,19 +98,19 @@ fn prune(child: &Child, plan: &mut Plan) -> Option<Child> {
 
 fn prune_branch(branch: &Branch, plan: &mut Plan) -> Option<Kind> {
     let mut changed = false;
-    let mut children = Vec::with_capacity(16);
-    for (nibble, child) in branch.children() {
-        let pruned = prune(child, plan);
-        changed |= pruned.is_some();
-        children.push((nibble, pruned.unwrap_or_else(|| child.clone())));
+    let mut places = [const { Place::Same }; 16];
+    for (place, nibble) in places.iter_mut().zip(0..) {
+        if let Some(child) = branch.child(nibble).and_then(|child| prune(child, plan)) {
+            *place = Place::Child(child);
+            changed = true;
+        }
     }
     let value = branch.value.as_ref().map(|data| {
         let pruned = prune_data(data, plan);
         changed |= pruned.is_some();
         pruned.unwrap_or_else(|| data.clone())
     });
-    let count = children.len();
-    changed.then(|| Kind::Branch(Branch::new(children.into_iter(), count, value)))
+    changed.then(|| Kind::Branch(Branch::changed(Some(branch), places, value)))
 }
 
 fn prune_data(data: &LeafData, plan: &mut Plan) -> Option<LeafData> {

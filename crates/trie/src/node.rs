@@ -65,28 +65,95 @@ pub(crate) struct Extension {
 pub(crate) struct Branch {
     /// Bit n is set if there is a child under nibble n.
     mask: u16,
-    /// The children that exist, in order.
-    children: Box<[Child]>,
+    children: Children,
     pub(crate) value: Option<LeafData>,
 }
 
+/// The children of a branch.
+#[derive(Debug)]
+enum Children {
+    /// Those that exist, in order, if there are at most [`Children::FEW`].
+    Few(Box<[Child]>),
+    /// Four places each. A changed copy of the branch shares the groups in which nothing changes: to count a reference
+    /// to each of 16 children, which lie scattered in memory, would cost more than to hash the branch.
+    Many([Option<Arc<Group>>; 4]),
+}
+
+type Group = [Option<Child>; 4];
+
+impl Children {
+    /// Up to so many children lie side by side without groups.
+    const FEW: u32 = 4;
+}
+
+/// What becomes of one place of a branch in a changed copy.
+pub(crate) enum Place {
+    /// As in the branch that is copied.
+    Same,
+    Empty,
+    Child(Child),
+}
+
+/// The place of a nibble in the groups of a branch.
+fn split(nibble: u8) -> (usize, usize) {
+    (usize::from(nibble / 4), usize::from(nibble % 4))
+}
+
 impl Branch {
-    pub(crate) fn new(children: impl Iterator<Item = (u8, Child)>, count: usize, value: Option<LeafData>) -> Self {
-        let mut mask = 0;
-        let mut list = Vec::with_capacity(count);
-        for (nibble, child) in children {
-            mask |= 1 << nibble;
-            list.push(child);
+    /// A copy of `old`, or of a branch without children, with changed places.
+    pub(crate) fn changed(old: Option<&Self>, places: [Place; 16], value: Option<LeafData>) -> Self {
+        let mut mask = old.map_or(0, |old| old.mask);
+        for (nibble, place) in places.iter().enumerate() {
+            match place {
+                Place::Same => {}
+                Place::Empty => mask &= !(1 << nibble),
+                Place::Child(_) => mask |= 1 << nibble,
+            }
         }
-        Self { mask, children: list.into_boxed_slice(), value }
+        let old_child = |nibble| old.and_then(|old| old.child(nibble)).cloned();
+        let take = |(nibble, place)| match place {
+            Place::Same => old_child(nibble),
+            Place::Empty => None,
+            Place::Child(child) => Some(child),
+        };
+        if mask.count_ones() <= Children::FEW {
+            let mut few = Vec::with_capacity(mask.count_ones() as usize);
+            few.extend((0..).zip(places).filter_map(take));
+            return Self { mask, children: Children::Few(few.into_boxed_slice()), value };
+        }
+        let mut places = (0..).zip(places);
+        let groups = std::array::from_fn(|index| {
+            let group: [_; 4] = std::array::from_fn(|_| places.next().unwrap_or((0, Place::Empty)));
+            if let Some(Children::Many(groups)) = old.map(|old| &old.children)
+                && group.iter().all(|(_, place)| matches!(place, Place::Same))
+            {
+                return groups.get(index).cloned().flatten();
+            }
+            let group = group.map(take);
+            group.iter().any(Option::is_some).then(|| Arc::new(group))
+        });
+        Self { mask, children: Children::Many(groups), value }
+    }
+
+    /// Whether there is a child under `nibble`.
+    pub(crate) fn has(&self, nibble: u8) -> bool {
+        1u16.checked_shl(nibble.into()).is_some_and(|bit| self.mask & bit != 0)
     }
 
     pub(crate) fn child(&self, nibble: u8) -> Option<&Child> {
-        let bit = 1u16.checked_shl(nibble.into())?;
-        if self.mask & bit == 0 {
+        if !self.has(nibble) {
             return None;
         }
-        self.children.get((self.mask & (bit - 1)).count_ones() as usize)
+        match &self.children {
+            Children::Few(few) => {
+                let before = self.mask & ((1 << nibble) - 1);
+                few.get(before.count_ones() as usize)
+            }
+            Children::Many(groups) => {
+                let (group, place) = split(nibble);
+                groups.get(group)?.as_ref()?.get(place)?.as_ref()
+            }
+        }
     }
 
     /// The children with their nibbles, in order.

@@ -300,10 +300,10 @@ impl Walker<'_> {
                 self.update_extension(&rest, &onward_path, false, group, effects)
             }
         })?;
-        let mut slots = Slot::none();
+        let mut slots = Slot::SAME;
         if let Some(slot) = slots.get_mut(usize::from(onward)) {
             *slot = if rest.prefix.is_empty() {
-                Slot::Kept(rest.child.clone())
+                Slot::Child(rest.child.clone())
             } else {
                 Slot::Short { kind: Kind::Extension(Box::new(rest)), stored: false }
             };
@@ -313,7 +313,7 @@ impl Walker<'_> {
             Slot::put(&mut slots, nibble, outcome, was_stored);
         }
         let stored = stored && common == 0;
-        let outcome = self.assemble(&branch_path, stored, slots, value.or_old(None), effects)?;
+        let outcome = self.assemble(&branch_path, stored, None, slots, value.or_old(None), effects)?;
         self.wrap(&prefix.prefix(common), outcome)
     }
 
@@ -333,15 +333,12 @@ impl Walker<'_> {
         if matches!(value, ValueOutcome::Same) && outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Same)) {
             return Ok(Outcome::Same);
         }
-        let mut slots = Slot::none();
+        let mut slots = Slot::SAME;
         for (nibble, outcome) in outcomes {
             let was_stored = branch.child(nibble).is_some_and(|child| child.reference.is_hash());
             Slot::put(&mut slots, nibble, outcome, was_stored);
         }
-        for (nibble, child) in branch.children() {
-            Slot::keep(&mut slots, nibble, child);
-        }
-        self.assemble(path, stored, slots, value.or_old(old_value), effects)
+        self.assemble(path, stored, Some(branch), slots, value.or_old(old_value), effects)
     }
 
     /// Applies the edit that ends at a branch to its value, and the others, grouped by nibble, to its children.

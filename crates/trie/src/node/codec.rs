@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, U256};
 use alloy_rlp::{Decodable, Encodable, Header};
 
-use super::{Branch, Child, Extension, Kind, Leaf, LeafData, Reference};
+use super::{Branch, Child, Extension, Kind, Leaf, LeafData, Place, Reference};
 use crate::Nibbles;
 
 /// Why bytes are not a valid node or leaf.
@@ -21,7 +21,7 @@ pub enum DecodeError {
     /// A reference to a child that is neither a hash nor a short node, or is missing where there must be one.
     #[error("invalid reference to a child")]
     Reference,
-    /// A leaf without a value, a branch with too few entries, or an extension that does not lead to a branch.
+    /// A leaf without a value or a branch with too few entries.
     #[error("a node that no trie contains")]
     Shape,
     /// Bytes after the end.
@@ -155,16 +155,19 @@ fn decode_short(path: &[u8], content: &[u8]) -> Result<Kind, DecodeError> {
 }
 
 fn decode_full(items: &[&[u8]], value: &[u8]) -> Result<Kind, DecodeError> {
-    let mut children = Vec::with_capacity(items.len());
-    for (nibble, item) in (0..).zip(items) {
-        children.extend(decode_reference(item)?.map(|reference| (nibble, Child::stub(reference))));
+    let mut places = [const { Place::Empty }; 16];
+    let mut count = 0;
+    for (place, item) in places.iter_mut().zip(items) {
+        if let Some(reference) = decode_reference(item)? {
+            *place = Place::Child(Child::stub(reference));
+            count += 1;
+        }
     }
     let value = decode_value(value)?;
-    if children.len() + usize::from(value.is_some()) < 2 {
+    if count + usize::from(value.is_some()) < 2 {
         return Err(DecodeError::Shape);
     }
-    let count = children.len();
-    Ok(Kind::Branch(Branch::new(children.into_iter(), count, value)))
+    Ok(Kind::Branch(Branch::changed(None, places, value)))
 }
 
 fn decode_value(mut item: &[u8]) -> Result<Option<LeafData>, DecodeError> {
@@ -255,8 +258,9 @@ mod tests {
                 .prop_map(|(prefix, child)| Kind::Extension(Box::new(Extension { prefix, child }))),
             (prop::collection::btree_map(0u8..16, child(), 2..=16), prop::option::of(value())).prop_map(
                 |(children, value)| {
-                    let count = children.len();
-                    Kind::Branch(Branch::new(children.into_iter(), count, value))
+                    let mut places = [const { Place::Empty }; 16];
+                    children.into_iter().for_each(|(nibble, child)| places[usize::from(nibble)] = Place::Child(child));
+                    Kind::Branch(Branch::changed(None, places, value))
                 }
             ),
         ]

@@ -7,7 +7,7 @@ use alloy_primitives::Bytes;
 use rayon::prelude::*;
 
 use super::{Effects, Keyed, Outcome, Walker};
-use crate::node::{self, Branch, Child, Extension, Kind, Leaf, LeafData, Node, Reference};
+use crate::node::{self, Branch, Child, Extension, Kind, Leaf, LeafData, Node, Place, Reference};
 use crate::{Nibbles, TrieError};
 
 /// From how many leaf updates on the children of a branch are walked on several threads. At about 2 µs an update this
@@ -26,11 +26,12 @@ impl Keyed for Entry {
     }
 }
 
-/// One of the 16 places of a branch that is being put together.
+/// What becomes of one of the 16 places of a branch.
 pub(super) enum Slot {
-    Empty,
-    /// The child that was there before, or a branch that is already encoded and reported.
-    Kept(Child),
+    /// As in the old branch, if there was one.
+    Same,
+    /// A child that is already encoded and reported: a branch, unless it was there before.
+    Child(Child),
     Short {
         kind: Kind,
         stored: bool,
@@ -41,9 +42,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    pub(super) fn none() -> [Self; 16] {
-        std::array::from_fn(|_| Self::Empty)
-    }
+    pub(super) const SAME: [Self; 16] = [const { Self::Same }; 16];
 
     /// Puts the outcome of an update into its place. `stored`: whether the store has the node that was there.
     pub(super) fn put(slots: &mut [Self; 16], nibble: u8, outcome: Outcome, stored: bool) {
@@ -52,19 +51,8 @@ impl Slot {
             Outcome::Same => {}
             Outcome::Gone => *slot = Self::Gone { stored },
             Outcome::Short(kind) => *slot = Self::Short { kind, stored },
-            Outcome::Branch(child) => *slot = Self::Kept(child),
+            Outcome::Branch(child) => *slot = Self::Child(child),
         }
-    }
-
-    /// Puts an old child into its place unless something else is there.
-    pub(super) fn keep(slots: &mut [Self; 16], nibble: u8, child: &Child) {
-        if let Some(slot @ Self::Empty) = slots.get_mut(usize::from(nibble)) {
-            *slot = Self::Kept(child.clone());
-        }
-    }
-
-    const fn is_filled(&self) -> bool {
-        matches!(self, Self::Kept(_) | Self::Short { .. })
     }
 }
 
@@ -125,59 +113,91 @@ impl Walker<'_> {
         let outcomes = for_each_group(path.len(), below, effects, |_, group, effects| {
             self.build(path.len() + 1, false, group, effects)
         })?;
-        let mut slots = Slot::none();
+        let mut slots = Slot::SAME;
         for (nibble, outcome) in outcomes {
             Slot::put(&mut slots, nibble, outcome, false);
         }
-        let outcome = self.assemble(&path, stored && path.len() == depth, slots, value, effects)?;
+        let outcome = self.assemble(&path, stored && path.len() == depth, None, slots, value, effects)?;
         self.wrap(&path.suffix(depth), outcome)
     }
 
-    /// Makes what belongs at `path` of the places of a branch: the branch, or what is left of it.
+    /// Makes what belongs at `path` of the places of a branch, which differ from those of `old` where they say so: a
+    /// branch, or what is left of it.
     pub(super) fn assemble(
         &self,
         path: &Nibbles,
         stored: bool,
+        old: Option<&Branch>,
         slots: [Slot; 16],
         value: Option<LeafData>,
         effects: &mut Effects,
     ) -> Result<Outcome, TrieError> {
-        let filled = slots.iter().filter(|slot| slot.is_filled()).count();
-        let collapses = filled + usize::from(value.is_some()) < 2;
-        let mut children = Vec::with_capacity(filled);
-        let mut merged = None;
+        let is_filled = |(nibble, slot): &(u8, &Slot)| match slot {
+            Slot::Same => old.is_some_and(|old| old.has(*nibble)),
+            Slot::Child(_) | Slot::Short { .. } => true,
+            Slot::Gone { .. } => false,
+        };
+        let filled = (0..).zip(&slots).filter(is_filled).count();
+        if filled + usize::from(value.is_some()) < 2 {
+            return self.collapse(path, old, slots, value, effects);
+        }
+        let mut places = [const { Place::Same }; 16];
+        for ((nibble, slot), place) in (0..).zip(slots).zip(&mut places) {
+            *place = match slot {
+                Slot::Same => continue,
+                Slot::Child(child) => Place::Child(child),
+                Slot::Short { kind, stored } => {
+                    Place::Child(self.settle(kind, &self.step(path, nibble)?, stored, effects))
+                }
+                Slot::Gone { stored } => {
+                    if stored {
+                        effects.delete(self.step(path, nibble)?);
+                    }
+                    Place::Empty
+                }
+            };
+        }
+        let branch = Kind::Branch(Branch::changed(old, places, value));
+        Ok(Outcome::Branch(self.settle(branch, path, stored, effects)))
+    }
+
+    /// What is left of a branch that has at most one entry.
+    fn collapse(
+        &self,
+        path: &Nibbles,
+        old: Option<&Branch>,
+        slots: [Slot; 16],
+        value: Option<LeafData>,
+        effects: &mut Effects,
+    ) -> Result<Outcome, TrieError> {
+        let mut left = value.map_or(Outcome::Gone, |data| leaf(Nibbles::EMPTY, data));
         for (nibble, slot) in (0..).zip(slots) {
-            match slot {
-                Slot::Empty | Slot::Gone { stored: false } => {}
-                Slot::Gone { stored: true } => effects.delete(self.step(path, nibble)?),
-                Slot::Kept(child) if collapses => merged = Some(self.merge_kept(path, nibble, child, effects)?),
-                Slot::Kept(child) => children.push((nibble, child)),
+            let child = match slot {
+                Slot::Same => old.and_then(|old| old.child(nibble)).cloned(),
+                Slot::Child(child) => Some(child),
+                Slot::Gone { stored: false } => None,
+                Slot::Gone { stored: true } => {
+                    effects.delete(self.step(path, nibble)?);
+                    None
+                }
                 Slot::Short { kind, stored } => {
                     let place = self.step(path, nibble)?;
-                    if !collapses {
-                        children.push((nibble, self.settle(kind, &place, stored, effects)));
-                        continue;
-                    }
                     if stored {
                         effects.delete(place);
                     }
-                    merged = Some(self.prepend(&place.suffix(path.len()), kind)?);
+                    left = Outcome::Short(self.prepend(&place.suffix(path.len()), kind)?);
+                    None
                 }
+            };
+            if let Some(child) = child {
+                left = Outcome::Short(self.merge(path, nibble, child, effects)?);
             }
         }
-        if !collapses {
-            let branch = Branch::new(children.into_iter(), filled, value);
-            return Ok(Outcome::Branch(self.settle(Kind::Branch(branch), path, stored, effects)));
-        }
-        Ok(match (merged, value) {
-            (Some(kind), _) => Outcome::Short(kind),
-            (None, Some(data)) => leaf(Nibbles::EMPTY, data),
-            (None, None) => Outcome::Gone,
-        })
+        Ok(left)
     }
 
     /// The last child of a branch takes the branch's place, with its nibble before it.
-    fn merge_kept(
+    fn merge(
         &self,
         path: &Nibbles,
         nibble: u8,

@@ -143,8 +143,11 @@ fn check_proofs<'a>(
         let proof = trie.prove(nodes, &path).expect("all nodes are there");
         let proven = verify_proof(Hasher::Keccak, trie.root(), &path, &proof).expect("our own proof");
         assert_eq!(proven.map(Vec::from), expected);
-        let alloy_path = alloy_trie::Nibbles::unpack(key);
-        alloy_trie::proof::verify_proof(trie.root(), alloy_path, expected, &proof).expect("a proof for others");
+        // With 32-byte keys the root is never shorter than a hash, a case that this verifier does not know.
+        if key.len() == 32 {
+            let path = alloy_trie::Nibbles::unpack(key);
+            alloy_trie::proof::verify_proof(trie.root(), path, expected, &proof).expect("a proof for others");
+        }
     }
 }
 

@@ -135,6 +135,20 @@ impl Suite {
             }
         }
     }
+
+    /// Recovers the account whose key made a signature over a digest, by the same rules.
+    ///
+    /// # Errors
+    /// [`SenderError`] for malleable and for impossible signatures.
+    pub fn recover_signer(
+        self,
+        digest: B256,
+        signature: &alloy_primitives::Signature,
+    ) -> Result<Address, SenderError> {
+        match self {
+            Self::Standard => recover_address(digest, signature.r(), signature.s(), signature.v()),
+        }
+    }
 }
 
 /// The address whose key made a secp256k1 signature over `hash`, with Ethereum's rule against malleability.

@@ -4,6 +4,7 @@ use crate::{AccountChange, AccountState, StateChanges, StateError, StateReader};
 use alloy_primitives::map::{AddressMap, B256Map, Entry, U256Map};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
+use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, AccountInfo, EvmStorageSlot};
 use revm::{Database, DatabaseCommit};
 use std::collections::BTreeMap;
@@ -70,6 +71,17 @@ impl<'a> BlockState<'a> {
         Ok(())
     }
 
+    /// Touches an account as a reward of nothing does: an empty one goes away, or, before EIP-161, comes into being.
+    pub(crate) fn touch(&mut self, address: Address, spec: SpecId) -> Result<(), StateError> {
+        let account = self.cached(address)?;
+        if !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
+            account.present.get_or_insert_default();
+        } else if account.present.is_some_and(|state| state.is_empty()) {
+            account.delete();
+        }
+        Ok(())
+    }
+
     /// Gives an account code past the EVM; the code's hash is returned.
     pub(crate) fn insert_code(&mut self, code: Bytes) -> Result<B256, StateError> {
         let code = Bytecode::new_raw_checked(code).map_err(StateError::new)?;
@@ -116,9 +128,7 @@ impl<'a> BlockState<'a> {
         let created = account.is_created();
         if account.is_selfdestructed() || (!created && account.is_empty()) {
             // EIP-161: an account that a transaction touches and leaves empty goes away.
-            cached.present = None;
-            cached.cleared = true;
-            cached.storage.clear();
+            cached.delete();
             return;
         }
         if created {
@@ -158,6 +168,12 @@ impl<'a> BlockState<'a> {
 }
 
 impl CachedAccount {
+    fn delete(&mut self) {
+        self.present = None;
+        self.cleared = true;
+        self.storage.clear();
+    }
+
     /// The change, if there is one, and the hash of the code that the account received, if it did.
     fn into_change(self) -> Option<(AccountChange, Option<B256>)> {
         let Some(present) = self.present else {

@@ -19,6 +19,7 @@ mod rules;
 mod serial;
 mod skip;
 mod state;
+pub mod statetest;
 mod transaction;
 
 pub use genesis::{GenesisBlockError, genesis_block};

@@ -136,6 +136,11 @@ impl<'a> BlockRun<'a> {
         Ok(Ok(()))
     }
 
+    /// The state as the transactions so far left it.
+    pub(crate) const fn state_mut(&mut self) -> &mut BlockState<'a> {
+        &mut self.evm.ctx.journaled_state.database
+    }
+
     fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
         let gas_used = result.tx_gas_used();
         self.outcome.gas_used = self.outcome.gas_used.saturating_add(gas_used);

@@ -1,0 +1,3 @@
+//! Tests of what crosses this crate's modules.
+
+mod vectors;

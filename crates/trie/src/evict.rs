@@ -64,7 +64,7 @@ fn count(child: Option<&Child>, by_generation: &mut BTreeMap<u64, usize>) {
         Kind::Extension(extension) => count(Some(&extension.child), by_generation),
         Kind::Branch(branch) => {
             branch.children().for_each(|(_, child)| count(Some(child), by_generation));
-            data = branch.value.as_ref();
+            data = branch.value.as_deref();
         }
     }
     if let Some(storage) = data.and_then(|data| data.storage.as_ref()) {
@@ -108,7 +108,7 @@ fn prune_branch(branch: &Branch, plan: &mut Plan) -> Option<Kind> {
     let value = branch.value.as_ref().map(|data| {
         let pruned = prune_data(data, plan);
         changed |= pruned.is_some();
-        pruned.unwrap_or_else(|| data.clone())
+        pruned.map_or_else(|| data.clone(), Box::new)
     });
     changed.then(|| Kind::Branch(Branch::changed(Some(branch), places, value)))
 }
@@ -127,7 +127,7 @@ fn holds_nodes(kind: &Kind) -> bool {
         Kind::Leaf(leaf) => holds(&leaf.data),
         Kind::Extension(extension) => extension.child.node.is_some(),
         Kind::Branch(branch) => {
-            branch.children().any(|(_, child)| child.node.is_some()) || branch.value.as_ref().is_some_and(holds)
+            branch.children().any(|(_, child)| child.node.is_some()) || branch.value.as_deref().is_some_and(holds)
         }
     }
 }

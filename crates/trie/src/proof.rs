@@ -69,7 +69,7 @@ impl Trie {
                 proof.push(rlp.into());
             }
         })?;
-        Ok((data.map(|data| data.value.into()), proof))
+        Ok((data.map(|data| Bytes::copy_from_slice(&data.value)), proof))
     }
 }
 
@@ -127,5 +127,5 @@ pub fn verify_proof(
     if used < len {
         return Err(ProofError::Surplus { len, used });
     }
-    Ok(value.map(Bytes::from))
+    Ok(value.map(|value| Bytes::copy_from_slice(&value)))
 }

@@ -27,7 +27,7 @@ impl AccountLeaf {
     /// What the trie of accounts holds: the RLP of `[nonce, balance, storage root, code hash]` (yellow paper, section
     /// 4.1).
     #[must_use]
-    pub fn rlp(&self, storage_root: B256) -> Box<[u8]> {
+    pub fn rlp(&self, storage_root: B256) -> Vec<u8> {
         node::encode_account(self.nonce, self.balance, storage_root, self.code_hash)
     }
 }
@@ -183,9 +183,9 @@ impl StateTrie {
         }
         let mut effects = Effects::default();
         let accounts = self.accounts.edit(source, generation, &mut edits, &mut effects)?;
-        let mut storage = effects.storage;
+        let mut storage = std::mem::take(&mut effects.storage);
         storage.sort_unstable_by_key(|(owner, _)| *owner);
-        Ok((Self { accounts }, StateNodeChanges { accounts: NodeChanges::new(effects.nodes), storage }))
+        Ok((Self { accounts }, StateNodeChanges { accounts: NodeChanges::new(effects.into_nodes()), storage }))
     }
 
     /// The same state with less of it in memory; see [`Trie::evict`].
@@ -270,12 +270,12 @@ impl Edit for AccountEdit<'_> {
         let before = self.old_storage(walker, old)?;
         let (after, changes) = self.update_storage(walker, &before)?;
         let value = account.rlp(after.root());
-        if old.is_some_and(|old| old.value == value) {
+        if old.is_some_and(|old| *old.value == *value) {
             return Ok(None);
         }
         self.report(&before, after.loaded, changes, effects);
         let storage = (!after.is_empty()).then(|| Arc::new(after));
-        Ok(Some(LeafData { value, storage }))
+        Ok(Some(LeafData { value: value.as_slice().into(), storage }))
     }
 
     fn removed(&mut self, walker: &Walker<'_>, old: &LeafData, effects: &mut Effects) -> Result<(), TrieError> {
@@ -315,20 +315,20 @@ impl<'a> AccountEdit<'a> {
         let mut edits = self.slot_edits(walker.hasher)?;
         if !self.update.storage_cleared || before.is_empty() {
             let after = before.edit(walker.source, walker.generation, &mut edits, &mut effects)?;
-            return Ok((after, effects.nodes));
+            return Ok((after, effects.into_nodes()));
         }
         let empty = Trie::empty(walker.hasher, before.owner);
         let after = empty.edit(walker.source, walker.generation, &mut edits, &mut effects)?;
         let cleared = before.stored_paths(walker.source)?.into_iter().map(|path| (path, None));
-        let changes: BTreeMap<_, _> = cleared.chain(effects.nodes).collect();
+        let changes: BTreeMap<_, _> = cleared.chain(effects.into_nodes()).collect();
         Ok((after, changes.into_iter().collect()))
     }
 
     fn slot_edits(&self, hasher: Hasher) -> Result<Vec<PlainEdit>, TrieError> {
         let slots = &self.update.storage;
         let edit = |(slot, value): &(U256, U256)| {
-            let value = (!value.is_zero()).then(|| alloy_rlp::encode(value));
-            PlainEdit::new(slot_key(hasher, *slot), value)
+            let rlp = alloy_rlp::encode_fixed_size(value);
+            PlainEdit::new(slot_key(hasher, *slot), if value.is_zero() { &[] } else { &rlp })
         };
         let mut edits: Vec<_> = if slots.len() < PARALLEL_WEIGHT_MIN {
             slots.iter().map(edit).collect()

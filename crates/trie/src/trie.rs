@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 
-use crate::node::{Child, Kind, LeafData, Reference};
+use crate::node::{Child, Kind, LeafData, Reference, Value};
 use crate::update::{Edit, Effects, Keyed, Outcome, Walker};
 use crate::{Hasher, Nibbles, NodeSource, Owner, TrieError};
 
@@ -130,10 +130,11 @@ impl Trie {
         generation: u64,
         changes: impl IntoIterator<Item = (Nibbles, Option<Vec<u8>>)>,
     ) -> Result<(Self, NodeChanges), TrieError> {
-        let mut edits: Vec<_> = changes.into_iter().map(|(key, value)| PlainEdit::new(key, value)).collect();
+        let plain = |(key, value): (_, Option<Vec<u8>>)| PlainEdit::new(key, &value.unwrap_or_default());
+        let mut edits: Vec<_> = changes.into_iter().map(plain).collect();
         let mut effects = Effects::default();
         let trie = self.edit(source, generation, &mut edits, &mut effects)?;
-        Ok((trie, NodeChanges(effects.nodes)))
+        Ok((trie, NodeChanges(effects.into_nodes())))
     }
 
     /// Applies a sorted batch. `effects` must be new.
@@ -159,7 +160,7 @@ impl Trie {
         let root = match walker.update_child(self.root.as_ref(), 0, edits, effects)? {
             Outcome::Same => return Ok(self.clone()),
             Outcome::Gone => {
-                effects.nodes.push((Nibbles::EMPTY, None));
+                effects.delete(Nibbles::EMPTY);
                 None
             }
             Outcome::Short(kind) => Some(walker.settle(kind, &Nibbles::EMPTY, true, effects)),
@@ -178,7 +179,7 @@ impl Trie {
     /// [`TrieError`] if a node cannot be read.
     pub fn get(&self, source: &dyn NodeSource, key: &Nibbles) -> Result<Option<Bytes>, TrieError> {
         let data = self.descend(source, key, |_, _| {})?;
-        Ok(data.map(|data| Bytes::from(data.value)))
+        Ok(data.map(|data| Bytes::copy_from_slice(&data.value)))
     }
 
     /// Walks from the root towards `key`, shows each node on the way and returns what is there.
@@ -202,7 +203,7 @@ impl Trie {
                     follows.then(|| extension.child.clone())
                 }
                 Kind::Branch(branch) => {
-                    let Some(nibble) = key.get(depth) else { return Ok(branch.value.clone()) };
+                    let Some(nibble) = key.get(depth) else { return Ok(branch.value.as_deref().cloned()) };
                     depth += 1;
                     branch.child(nibble).cloned()
                 }
@@ -225,15 +226,13 @@ impl fmt::Debug for Trie {
 /// Setting or deleting a plain value.
 pub(crate) struct PlainEdit {
     key: Nibbles,
-    value: Option<Box<[u8]>>,
-    deletes: bool,
+    value: Option<Value>,
 }
 
 impl PlainEdit {
     /// An empty value deletes: the yellow paper has no entries without value.
-    pub(crate) fn new(key: Nibbles, value: Option<Vec<u8>>) -> Self {
-        let value = value.filter(|value| !value.is_empty()).map(Vec::into_boxed_slice);
-        Self { key, deletes: value.is_none(), value }
+    pub(crate) fn new(key: Nibbles, value: &[u8]) -> Self {
+        Self { key, value: (!value.is_empty()).then(|| value.into()) }
     }
 }
 
@@ -245,7 +244,7 @@ impl Keyed for PlainEdit {
 
 impl Edit for PlainEdit {
     fn deletes(&self) -> bool {
-        self.deletes
+        self.value.is_none()
     }
 
     fn put(
@@ -254,8 +253,8 @@ impl Edit for PlainEdit {
         old: Option<&LeafData>,
         _effects: &mut Effects,
     ) -> Result<Option<LeafData>, TrieError> {
-        let value = self.value.take().filter(|value| old.is_none_or(|old| old.value != *value));
-        Ok(value.map(|value| LeafData { value, storage: None }))
+        let value = self.value.as_ref().filter(|value| old.is_none_or(|old| *old.value != ***value));
+        Ok(value.map(|value| LeafData { value: value.clone(), storage: None }))
     }
 
     fn removed(&mut self, _walker: &Walker<'_>, _old: &LeafData, _effects: &mut Effects) -> Result<(), TrieError> {

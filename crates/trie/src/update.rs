@@ -6,7 +6,7 @@
 
 mod assemble;
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
@@ -50,24 +50,61 @@ pub(crate) trait Edit: Keyed {
 #[derive(Default)]
 pub(crate) struct Effects {
     /// Nodes written and deleted in this trie.
-    pub(crate) nodes: Vec<(Nibbles, Option<Bytes>)>,
-    /// The same in the storage tries of its accounts.
+    nodes: Vec<(Nibbles, Option<Bytes>)>,
+    /// Those after [`Self::nodes`], as places in [`Self::rlp`].
+    recent: Vec<(Nibbles, Option<Range<usize>>)>,
+    /// The encoded nodes one after the other: one allocation for all of them.
+    rlp: Vec<u8>,
+    /// What changes in the storage tries of its accounts.
     pub(crate) storage: Vec<(B256, NodeChanges)>,
     /// How many more nodes than before are in memory.
     pub(crate) loaded: isize,
-    /// Reused space for encoding.
-    scratch: Vec<u8>,
 }
 
 impl Effects {
-    fn delete(&mut self, path: Nibbles) {
-        self.nodes.push((path, None));
+    pub(crate) fn delete(&mut self, path: Nibbles) {
+        self.recent.push((path, None));
+    }
+
+    /// Encodes a node, names it, and reports it, or the deletion of what was `stored` at its path if its parent
+    /// contains it. The root is always named by its hash (yellow paper, appendix D).
+    fn write(&mut self, path: &Nibbles, kind: &Kind, stored: bool, hasher: Hasher) -> Reference {
+        let start = self.rlp.len();
+        node::encode(kind, &mut self.rlp);
+        let rlp = self.rlp.get(start..).unwrap_or_default();
+        let reference = match Reference::to_node(rlp, hasher) {
+            Reference::Inline { .. } if path.is_empty() => Reference::Hash(hasher.hash(rlp)),
+            reference => reference,
+        };
+        if reference.is_hash() {
+            self.recent.push((*path, Some(start..self.rlp.len())));
+            return reference;
+        }
+        self.rlp.truncate(start);
+        if stored {
+            self.delete(*path);
+        }
+        reference
+    }
+
+    fn flush(&mut self) {
+        let rlp = Bytes::from(std::mem::take(&mut self.rlp));
+        let recent = self.recent.drain(..).map(|(path, range)| (path, range.map(|range| rlp.slice(range))));
+        self.nodes.extend(recent);
     }
 
     fn absorb(&mut self, mut other: Self) {
+        self.flush();
+        other.flush();
         self.nodes.append(&mut other.nodes);
         self.storage.append(&mut other.storage);
         self.loaded += other.loaded;
+    }
+
+    /// The nodes written and deleted.
+    pub(crate) fn into_nodes(mut self) -> Vec<(Nibbles, Option<Bytes>)> {
+        self.flush();
+        self.nodes
     }
 }
 
@@ -291,7 +328,8 @@ impl Walker<'_> {
         let rest = Extension { prefix: prefix.suffix(common + 1), child: extension.child.clone() };
         let onward_path = self.step(&branch_path, onward)?;
 
-        let (value, outcomes) = self.update_children(&branch_path, None, edits, effects, |nibble, group, effects| {
+        let onward_stored = rest.prefix.is_empty() && rest.child.reference.is_hash();
+        let update = |nibble, group: &mut [E], effects: &mut Effects| {
             if nibble != onward {
                 self.update_child(None, branch_path.len() + 1, group, effects)
             } else if rest.prefix.is_empty() {
@@ -299,18 +337,15 @@ impl Walker<'_> {
             } else {
                 self.update_extension(&rest, &onward_path, false, group, effects)
             }
-        })?;
-        let mut slots = Slot::SAME;
-        if let Some(slot) = slots.get_mut(usize::from(onward)) {
+        };
+        let was_stored = |nibble| nibble == onward && onward_stored;
+        let (value, mut slots) = self.update_children(&branch_path, None, edits, effects, update, was_stored)?;
+        if let Some(slot @ Slot::Same) = slots.get_mut(usize::from(onward)) {
             *slot = if rest.prefix.is_empty() {
-                Slot::Child(rest.child.clone())
+                Slot::Child(rest.child)
             } else {
                 Slot::Short { kind: Kind::Extension(Box::new(rest)), stored: false }
             };
-        }
-        for (nibble, outcome) in outcomes {
-            let was_stored = nibble == onward && common + 1 == prefix.len() && extension.child.reference.is_hash();
-            Slot::put(&mut slots, nibble, outcome, was_stored);
         }
         let stored = stored && common == 0;
         let outcome = self.assemble(&branch_path, stored, None, slots, value.or_old(None), effects)?;
@@ -326,22 +361,20 @@ impl Walker<'_> {
         effects: &mut Effects,
     ) -> Result<Outcome, TrieError> {
         let depth = path.len() + 1;
-        let old_value = branch.value.as_ref();
-        let (value, outcomes) = self.update_children(path, old_value, edits, effects, |nibble, group, effects| {
+        let old_value = branch.value.as_deref();
+        let update = |nibble, group: &mut [E], effects: &mut Effects| {
             self.update_child(branch.child(nibble), depth, group, effects)
-        })?;
-        if matches!(value, ValueOutcome::Same) && outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Same)) {
+        };
+        let was_stored = |nibble| branch.child(nibble).is_some_and(|child| child.reference.is_hash());
+        let (value, slots) = self.update_children(path, old_value, edits, effects, update, was_stored)?;
+        if matches!(value, ValueOutcome::Same) && slots.iter().all(|slot| matches!(slot, Slot::Same)) {
             return Ok(Outcome::Same);
-        }
-        let mut slots = Slot::SAME;
-        for (nibble, outcome) in outcomes {
-            let was_stored = branch.child(nibble).is_some_and(|child| child.reference.is_hash());
-            Slot::put(&mut slots, nibble, outcome, was_stored);
         }
         self.assemble(path, stored, Some(branch), slots, value.or_old(old_value), effects)
     }
 
     /// Applies the edit that ends at a branch to its value, and the others, grouped by nibble, to its children.
+    /// `was_stored`: whether the store has the child under a nibble.
     fn update_children<E: Edit>(
         &self,
         path: &Nibbles,
@@ -349,14 +382,19 @@ impl Walker<'_> {
         edits: &mut [E],
         effects: &mut Effects,
         update: impl Fn(u8, &mut [E], &mut Effects) -> Result<Outcome, TrieError> + Sync,
-    ) -> Result<(ValueOutcome, Vec<(u8, Outcome)>), TrieError> {
+        was_stored: impl Fn(u8) -> bool,
+    ) -> Result<(ValueOutcome, [Slot; 16]), TrieError> {
         let ends_here = edits.first().is_some_and(|edit| edit.key().len() == path.len());
         let (here, below) = edits.split_at_mut(usize::from(ends_here));
         let value = match here.first_mut() {
             Some(edit) => self.update_value(old_value, edit, effects)?,
             None => ValueOutcome::Same,
         };
-        Ok((value, assemble::for_each_group(path.len(), below, effects, update)?))
+        let mut slots = Slot::SAME;
+        assemble::for_each_group(path.len(), below, effects, update, |nibble, outcome| {
+            Slot::put(&mut slots, nibble, outcome, was_stored(nibble));
+        })?;
+        Ok((value, slots))
     }
 }
 

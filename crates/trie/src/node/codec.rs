@@ -167,12 +167,12 @@ fn decode_full(items: &[&[u8]], value: &[u8]) -> Result<Kind, DecodeError> {
     if count + usize::from(value.is_some()) < 2 {
         return Err(DecodeError::Shape);
     }
-    Ok(Kind::Branch(Branch::changed(None, places, value)))
+    Ok(Kind::Branch(Branch::changed(None, places, value.map(Box::new))))
 }
 
 fn decode_value(mut item: &[u8]) -> Result<Option<LeafData>, DecodeError> {
     let value = Header::decode_bytes(&mut item, false)?;
-    Ok((!value.is_empty()).then(|| LeafData::plain(value)))
+    Ok((!value.is_empty()).then(|| LeafData { value: value.into(), storage: None }))
 }
 
 fn decode_reference(item: &[u8]) -> Result<Option<Reference>, DecodeError> {
@@ -202,7 +202,7 @@ fn decode_path(mut item: &[u8]) -> Result<(Nibbles, bool), DecodeError> {
 }
 
 /// The RLP of an account: `[nonce, balance, storage root, code hash]`.
-pub(crate) fn encode_account(nonce: u64, balance: U256, storage_root: B256, code_hash: B256) -> Box<[u8]> {
+pub(crate) fn encode_account(nonce: u64, balance: U256, storage_root: B256, code_hash: B256) -> Vec<u8> {
     let payload_length = nonce.length() + balance.length() + storage_root.length() + code_hash.length();
     let header = Header { list: true, payload_length };
     let mut out = Vec::with_capacity(header.length_with_payload());
@@ -211,7 +211,7 @@ pub(crate) fn encode_account(nonce: u64, balance: U256, storage_root: B256, code
     balance.encode(&mut out);
     storage_root.encode(&mut out);
     code_hash.encode(&mut out);
-    out.into_boxed_slice()
+    out
 }
 
 /// The inverse of [`encode_account`].
@@ -243,7 +243,7 @@ mod tests {
 
     fn nodes() -> impl Strategy<Value = Kind> {
         let path = || prop::collection::vec(0u8..16, 0..=64).prop_map(|list| Nibbles::from_nibbles(&list).expect("fits"));
-        let value = || prop::collection::vec(any::<u8>(), 1..80).prop_map(|value| LeafData::plain(&value));
+        let value = || prop::collection::vec(any::<u8>(), 1..80).prop_map(|value| LeafData { value: value[..].into(), storage: None });
         let child = || {
             let leaf = (prop::collection::vec(0u8..16, 0..8), prop::collection::vec(any::<u8>(), 1..40));
             leaf.prop_map(|(path, value)| {
@@ -260,7 +260,7 @@ mod tests {
                 |(children, value)| {
                     let mut places = [const { Place::Empty }; 16];
                     children.into_iter().for_each(|(nibble, child)| places[usize::from(nibble)] = Place::Child(child));
-                    Kind::Branch(Branch::changed(None, places, value))
+                    Kind::Branch(Branch::changed(None, places, value.map(Box::new)))
                 }
             ),
         ]
@@ -325,7 +325,7 @@ mod tests {
                 prop_assert_eq!(encoded(&kind), rlp.clone());
             }
             if let Ok((nonce, balance, root, code)) = decode_account(&rlp) {
-                prop_assert_eq!(encode_account(nonce, balance, root, code).to_vec(), rlp);
+                prop_assert_eq!(encode_account(nonce, balance, root, code), rlp);
             }
         }
 

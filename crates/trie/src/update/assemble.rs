@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::Bytes;
 use rayon::prelude::*;
 
 use super::{Effects, Keyed, Outcome, Walker};
-use crate::node::{self, Branch, Child, Extension, Kind, Leaf, LeafData, Node, Place, Reference};
+use crate::node::{Branch, Child, Extension, Kind, Leaf, LeafData, Node, Place};
 use crate::{Nibbles, TrieError};
 
 /// From how many leaf updates on the children of a branch are walked on several threads. At about 2 µs an update this
@@ -63,30 +62,30 @@ pub(super) fn for_each_group<T: Keyed, R: Send>(
     items: &mut [T],
     effects: &mut Effects,
     work: impl Fn(u8, &mut [T], &mut Effects) -> Result<R, TrieError> + Sync,
-) -> Result<Vec<(u8, R)>, TrieError> {
-    let weight = items.iter().map(Keyed::weight).sum::<usize>();
+    mut done: impl FnMut(u8, R),
+) -> Result<(), TrieError> {
     let nibble = |item: &T| item.key().nibble_or_zero(depth);
     let named = |group: &[T]| group.first().map_or(0, nibble);
-    let groups: Vec<&mut [T]> = items.chunk_by_mut(|a, b| nibble(a) == nibble(b)).collect();
-    if weight < PARALLEL_WEIGHT_MIN || groups.len() == 1 {
-        let one = |group: &mut [T]| {
+    let one_group = named(items) == items.last().map_or(0, nibble);
+    if one_group || items.iter().map(Keyed::weight).sum::<usize>() < PARALLEL_WEIGHT_MIN {
+        for group in items.chunk_by_mut(|a, b| nibble(a) == nibble(b)) {
             let nibble = named(group);
-            Ok((nibble, work(nibble, group, effects)?))
-        };
-        return groups.into_iter().map(one).collect();
+            done(nibble, work(nibble, group, effects)?);
+        }
+        return Ok(());
     }
-    let done = groups.into_par_iter().map(|group| {
+    let groups: Vec<&mut [T]> = items.chunk_by_mut(|a, b| nibble(a) == nibble(b)).collect();
+    let results = groups.into_par_iter().map(|group| {
         let mut effects = Effects::default();
         let nibble = named(group);
         let result = work(nibble, group, &mut effects)?;
         Ok((nibble, result, effects))
     });
-    let done = done.collect::<Result<Vec<_>, TrieError>>()?;
-    let absorb = |(nibble, result, more)| {
+    for (nibble, result, more) in results.collect::<Result<Vec<_>, TrieError>>()? {
         effects.absorb(more);
-        (nibble, result)
-    };
-    Ok(done.into_iter().map(absorb).collect())
+        done(nibble, result);
+    }
+    Ok(())
 }
 
 impl Walker<'_> {
@@ -110,13 +109,11 @@ impl Walker<'_> {
         let ends_here = key.len() == path.len();
         let (here, below) = entries.split_at_mut(usize::from(ends_here));
         let value = here.first_mut().and_then(|entry| entry.data.take());
-        let outcomes = for_each_group(path.len(), below, effects, |_, group, effects| {
-            self.build(path.len() + 1, false, group, effects)
-        })?;
         let mut slots = Slot::SAME;
-        for (nibble, outcome) in outcomes {
+        let build = |_, group: &mut [Entry], effects: &mut Effects| self.build(path.len() + 1, false, group, effects);
+        for_each_group(path.len(), below, effects, build, |nibble, outcome| {
             Slot::put(&mut slots, nibble, outcome, false);
-        }
+        })?;
         let outcome = self.assemble(&path, stored && path.len() == depth, None, slots, value, effects)?;
         self.wrap(&path.suffix(depth), outcome)
     }
@@ -157,7 +154,7 @@ impl Walker<'_> {
                 }
             };
         }
-        let branch = Kind::Branch(Branch::changed(old, places, value));
+        let branch = Kind::Branch(Branch::changed(old, places, value.map(Box::new)));
         Ok(Outcome::Branch(self.settle(branch, path, stored, effects)))
     }
 
@@ -250,21 +247,9 @@ impl Walker<'_> {
         })
     }
 
-    /// Encodes and hashes a finished node and reports what changes in the store at its path. The root is always named
-    /// by its hash (yellow paper, appendix D).
+    /// Encodes, hashes and reports a finished node.
     pub(crate) fn settle(&self, kind: Kind, path: &Nibbles, stored: bool, effects: &mut Effects) -> Child {
-        effects.scratch.clear();
-        node::encode(&kind, &mut effects.scratch);
-        let rlp = effects.scratch.as_slice();
-        let reference = match Reference::to_node(rlp, self.hasher) {
-            Reference::Inline { .. } if path.is_empty() => Reference::Hash(self.hasher.hash(rlp)),
-            reference => reference,
-        };
-        if reference.is_hash() {
-            effects.nodes.push((*path, Some(Bytes::copy_from_slice(rlp))));
-        } else if stored {
-            effects.delete(*path);
-        }
+        let reference = effects.write(path, &kind, stored, self.hasher);
         effects.loaded += 1;
         Child { reference, node: Some(Arc::new(Node { kind, generation: self.generation })) }
     }

@@ -50,7 +50,7 @@ fn all_nodes(model: &Model) -> MemoryNodes {
         let slots = slots.iter().map(|(slot, value)| (keccak256(slot.to_be_bytes::<32>()).to_vec(), alloy_rlp::encode(value)));
         let (root, storage) = rebuilt(Some(owner), &slots.collect());
         nodes.extend(storage.iter().map(|(owner, path, node)| (owner, *path, node.clone())));
-        accounts.insert(owner.to_vec(), leaf.rlp(root).to_vec());
+        accounts.insert(owner.to_vec(), leaf.rlp(root));
     }
     let (_, accounts) = rebuilt(None, &accounts);
     nodes.extend(accounts.iter().map(|(owner, path, node)| (owner, *path, node.clone())));
@@ -94,7 +94,7 @@ fn check_proofs(state: &StateTrie, nodes: &MemoryNodes, model: &Model, updates: 
         assert_eq!(account.map(|account| account.leaf), expected.map(|(leaf, _)| *leaf));
         assert_eq!(state.account(nodes, update.address).expect("all nodes are there"), account);
         let key = keccak256(update.address);
-        let value = account.map(|account| account.leaf.rlp(account.storage_root).to_vec());
+        let value = account.map(|account| account.leaf.rlp(account.storage_root));
         let proven = verify_proof(Hasher::Keccak, state.root(), &key.into(), &proof.proof).expect("our own proof");
         assert_eq!(proven.map(Vec::from), value);
         alloy_trie::proof::verify_proof(state.root(), alloy_trie::Nibbles::unpack(key), value, &proof.proof)

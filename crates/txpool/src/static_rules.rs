@@ -60,7 +60,8 @@ pub fn check_static(transaction: &Transaction, limits: &Limits) -> Result<(), Re
     if envelope.is_create() && envelope.input().len() > INITCODE_BYTES_MAX {
         return Err(Refusal::InitcodeTooLong { found: envelope.input().len(), limit: INITCODE_BYTES_MAX });
     }
-    if transaction.encoded().first() == Some(&TYPE_SET_CODE) && envelope.authorization_list().is_none_or(<[_]>::is_empty)
+    if transaction.encoded().first() == Some(&TYPE_SET_CODE)
+        && envelope.authorization_list().is_none_or(<[_]>::is_empty)
     {
         return Err(Refusal::NoAuthorizations);
     }

@@ -1,0 +1,126 @@
+//! What members say to each other about transactions.
+
+use alloy_primitives::TxHash;
+use borsh::{BorshDeserialize, BorshSerialize};
+use lian_types::{
+    DecodeError, Transaction, decode_exact,
+    limits::{FRAME_BYTES_MAX, GOSSIP_TRANSACTIONS_MAX, PROPOSAL_BODY_BYTES_MAX, PROPOSAL_TRANSACTIONS_MAX},
+};
+use std::sync::Arc;
+
+/// A message about transactions. Decoding is bounded: no message holds more than a full proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolMessage {
+    /// New transactions, which the sender took from its clients; at most [`GOSSIP_TRANSACTIONS_MAX`].
+    Transactions(Vec<Arc<Transaction>>),
+    /// A request for the bodies of a proposal's transactions; at most [`PROPOSAL_TRANSACTIONS_MAX`] hashes.
+    Request(Vec<TxHash>),
+    /// The answer to a request, in parts where it is large.
+    Bodies {
+        /// The bodies found, in the order of the request.
+        transactions: Vec<Arc<Transaction>>,
+        /// Hashes that the sender has no body for.
+        unknown: Vec<TxHash>,
+    },
+}
+
+impl PoolMessage {
+    /// Reads a message that fills `bytes` exactly. Transactions are decoded, their signatures not checked.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything but one message within its bounds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode_exact("transaction message", bytes, FRAME_BYTES_MAX)
+    }
+
+    /// The bytes of this message.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1_024);
+        // Writing to a vector fails only when memory does, which ends the process anyway.
+        let written = self.serialize(&mut bytes);
+        debug_assert!(written.is_ok());
+        bytes
+    }
+}
+
+const TRANSACTIONS: u8 = 0;
+const REQUEST: u8 = 1;
+const BODIES: u8 = 2;
+
+impl BorshSerialize for PoolMessage {
+    fn serialize<W: std::io::Write>(&self, writer: &mut W) -> std::io::Result<()> {
+        match self {
+            Self::Transactions(transactions) => {
+                TRANSACTIONS.serialize(writer)?;
+                write_transactions(transactions, writer)
+            }
+            Self::Request(hashes) => {
+                REQUEST.serialize(writer)?;
+                hashes.serialize(writer)
+            }
+            Self::Bodies { transactions, unknown } => {
+                BODIES.serialize(writer)?;
+                write_transactions(transactions, writer)?;
+                unknown.serialize(writer)
+            }
+        }
+    }
+}
+
+impl BorshDeserialize for PoolMessage {
+    fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
+        match u8::deserialize_reader(reader)? {
+            TRANSACTIONS => Ok(Self::Transactions(read_transactions(reader, GOSSIP_TRANSACTIONS_MAX)?)),
+            REQUEST => Ok(Self::Request(read_hashes(reader)?)),
+            BODIES => Ok(Self::Bodies {
+                transactions: read_transactions(reader, PROPOSAL_TRANSACTIONS_MAX)?,
+                unknown: read_hashes(reader)?,
+            }),
+            tag => Err(invalid(format!("unknown kind {tag} of transaction message"))),
+        }
+    }
+}
+
+fn write_transactions<W: std::io::Write>(transactions: &[Arc<Transaction>], writer: &mut W) -> std::io::Result<()> {
+    u32::try_from(transactions.len()).map_err(std::io::Error::other)?.serialize(writer)?;
+    transactions.iter().try_for_each(|transaction| transaction.as_ref().serialize(writer))
+}
+
+fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std::io::Result<Vec<Arc<Transaction>>> {
+    let count = read_count(reader, count_max)?;
+    let mut transactions = Vec::new();
+    let mut bytes = 0usize;
+    for _ in 0..count {
+        let transaction = Transaction::deserialize_reader(reader)?;
+        bytes = bytes.saturating_add(transaction.encoded().len());
+        if bytes > PROPOSAL_BODY_BYTES_MAX {
+            return Err(invalid(format!(
+                "transactions of {bytes} bytes exceed the limit of {PROPOSAL_BODY_BYTES_MAX}"
+            )));
+        }
+        transactions.push(Arc::new(transaction));
+    }
+    Ok(transactions)
+}
+
+fn read_hashes<R: std::io::Read>(reader: &mut R) -> std::io::Result<Vec<TxHash>> {
+    let count = read_count(reader, PROPOSAL_TRANSACTIONS_MAX)?;
+    let mut hashes = Vec::new();
+    for _ in 0..count {
+        hashes.push(TxHash::deserialize_reader(reader)?);
+    }
+    Ok(hashes)
+}
+
+fn read_count<R: std::io::Read>(reader: &mut R, count_max: usize) -> std::io::Result<usize> {
+    let count = usize::try_from(u32::deserialize_reader(reader)?).unwrap_or(usize::MAX);
+    if count > count_max {
+        return Err(invalid(format!("{count} transactions exceed the limit of {count_max}")));
+    }
+    Ok(count)
+}
+
+fn invalid(reason: String) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, reason)
+}

@@ -1,0 +1,241 @@
+//! State at a height: the memory layer, the cache, the view and the past states put together.
+
+use crate::cache::ReadCache;
+use crate::history::{History, HistoryError, Replaced};
+use crate::key::{Key, Table, Value};
+use crate::log::LogError;
+use crate::overlay::Overlay;
+use crate::view::{View, ViewError, Write};
+use alloy_primitives::map::HashMap;
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use lian_executor::{AccountState, StateError, StateReader};
+use lian_trie::{NodeSource, Nibbles, Owner, SourceError};
+use lian_types::BlockNumber;
+use parking_lot::RwLock;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Hashes of the newest blocks that are at hand for the opcode `BLOCKHASH`, which reaches 256 back.
+const RECENT_HASHES: usize = 512;
+
+/// Why a value could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The key-value view failed.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// A log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The state is not kept.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// An entry of the view cannot be understood.
+    #[error("the entry {key} of the key-value view is malformed")]
+    Malformed {
+        /// Which entry.
+        key: Box<Key>,
+    },
+    /// An entry that must be there is not.
+    #[error("the entry {key} is missing from the key-value view")]
+    Missing {
+        /// Which entry.
+        key: Box<Key>,
+    },
+}
+
+/// The states of the newest block and of those before it that are kept.
+pub(crate) struct Store {
+    pub(crate) view: Arc<dyn View>,
+    pub(crate) overlay: Overlay,
+    pub(crate) cache: ReadCache,
+    pub(crate) history: History,
+    flushed: AtomicU64,
+    hashes: RwLock<VecDeque<(u64, B256)>>,
+}
+
+impl Store {
+    pub(crate) fn new(view: Arc<dyn View>, history: History, cache_bytes: u64, flushed: u64) -> Self {
+        Self {
+            view,
+            overlay: Overlay::new(),
+            cache: ReadCache::new(cache_bytes),
+            history,
+            flushed: AtomicU64::new(flushed),
+            hashes: RwLock::default(),
+        }
+    }
+
+    /// The height up to which everything is in the view.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.flushed.load(Ordering::SeqCst)
+    }
+
+    /// The value of a key after the block at `height`, which must exist.
+    pub(crate) fn get_at(&self, key: &Key, height: u64) -> Result<Value, ReadError> {
+        if let Some(value) = self.overlay.get(key, height) {
+            return Ok(value);
+        }
+        // The order matters, see `history`: first the newest value, then what may have been replaced meanwhile.
+        let newest = self.newest(key)?;
+        if !key.table().is_versioned() {
+            return Ok(newest);
+        }
+        match self.history.replaced_after(key, height)? {
+            Replaced::Not => Ok(newest),
+            Replaced::Value(value) => Ok(value),
+            Replaced::Dropped => Err(HistoryError::TooOld {
+                asked: BlockNumber(height),
+                oldest: BlockNumber(self.history.oldest()),
+            }
+            .into()),
+        }
+    }
+
+    /// The newest flushed value of a key.
+    pub(crate) fn newest(&self, key: &Key) -> Result<Value, ReadError> {
+        if let Some(value) = self.cache.get(key) {
+            return Ok(value);
+        }
+        let epoch = self.cache.epoch();
+        let value = self.view.get(key)?;
+        self.cache.insert_read(*key, value.clone(), epoch);
+        Ok(value)
+    }
+
+    /// All slots of an account that may be other than zero after the block at `height`.
+    pub(crate) fn slots_at(&self, address: Address, height: u64) -> Result<BTreeSet<U256>, ReadError> {
+        let prefix = address.as_slice();
+        let slot = |key: &[u8]| U256::try_from_be_slice(key.get(prefix.len()..).unwrap_or_default());
+        // First the memory layer: what leaves it for the view meanwhile is found there.
+        let is_slot = |key: &Key| key.table() == Table::Storage && key.bytes().starts_with(prefix);
+        let mut slots: BTreeSet<_> =
+            self.overlay.keys(is_slot).iter().filter_map(|key| slot(key.bytes())).collect();
+        self.view.scan(Table::Storage, prefix, &mut |key, _| {
+            slots.extend(slot(key));
+            ControlFlow::Continue(())
+        })?;
+        let mut held = BTreeSet::new();
+        for slot in slots {
+            if self.get_at(&Key::storage(address, slot), height)?.is_some() {
+                held.insert(slot);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Moves the changes of blocks of consecutive heights to the view: `blocks` and, written once, what else belongs
+    /// there (`others`). Past values are kept of blocks from `keep_from` on.
+    pub(crate) fn flush(
+        &self,
+        blocks: &[(u64, &[(Key, Value)])],
+        others: Vec<Write>,
+        keep_from: u64,
+    ) -> Result<(), ReadError> {
+        let Some((last, _)) = blocks.last() else { return Ok(()) };
+        let mut newest: HashMap<Key, Value> = HashMap::default();
+        let mut records = Vec::new();
+        for (height, changes) in blocks {
+            let keep = *height >= keep_from.max(1);
+            let mut replaced = Vec::with_capacity(if keep { changes.len() } else { 0 });
+            for (key, value) in *changes {
+                let before = newest.insert(*key, value.clone());
+                if keep && key.table().is_versioned() {
+                    replaced.push((*key, match before {
+                        Some(before) => before,
+                        None => self.newest(key)?,
+                    }));
+                }
+            }
+            if keep {
+                records.push((*height, replaced));
+            }
+        }
+        self.history.append(&records, *last)?;
+        self.cache.begin_flush();
+        let batch = newest.iter().map(|(key, value)| (*key, value.clone())).chain(others).collect();
+        self.view.commit(batch)?;
+        for (key, value) in newest {
+            self.cache.replace(key, value);
+        }
+        self.cache.end_flush();
+        self.flushed.store(*last, Ordering::SeqCst);
+        for (height, changes) in blocks {
+            self.overlay.remove(*height, changes);
+        }
+        Ok(())
+    }
+
+    /// Notes the hash of the newest block.
+    pub(crate) fn push_hash(&self, number: u64, hash: B256) {
+        let mut hashes = self.hashes.write();
+        hashes.push_back((number, hash));
+        if hashes.len() > RECENT_HASHES {
+            hashes.pop_front();
+        }
+    }
+
+    /// The hash of a block, if it exists.
+    pub(crate) fn block_hash(&self, number: u64) -> Result<Option<B256>, ReadError> {
+        let hashes = self.hashes.read();
+        let recent = hashes.front().and_then(|(first, _)| usize::try_from(number.checked_sub(*first)?).ok());
+        if let Some((_, hash)) = recent.and_then(|index| hashes.get(index)) {
+            return Ok(Some(*hash));
+        }
+        drop(hashes);
+        let key = Key::block(number);
+        let Some(bytes) = self.view.get(&key)? else { return Ok(None) };
+        let (_, hash) = crate::index::decode_block(&bytes).ok_or(ReadError::Malformed { key: Box::new(key) })?;
+        Ok(Some(hash))
+    }
+}
+
+/// The state after one block. It stays right while blocks are appended and flushed; once its block leaves the kept
+/// history, reading gives an error.
+#[derive(Clone)]
+pub(crate) struct StateAt {
+    pub(crate) store: Arc<Store>,
+    pub(crate) height: u64,
+}
+
+fn malformed(key: Key) -> StateError {
+    StateError::new(ReadError::Malformed { key: Box::new(key) })
+}
+
+impl StateReader for StateAt {
+    fn account(&self, address: Address) -> Result<Option<AccountState>, StateError> {
+        let key = Key::account(address);
+        let value = self.store.get_at(&key, self.height).map_err(StateError::new)?;
+        value.map(|bytes| borsh::from_slice(&bytes).map_err(|_| malformed(key))).transpose()
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let key = Key::storage(address, slot);
+        match self.store.get_at(&key, self.height).map_err(StateError::new)? {
+            Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| malformed(key)),
+            None => Ok(U256::ZERO),
+        }
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytes, StateError> {
+        if hash == KECCAK256_EMPTY || hash.is_zero() {
+            return Ok(Bytes::new());
+        }
+        let key = Key::code(hash);
+        let code = self.store.get_at(&key, self.height).map_err(StateError::new)?;
+        code.ok_or_else(|| StateError::new(ReadError::Missing { key: Box::new(key) }))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        let hash = if number > self.height { None } else { self.store.block_hash(number).map_err(StateError::new)? };
+        hash.ok_or_else(|| StateError::new(ReadError::Missing { key: Box::new(Key::block(number)) }))
+    }
+}
+
+impl NodeSource for StateAt {
+    fn node(&self, owner: Owner, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, SourceError> {
+        self.store.get_at(&Key::node(owner, path), self.height).map_err(SourceError::new)
+    }
+}

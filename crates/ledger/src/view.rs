@@ -1,0 +1,63 @@
+//! The key-value view: the newest flushed state and the indexes, for reading. Everything in it can be computed again
+//! from the log.
+
+mod fjall;
+mod memory;
+
+pub use fjall::FjallView;
+pub use memory::MemoryView;
+
+use crate::key::{Key, Table};
+use alloy_primitives::Bytes;
+use std::ops::ControlFlow;
+
+/// A failure of the view. It says nothing about the chain, whose truth is the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the key-value view failed to {operation}: {reason}")]
+pub struct ViewError {
+    /// What was attempted.
+    pub operation: &'static str,
+    /// The store's reason.
+    pub reason: String,
+}
+
+impl ViewError {
+    pub(crate) fn new(operation: &'static str, reason: impl ToString) -> Self {
+        Self { operation, reason: reason.to_string() }
+    }
+}
+
+/// One write of a batch: a new value, or that the key goes.
+pub type Write = (Key, Option<Bytes>);
+
+/// A store of keys and values.
+pub trait View: Send + Sync {
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the store cannot tell.
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ViewError>;
+
+    /// Shows all entries of a table whose keys begin with `prefix`, in order, until `visit` breaks off.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the store cannot tell.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ViewError>;
+
+    /// Writes all or nothing; it is durable on return. No key stands twice in a batch.
+    ///
+    /// # Errors
+    /// [`ViewError`]; whether the batch was written is not known then.
+    fn commit(&self, batch: Vec<Write>) -> Result<(), ViewError>;
+
+    /// Drops everything.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    fn clear(&self) -> Result<(), ViewError>;
+}

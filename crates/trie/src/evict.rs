@@ -81,9 +81,7 @@ fn prune(child: &Child, plan: &mut Plan) -> Option<Child> {
         return Some(Child::stub(child.reference));
     }
     let kind = match &node.kind {
-        Kind::Leaf(leaf) => {
-            prune_data(&leaf.data, plan).map(|data| Kind::Leaf(Leaf { suffix: leaf.suffix, data }))
-        }
+        Kind::Leaf(leaf) => prune_data(&leaf.data, plan).map(|data| Kind::Leaf(Leaf { suffix: leaf.suffix, data })),
         Kind::Extension(extension) => prune(&extension.child, plan)
             .map(|child| Kind::Extension(Box::new(Extension { prefix: extension.prefix, child }))),
         Kind::Branch(branch) => prune_branch(branch, plan),
@@ -116,8 +114,7 @@ fn prune_branch(branch: &Branch, plan: &mut Plan) -> Option<Kind> {
 fn prune_data(data: &LeafData, plan: &mut Plan) -> Option<LeafData> {
     let storage = data.storage.as_ref()?;
     let pruned = storage.prune(plan);
-    (pruned.loaded != storage.loaded)
-        .then(|| LeafData { value: data.value.clone(), storage: Some(Arc::new(pruned)) })
+    (pruned.loaded != storage.loaded).then(|| LeafData { value: data.value.clone(), storage: Some(Arc::new(pruned)) })
 }
 
 /// Whether nodes in memory hang below.

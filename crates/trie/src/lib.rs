@@ -38,4 +38,4 @@ pub use range::Direction;
 pub use source::{MemoryNodes, NodeSource, Owner, SourceError};
 pub use state::{Account, AccountLeaf, AccountProof, AccountUpdate, StateNodeChanges, StateTrie, StorageProof};
 pub use stream::{RootBuilder, ordered_root, root_of};
-pub use trie::{NodeChanges, Trie};
+pub use trie::{NodeChange, NodeChanges, Trie};

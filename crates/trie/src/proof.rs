@@ -77,12 +77,7 @@ impl Trie {
 ///
 /// # Errors
 /// [`ProofError`] if the proof proves neither, or contains more than it needs.
-pub fn verify_proof(
-    hasher: Hasher,
-    root: B256,
-    key: &Nibbles,
-    proof: &[Bytes],
-) -> Result<Option<Bytes>, ProofError> {
+pub fn verify_proof(hasher: Hasher, root: B256, key: &Nibbles, proof: &[Bytes]) -> Result<Option<Bytes>, ProofError> {
     let len = proof.len();
     let mut used = 0;
     let mut depth = 0;

@@ -129,12 +129,7 @@ impl Range<'_> {
     }
 }
 
-fn list_stored(
-    walker: &Walker<'_>,
-    child: &Child,
-    path: Nibbles,
-    paths: &mut Vec<Nibbles>,
-) -> Result<(), TrieError> {
+fn list_stored(walker: &Walker<'_>, child: &Child, path: Nibbles, paths: &mut Vec<Nibbles>) -> Result<(), TrieError> {
     if child.reference.is_hash() {
         paths.push(path);
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, Bytes};
 
-use crate::{NodeChanges, Nibbles, StateNodeChanges};
+use crate::{Nibbles, NodeChanges, StateNodeChanges};
 
 /// Whose trie a node belongs to: `None` for the trie of accounts, or the hashed address of the account whose storage
 /// it is.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::node::{self, DecodeError, LeafData};
 use crate::trie::PlainEdit;
 use crate::update::{Edit, Effects, Keyed, PARALLEL_WEIGHT_MIN, Walker};
-use crate::{Hasher, Nibbles, NodeChanges, NodeSource, Owner, Trie, TrieError};
+use crate::{Hasher, Nibbles, NodeChange, NodeChanges, NodeSource, Owner, Trie, TrieError};
 
 /// An account without its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl StateTrie {
         } else {
             updates.par_iter().map(edit).collect()
         };
-        edits.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        edits.sort_unstable_by_key(|edit| edit.key);
         if let Some(address) = edits.windows(2).find_map(|pair| match pair {
             [a, b] if a.key == b.key => Some(a.update.address),
             _ => None,
@@ -306,11 +306,7 @@ impl<'a> AccountEdit<'a> {
     }
 
     /// The storage after the update, and the changes to its nodes.
-    fn update_storage(
-        &self,
-        walker: &Walker<'_>,
-        before: &Trie,
-    ) -> Result<(Trie, Vec<(Nibbles, Option<Bytes>)>), TrieError> {
+    fn update_storage(&self, walker: &Walker<'_>, before: &Trie) -> Result<(Trie, Vec<NodeChange>), TrieError> {
         let mut effects = Effects::default();
         let mut edits = self.slot_edits(walker.hasher)?;
         if !self.update.storage_cleared || before.is_empty() {
@@ -335,7 +331,7 @@ impl<'a> AccountEdit<'a> {
         } else {
             slots.par_iter().map(edit).collect()
         };
-        edits.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        edits.sort_unstable_by_key(|edit| *edit.key());
         let is_double = |pair: &[PlainEdit]| matches!(pair, [a, b] if a.key() == b.key());
         if edits.windows(2).any(is_double) {
             return Err(TrieError::Duplicate { address: self.update.address });
@@ -343,13 +339,7 @@ impl<'a> AccountEdit<'a> {
         Ok(edits)
     }
 
-    fn report(
-        &self,
-        before: &Trie,
-        loaded: usize,
-        changes: Vec<(Nibbles, Option<Bytes>)>,
-        effects: &mut Effects,
-    ) {
+    fn report(&self, before: &Trie, loaded: usize, changes: Vec<NodeChange>, effects: &mut Effects) {
         let held = |nodes| isize::try_from(nodes).unwrap_or(isize::MAX);
         effects.loaded += held(loaded) - held(before.loaded);
         if !changes.is_empty() {

@@ -24,18 +24,21 @@ pub struct Trie {
     pub(crate) generation: u64,
 }
 
+/// The path of a node with its new RLP, or `None` where the store's node is to be deleted.
+pub type NodeChange = (Nibbles, Option<Bytes>);
+
 /// What an update changes in a store of nodes by path: each path at most once, in an order that depends on the update
 /// alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeChanges(Vec<(Nibbles, Option<Bytes>)>);
+pub struct NodeChanges(Vec<NodeChange>);
 
 impl NodeChanges {
-    pub(crate) const fn new(changes: Vec<(Nibbles, Option<Bytes>)>) -> Self {
+    pub(crate) const fn new(changes: Vec<NodeChange>) -> Self {
         Self(changes)
     }
 
-    /// The changed paths with the node's new RLP, or `None` where the store's node is to be deleted.
-    pub fn iter(&self) -> std::slice::Iter<'_, (Nibbles, Option<Bytes>)> {
+    /// The changed paths.
+    pub fn iter(&self) -> std::slice::Iter<'_, NodeChange> {
         self.0.iter()
     }
 
@@ -62,8 +65,8 @@ impl IntoIterator for NodeChanges {
 }
 
 impl<'a> IntoIterator for &'a NodeChanges {
-    type Item = &'a (Nibbles, Option<Bytes>);
-    type IntoIter = std::slice::Iter<'a, (Nibbles, Option<Bytes>)>;
+    type Item = &'a NodeChange;
+    type IntoIter = std::slice::Iter<'a, NodeChange>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -163,7 +166,7 @@ impl Trie {
                 effects.delete(Nibbles::EMPTY);
                 None
             }
-            Outcome::Short(kind) => Some(walker.settle(kind, &Nibbles::EMPTY, true, effects)),
+            Outcome::Short(node) => Some(walker.settle(node, &Nibbles::EMPTY, true, effects)),
             Outcome::Branch(child) => Some(child),
         };
         Ok(Self { root, loaded: self.loaded.saturating_add_signed(effects.loaded), generation, ..*self })

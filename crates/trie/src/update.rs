@@ -13,7 +13,7 @@ use alloy_primitives::{B256, Bytes};
 
 use crate::error::NodePlace;
 use crate::node::{self, Branch, Child, DecodeError, Extension, Kind, Leaf, LeafData, Node, Reference};
-use crate::{Hasher, Nibbles, NodeChanges, NodeSource, Owner, TrieError};
+use crate::{Hasher, Nibbles, NodeChange, NodeChanges, NodeSource, Owner, TrieError};
 
 pub(crate) use assemble::PARALLEL_WEIGHT_MIN;
 use assemble::{Entry, Slot};
@@ -50,7 +50,7 @@ pub(crate) trait Edit: Keyed {
 #[derive(Default)]
 pub(crate) struct Effects {
     /// Nodes written and deleted in this trie.
-    nodes: Vec<(Nibbles, Option<Bytes>)>,
+    nodes: Vec<NodeChange>,
     /// Those after [`Self::nodes`], as places in [`Self::rlp`].
     recent: Vec<(Nibbles, Option<Range<usize>>)>,
     /// The encoded nodes one after the other: one allocation for all of them.
@@ -102,7 +102,7 @@ impl Effects {
     }
 
     /// The nodes written and deleted.
-    pub(crate) fn into_nodes(mut self) -> Vec<(Nibbles, Option<Bytes>)> {
+    pub(crate) fn into_nodes(mut self) -> Vec<NodeChange> {
         self.flush();
         self.nodes
     }
@@ -113,7 +113,7 @@ pub(crate) enum Outcome {
     Same,
     Gone,
     /// A leaf or extension, not yet encoded because the parent may merge with it.
-    Short(Kind),
+    Short(Arc<Node>),
     /// A branch, encoded and reported.
     Branch(Child),
 }
@@ -155,7 +155,7 @@ impl Walker<'_> {
             (Reference::Inline { .. }, rlp) => node::decode(rlp.unwrap_or_default()),
         };
         let kind = kind.map_err(|error| self.malformed(path, error))?;
-        Ok(Resolved::Read(Arc::new(Node { kind, generation: self.generation })))
+        Ok(Resolved::Read(self.node(kind)))
     }
 
     fn read(&self, hash: B256, path: &Nibbles) -> Result<Bytes, TrieError> {
@@ -216,12 +216,7 @@ impl Walker<'_> {
     }
 
     /// Lists the entry that an edit makes where there was none.
-    fn put_new<E: Edit>(
-        &self,
-        edit: &mut E,
-        entries: &mut Vec<Entry>,
-        effects: &mut Effects,
-    ) -> Result<(), TrieError> {
+    fn put_new<E: Edit>(&self, edit: &mut E, entries: &mut Vec<Entry>, effects: &mut Effects) -> Result<(), TrieError> {
         if !edit.deletes()
             && let Some(data) = edit.put(self, None, effects)?
         {
@@ -249,10 +244,9 @@ impl Walker<'_> {
                 self.put_new(edit, &mut entries, effects)?;
             }
         }
-        let suffix = leaf.suffix;
         match value {
             ValueOutcome::Same if entries.is_empty() => return Ok(Outcome::Same),
-            ValueOutcome::New(data) if entries.is_empty() => return Ok(Outcome::Short(Kind::Leaf(Leaf { suffix, data }))),
+            ValueOutcome::New(data) if entries.is_empty() => return Ok(self.leaf(leaf.suffix, data)),
             ValueOutcome::Gone => {}
             ValueOutcome::New(data) => insert(&mut entries, key, data),
             ValueOutcome::Same => insert(&mut entries, key, leaf.data.clone()),
@@ -344,7 +338,7 @@ impl Walker<'_> {
             *slot = if rest.prefix.is_empty() {
                 Slot::Child(rest.child)
             } else {
-                Slot::Short { kind: Kind::Extension(Box::new(rest)), stored: false }
+                Slot::Short { node: self.extension(rest.prefix, rest.child), stored: false }
             };
         }
         let stored = stored && common == 0;

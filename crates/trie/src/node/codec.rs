@@ -58,11 +58,7 @@ pub(crate) fn encode_extension(prefix: &Nibbles, child: &Reference, out: &mut Ve
     encode_reference(child, out);
 }
 
-pub(crate) fn encode_branch<'a>(
-    child: impl Fn(u8) -> Option<&'a Reference>,
-    value: Option<&[u8]>,
-    out: &mut Vec<u8>,
-) {
+pub(crate) fn encode_branch<'a>(child: impl Fn(u8) -> Option<&'a Reference>, value: Option<&[u8]>, out: &mut Vec<u8>) {
     let children = (0..16).map(|nibble| child(nibble).map_or(1, reference_length)).sum::<usize>();
     Header { list: true, payload_length: children + value.unwrap_or_default().length() }.encode(out);
     for nibble in 0..16 {
@@ -193,9 +189,7 @@ fn decode_path(mut item: &[u8]) -> Result<(Nibbles, bool), DecodeError> {
     let rest = Nibbles::from_bytes(rest).map_err(|_| DecodeError::Path)?;
     let path = match (first & 0xc0, first & ODD, first & 0x0f) {
         (0, 0, 0) => rest,
-        (0, ODD, nibble) => {
-            Nibbles::EMPTY.push(nibble).and_then(|head| head.join(&rest)).ok_or(DecodeError::Path)?
-        }
+        (0, ODD, nibble) => Nibbles::EMPTY.push(nibble).and_then(|head| head.join(&rest)).ok_or(DecodeError::Path)?,
         _ => return Err(DecodeError::Path),
     };
     Ok((path, first & LEAF != 0))
@@ -242,8 +236,12 @@ mod tests {
     }
 
     fn nodes() -> impl Strategy<Value = Kind> {
-        let path = || prop::collection::vec(0u8..16, 0..=64).prop_map(|list| Nibbles::from_nibbles(&list).expect("fits"));
-        let value = || prop::collection::vec(any::<u8>(), 1..80).prop_map(|value| LeafData { value: value[..].into(), storage: None });
+        let path =
+            || prop::collection::vec(0u8..16, 0..=64).prop_map(|list| Nibbles::from_nibbles(&list).expect("fits"));
+        let value = || {
+            prop::collection::vec(any::<u8>(), 1..80)
+                .prop_map(|value| LeafData { value: value[..].into(), storage: None })
+        };
         let child = || {
             let leaf = (prop::collection::vec(0u8..16, 0..8), prop::collection::vec(any::<u8>(), 1..40));
             leaf.prop_map(|(path, value)| {

@@ -32,7 +32,7 @@ pub(super) enum Slot {
     /// A child that is already encoded and reported: a branch, unless it was there before.
     Child(Child),
     Short {
-        kind: Kind,
+        node: Arc<Node>,
         stored: bool,
     },
     Gone {
@@ -49,7 +49,7 @@ impl Slot {
         match outcome {
             Outcome::Same => {}
             Outcome::Gone => *slot = Self::Gone { stored },
-            Outcome::Short(kind) => *slot = Self::Short { kind, stored },
+            Outcome::Short(node) => *slot = Self::Short { node, stored },
             Outcome::Branch(child) => *slot = Self::Child(child),
         }
     }
@@ -101,7 +101,7 @@ impl Walker<'_> {
             [] => return Ok(Outcome::Same),
             [only] => {
                 let data = only.data.take();
-                return Ok(data.map_or(Outcome::Same, |data| leaf(only.key.suffix(depth), data)));
+                return Ok(data.map_or(Outcome::Same, |data| self.leaf(only.key.suffix(depth), data)));
             }
             [first, .., last] => (first.key, last.key),
         };
@@ -143,8 +143,8 @@ impl Walker<'_> {
             *place = match slot {
                 Slot::Same => continue,
                 Slot::Child(child) => Place::Child(child),
-                Slot::Short { kind, stored } => {
-                    Place::Child(self.settle(kind, &self.step(path, nibble)?, stored, effects))
+                Slot::Short { node, stored } => {
+                    Place::Child(self.settle(node, &self.step(path, nibble)?, stored, effects))
                 }
                 Slot::Gone { stored } => {
                     if stored {
@@ -154,7 +154,7 @@ impl Walker<'_> {
                 }
             };
         }
-        let branch = Kind::Branch(Branch::changed(old, places, value.map(Box::new)));
+        let branch = self.node(Kind::Branch(Branch::changed(old, places, value.map(Box::new))));
         Ok(Outcome::Branch(self.settle(branch, path, stored, effects)))
     }
 
@@ -167,7 +167,7 @@ impl Walker<'_> {
         value: Option<LeafData>,
         effects: &mut Effects,
     ) -> Result<Outcome, TrieError> {
-        let mut left = value.map_or(Outcome::Gone, |data| leaf(Nibbles::EMPTY, data));
+        let mut left = value.map_or(Outcome::Gone, |data| self.leaf(Nibbles::EMPTY, data));
         for (nibble, slot) in (0..).zip(slots) {
             let child = match slot {
                 Slot::Same => old.and_then(|old| old.child(nibble)).cloned(),
@@ -177,12 +177,12 @@ impl Walker<'_> {
                     effects.delete(self.step(path, nibble)?);
                     None
                 }
-                Slot::Short { kind, stored } => {
+                Slot::Short { node, stored } => {
                     let place = self.step(path, nibble)?;
                     if stored {
                         effects.delete(place);
                     }
-                    left = Outcome::Short(self.prepend(&place.suffix(path.len()), kind)?);
+                    left = Outcome::Short(self.prepend(&place.suffix(path.len()), &node)?);
                     None
                 }
             };
@@ -194,67 +194,62 @@ impl Walker<'_> {
     }
 
     /// The last child of a branch takes the branch's place, with its nibble before it.
-    fn merge(
-        &self,
-        path: &Nibbles,
-        nibble: u8,
-        child: Child,
-        effects: &mut Effects,
-    ) -> Result<Kind, TrieError> {
+    fn merge(&self, path: &Nibbles, nibble: u8, child: Child, effects: &mut Effects) -> Result<Arc<Node>, TrieError> {
         let place = self.step(path, nibble)?;
+        let prefix = place.suffix(path.len());
         let node = Arc::clone(&*self.resolve(&child, &place)?);
         let was_loaded = child.node.is_some();
-        let prefix = place.suffix(path.len());
-        let moved = match &node.kind {
-            Kind::Branch(_) => {
-                effects.loaded += isize::from(!was_loaded);
-                let child = Child { node: Some(node), ..child };
-                return Ok(Kind::Extension(Box::new(Extension { prefix, child })));
-            }
-            Kind::Leaf(leaf) => Kind::Leaf(Leaf { suffix: leaf.suffix, data: leaf.data.clone() }),
-            Kind::Extension(extension) => Kind::Extension(Box::new(Extension {
-                prefix: extension.prefix,
-                child: extension.child.clone(),
-            })),
-        };
+        if matches!(node.kind, Kind::Branch(_)) {
+            effects.loaded += isize::from(!was_loaded);
+            return Ok(self.extension(prefix, Child { node: Some(node), ..child }));
+        }
         effects.loaded -= isize::from(was_loaded);
         if child.reference.is_hash() {
             effects.delete(place);
         }
-        self.prepend(&prefix, moved)
+        self.prepend(&prefix, &node)
     }
 
     /// Puts `prefix`, which may be empty, before what an update left.
     pub(super) fn wrap(&self, prefix: &Nibbles, outcome: Outcome) -> Result<Outcome, TrieError> {
         Ok(match outcome {
-            Outcome::Short(kind) => Outcome::Short(self.prepend(prefix, kind)?),
-            Outcome::Branch(child) if !prefix.is_empty() => {
-                Outcome::Short(Kind::Extension(Box::new(Extension { prefix: *prefix, child })))
-            }
-            other => other,
+            _ if prefix.is_empty() => outcome,
+            Outcome::Short(node) => Outcome::Short(self.prepend(prefix, &node)?),
+            Outcome::Branch(child) => Outcome::Short(self.extension(*prefix, child)),
+            Outcome::Same | Outcome::Gone => outcome,
         })
     }
 
-    /// Puts `prefix` before the path of a leaf or extension.
-    fn prepend(&self, prefix: &Nibbles, kind: Kind) -> Result<Kind, TrieError> {
-        Ok(match kind {
-            Kind::Leaf(leaf) => Kind::Leaf(Leaf { suffix: self.join(prefix, &leaf.suffix)?, data: leaf.data }),
-            Kind::Extension(mut extension) => {
-                extension.prefix = self.join(prefix, &extension.prefix)?;
-                Kind::Extension(extension)
+    /// The leaf or extension with `prefix` before its path.
+    fn prepend(&self, prefix: &Nibbles, node: &Arc<Node>) -> Result<Arc<Node>, TrieError> {
+        Ok(match &node.kind {
+            Kind::Leaf(leaf) => {
+                let suffix = self.join(prefix, &leaf.suffix)?;
+                self.node(Kind::Leaf(Leaf { suffix, data: leaf.data.clone() }))
             }
-            branch @ Kind::Branch(_) => branch,
+            Kind::Extension(extension) => {
+                self.extension(self.join(prefix, &extension.prefix)?, extension.child.clone())
+            }
+            Kind::Branch(_) => Arc::clone(node),
         })
     }
 
     /// Encodes, hashes and reports a finished node.
-    pub(crate) fn settle(&self, kind: Kind, path: &Nibbles, stored: bool, effects: &mut Effects) -> Child {
-        let reference = effects.write(path, &kind, stored, self.hasher);
+    pub(crate) fn settle(&self, node: Arc<Node>, path: &Nibbles, stored: bool, effects: &mut Effects) -> Child {
+        let reference = effects.write(path, &node.kind, stored, self.hasher);
         effects.loaded += 1;
-        Child { reference, node: Some(Arc::new(Node { kind, generation: self.generation })) }
+        Child { reference, node: Some(node) }
     }
-}
 
-fn leaf(suffix: Nibbles, data: LeafData) -> Outcome {
-    Outcome::Short(Kind::Leaf(Leaf { suffix, data }))
+    pub(super) fn node(&self, kind: Kind) -> Arc<Node> {
+        Arc::new(Node { kind, generation: self.generation })
+    }
+
+    pub(super) fn leaf(&self, suffix: Nibbles, data: LeafData) -> Outcome {
+        Outcome::Short(self.node(Kind::Leaf(Leaf { suffix, data })))
+    }
+
+    pub(super) fn extension(&self, prefix: Nibbles, child: Child) -> Arc<Node> {
+        self.node(Kind::Extension(Box::new(Extension { prefix, child })))
+    }
 }

@@ -68,10 +68,34 @@ fn check(at: &[u8], fault: Fault, expected: &Expect) {
 
 #[test]
 fn errors_name_the_node() {
-    check(&[], Fault::Lost, &expect![[r#"node at path "" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 is missing (its hash is 0x187939ca387ccf11d6a8162e499611fd4039743c5570f7c2058d89a835e641cc)"#]]);
-    check(&[11], Fault::Lost, &expect![[r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 is missing (its hash is 0x8f66cbafa143b10bb535705525c30c2354f0634c71ea486695814ee1e9fb12df)"#]]);
-    check(&[11], Fault::Replaced(b"\xc0"), &expect![[r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 has hash 0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347 where its parent says 0x8f66cbafa143b10bb535705525c30c2354f0634c71ea486695814ee1e9fb12df"#]]);
-    check(&[11], Fault::Unreadable, &expect![[r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 could not be read: disk on fire"#]]);
+    check(
+        &[],
+        Fault::Lost,
+        &expect![[
+            r#"node at path "" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 is missing (its hash is 0x187939ca387ccf11d6a8162e499611fd4039743c5570f7c2058d89a835e641cc)"#
+        ]],
+    );
+    check(
+        &[11],
+        Fault::Lost,
+        &expect![[
+            r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 is missing (its hash is 0x8f66cbafa143b10bb535705525c30c2354f0634c71ea486695814ee1e9fb12df)"#
+        ]],
+    );
+    check(
+        &[11],
+        Fault::Replaced(b"\xc0"),
+        &expect![[
+            r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 has hash 0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347 where its parent says 0x8f66cbafa143b10bb535705525c30c2354f0634c71ea486695814ee1e9fb12df"#
+        ]],
+    );
+    check(
+        &[11],
+        Fault::Unreadable,
+        &expect![[
+            r#"node at path "b" of the storage trie of hashed address 0x0303030303030303030303030303030303030303030303030303030303030303 could not be read: disk on fire"#
+        ]],
+    );
 }
 
 #[test]
@@ -80,7 +104,8 @@ fn a_malformed_node_with_the_right_hash_is_an_error() {
     let trie = Trie::at_root(Hasher::Keccak, None, keccak256(bytes));
     let nodes = Faulty { nodes: MemoryNodes::default(), at: Nibbles::EMPTY, fault: Fault::Replaced(bytes) };
     let error = trie.get(&nodes, &key(0)).expect_err("no node");
-    expect![[r#"node at path "" of the account trie is malformed: a node has 2 or 17 items, not 3"#]].assert_eq(&error.to_string());
+    expect![[r#"node at path "" of the account trie is malformed: a node has 2 or 17 items, not 3"#]]
+        .assert_eq(&error.to_string());
 }
 
 #[test]
@@ -90,7 +115,6 @@ fn unsorted_changes_are_refused() {
     let error = trie.update(&nodes, 1, keys.map(|key| (key, None))).expect_err("unsorted");
     expect!["the key 15 follows a greater or equal one in a batch that must be sorted"].assert_eq(&error.to_string());
 }
-
 
 /// Nodes by hash, whatever the path.
 struct ByHash(BTreeMap<B256, Bytes>);

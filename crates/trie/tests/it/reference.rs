@@ -7,10 +7,10 @@ use alloy_rlp::{BufMut, Encodable, Header};
 use lian_trie::{Hasher, MemoryNodes, Nibbles, Owner, RootBuilder};
 
 /// Entries by key.
-pub type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The root by the definition in appendix D of the yellow paper, built from nothing.
-pub fn definition_root(entries: &Entries) -> B256 {
+pub(crate) fn definition_root(entries: &Entries) -> B256 {
     if entries.is_empty() {
         return keccak256([0x80]);
     }
@@ -69,7 +69,7 @@ fn list(items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// The root by `alloy-trie`, whose keys must all be equally long.
-pub fn alloy_root(entries: &Entries) -> B256 {
+pub(crate) fn alloy_root(entries: &Entries) -> B256 {
     let mut builder = alloy_trie::HashBuilder::default();
     for (key, value) in entries {
         builder.add_leaf(alloy_trie::Nibbles::unpack(key), value);
@@ -78,7 +78,7 @@ pub fn alloy_root(entries: &Entries) -> B256 {
 }
 
 /// All nodes that a store must have of a trie with these entries, and the root.
-pub fn rebuilt(owner: Owner, entries: &Entries) -> (B256, MemoryNodes) {
+pub(crate) fn rebuilt(owner: Owner, entries: &Entries) -> (B256, MemoryNodes) {
     let mut nodes = Vec::new();
     let mut builder = RootBuilder::new(Hasher::Keccak, |path: &Nibbles, rlp: &[u8]| {
         nodes.push((owner, *path, rlp.to_vec().into()));

@@ -88,7 +88,12 @@ fn run(sequence: &[(Batch, Between)], reference: fn(&Entries) -> B256) {
         let (root, all_nodes) = rebuilt(owner, &entries);
         assert_eq!(trie.root(), reference(&entries));
         assert_eq!(trie.root(), root);
-        assert!(nodes == all_nodes, "the store differs from a rebuilt one:\n{:?}\n{:?}", list(&nodes), list(&all_nodes));
+        assert!(
+            nodes == all_nodes,
+            "the store differs from a rebuilt one:\n{:?}\n{:?}",
+            list(&nodes),
+            list(&all_nodes)
+        );
         assert_eq!(trie.root() == old.0.root(), changes.is_empty());
         assert_eq!(old.0.root(), reference(&old.2), "the old trie has changed");
         check_entries(&trie, &nodes, &entries);
@@ -107,6 +112,7 @@ fn list(nodes: &MemoryNodes) -> Vec<String> {
 }
 
 fn check_eviction(trie: &Trie, keep: usize, flushed: u64) -> Trie {
+    assert_eq!(trie.evict(0, 0).loaded_nodes(), trie.loaded_nodes(), "the count of nodes is off");
     let less = trie.evict(keep, flushed);
     assert_eq!(less.root(), trie.root());
     assert!(less.loaded_nodes() <= trie.loaded_nodes());
@@ -130,12 +136,7 @@ fn check_entries(trie: &Trie, nodes: &MemoryNodes, entries: &Entries) {
     }
 }
 
-fn check_proofs<'a>(
-    trie: &Trie,
-    nodes: &MemoryNodes,
-    entries: &Entries,
-    keys: impl Iterator<Item = &'a Vec<u8>>,
-) {
+fn check_proofs<'a>(trie: &Trie, nodes: &MemoryNodes, entries: &Entries, keys: impl Iterator<Item = &'a Vec<u8>>) {
     for key in keys {
         let expected = entries.get(key).cloned();
         let path = nibbles(key);
@@ -161,9 +162,9 @@ fn hashed(number: u32) -> Vec<u8> {
 fn large_batches() {
     let value = |number: u32| Some(vec![number.to_be_bytes()[3]; 1 + number as usize % 70]);
     let fill: Batch = (0..3000).map(|number| (hashed(number), value(number))).collect();
-    let mixed = (0..4000).filter(|number| number % 3 != 0).map(|number| {
-        (hashed(number), if number % 2 == 0 { None } else { value(number + 1) })
-    });
+    let mixed = (0..4000)
+        .filter(|number| number % 3 != 0)
+        .map(|number| (hashed(number), if number % 2 == 0 { None } else { value(number + 1) }));
     let most_go: Batch = (0..4000).filter(|number| number % 100 != 1).map(|number| (hashed(number), None)).collect();
     let all_go: Batch = (0..4000).map(|number| (hashed(number), None)).collect();
     let sequence = [
@@ -211,6 +212,29 @@ fn unsorted_entries_are_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// The store is behind by some batches, and what it does not have yet is never dropped.
+    #[test]
+    fn eviction_waits_for_the_store(
+        sequence in batches(prop_oneof![long_keys(), short_keys()]), lag in 0usize..4, keep in 0usize..20,
+    ) {
+        let mut nodes = MemoryNodes::default();
+        let mut behind = std::collections::VecDeque::new();
+        let mut trie = Trie::empty(Hasher::Keccak, None);
+        let mut entries = Entries::new();
+        for (generation, (batch, _)) in (1u64..).zip(&sequence) {
+            let changes = batch.iter().map(|(key, value)| (nibbles(key), value.clone()));
+            let (next, changes) = trie.update(&nodes, generation, changes).expect("what is not stored is in memory");
+            apply(&mut entries, batch);
+            prop_assert_eq!(next.root(), definition_root(&entries));
+            behind.push_back(changes);
+            let flushed = generation.saturating_sub(lag as u64);
+            if behind.len() > lag && let Some(changes) = behind.pop_front() {
+                nodes.apply(None, &changes);
+            }
+            trie = next.evict(keep, flushed);
+        }
+    }
 
     #[test]
     fn short_and_nested_keys(sequence in batches(short_keys())) {

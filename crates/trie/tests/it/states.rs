@@ -47,7 +47,8 @@ fn all_nodes(model: &Model) -> MemoryNodes {
     let mut accounts = Entries::new();
     for (address, (leaf, slots)) in model {
         let owner = keccak256(address);
-        let slots = slots.iter().map(|(slot, value)| (keccak256(slot.to_be_bytes::<32>()).to_vec(), alloy_rlp::encode(value)));
+        let slots =
+            slots.iter().map(|(slot, value)| (keccak256(slot.to_be_bytes::<32>()).to_vec(), alloy_rlp::encode(value)));
         let (root, storage) = rebuilt(Some(owner), &slots.collect());
         nodes.extend(storage.iter().map(|(owner, path, node)| (owner, *path, node.clone())));
         accounts.insert(owner.to_vec(), leaf.rlp(root));
@@ -132,6 +133,7 @@ proptest! {
             prop_assert_eq!(changes.iter().count(), changes.len());
             check_proofs(&state, &nodes, &model, &updates);
             check_proofs(&old.0, &old.1, &old.2, &updates);
+            prop_assert_eq!(state.evict(0, 0).loaded_nodes(), state.loaded_nodes(), "the count of nodes is off");
             if let Some((keep, ago)) = eviction {
                 state = state.evict(keep, number.saturating_sub(ago));
                 prop_assert!(state.evict(keep, u64::MAX).loaded_nodes() <= keep);
@@ -186,8 +188,9 @@ fn an_address_or_slot_twice_is_refused() {
 #[test]
 fn a_missing_storage_node_names_its_owner() {
     let slots = |value: u64| (0..50).map(|slot| (U256::from(slot), U256::from(value))).collect();
-    let (state, changes) =
-        StateTrie::empty(Hasher::Keccak).apply(&MemoryNodes::default(), 1, &[funded(5, slots(1))]).expect("nothing to read");
+    let (state, changes) = StateTrie::empty(Hasher::Keccak)
+        .apply(&MemoryNodes::default(), 1, &[funded(5, slots(1))])
+        .expect("nothing to read");
     let mut nodes = MemoryNodes::default();
     nodes.apply(None, &changes.accounts);
     let cold = StateTrie::at_root(Hasher::Keccak, state.root());

@@ -8,10 +8,8 @@ use serde_json::Value;
 
 /// The folder of the tests, if it is there.
 fn folder() -> Option<PathBuf> {
-    let root = std::env::var_os("LIAN_VECTORS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors")),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("LIAN_VECTORS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors")), PathBuf::from);
     let folder = root.join("ethereum/TrieTests");
     if !folder.is_dir() {
         println!("skipped: no trie vectors at {} (set LIAN_VECTORS)", folder.display());

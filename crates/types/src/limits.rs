@@ -206,3 +206,29 @@ pub const DIAL_BACKOFF_MS_MAX: u64 = 5_000;
 pub const MISBEHAVIOUR_POINTS_MAX: u32 = 100;
 /// How long a banned peer stays out, in milliseconds: long enough to calm a flood, short enough after a bug's fix.
 pub const MISBEHAVIOUR_BAN_MS: u64 = 60_000;
+
+/// Size at which the ledger begins a new segment of its block log, in bytes: at start the last one is read whole.
+pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of a segment of the vote log, in bytes. Votes of final heights go with whole segments.
+pub const VOTE_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Size of a segment of past states, in bytes. A block of 1,000 transfers replaces about 1 MB.
+pub const HISTORY_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// Memory for the filters and indexes of past states, in bytes: about a thousand blocks of 1,000 transfers.
+pub const HISTORY_INDEX_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Most final blocks that are in the log and in memory but not in the key-value view; then appending waits.
+pub const UNFLUSHED_BLOCKS_MAX: usize = 256;
+/// Most memory for such blocks and what they changed, in bytes: some of the largest blocks that gas allows.
+pub const UNFLUSHED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Final blocks after which they are moved to the view without waiting for more: values that change often are written
+/// once for all of them.
+pub const FLUSH_BLOCKS: usize = 32;
+/// Longest time that a final block waits to be moved to the view, in milliseconds.
+pub const FLUSH_DELAY_MS: u64 = 1_000;
+
+/// Memory for values of the view that are read or written often, in bytes: about 200,000 accounts, slots and nodes.
+pub const STATE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Memory for blocks read from the log, in bytes.
+pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Most nodes of the newest state's trie in memory. A node takes 300 bytes on average.
+pub const TRIE_NODES_MAX: usize = 400_000;

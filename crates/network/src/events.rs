@@ -1,0 +1,330 @@
+//! What the network tells its consumer, ordered by class and fair between peers.
+
+use crate::{Class, DisconnectReason, assembly::Message, class::PerClass, session::Session};
+use bytes::Bytes;
+use lian_types::{ConsensusKey, GroupId};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::sync::Notify;
+
+/// Every so many messages a lower class goes first, so that a flood of votes delays bodies but never stops them.
+const LOWER_CLASS_EVERY: u32 = 16;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkEvent {
+    /// A session with a peer exists from now on.
+    Connected {
+        /// The peer's consensus key.
+        peer: ConsensusKey,
+        /// Its name in the genesis file.
+        name: String,
+        /// Where its connection comes from or goes to.
+        address: SocketAddr,
+    },
+    /// The session with a peer is over. No message of it follows; what was received and not yet delivered is dropped,
+    /// as everything in flight is.
+    Disconnected {
+        /// The peer's consensus key.
+        peer: ConsensusKey,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// A message.
+    Message {
+        /// The peer's consensus key; that the message came from its holder is proved.
+        peer: ConsensusKey,
+        /// The group it is about.
+        group: GroupId,
+        /// Its class.
+        class: Class,
+        /// Its content, at most [`Class::bytes_max`] bytes.
+        bytes: Bytes,
+    },
+}
+
+/// The consumer's end: [`recv`](Self::recv) gives events by falling priority, within a class by turns of the peers,
+/// of one peer and class in the order sent.
+///
+/// Receiving a message gives the peer credit for as many bytes. A slow consumer therefore stops the senders, each class
+/// of each peer apart, and never a ping or a higher class.
+#[derive(Debug)]
+pub struct NetworkEvents {
+    queue: Arc<EventQueue>,
+}
+
+impl NetworkEvents {
+    /// The next event; `None` once the network has stopped and everything was received. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<NetworkEvent> {
+        loop {
+            match self.try_recv() {
+                Poll::Event(event) => return Some(event),
+                Poll::Closed => return None,
+                Poll::Empty => self.queue.notify.notified().await,
+            }
+        }
+    }
+
+    /// As [`recv`](Self::recv), for a thread outside the runtime.
+    pub fn blocking_recv(&mut self) -> Option<NetworkEvent> {
+        let mut state = self.queue.state.lock();
+        loop {
+            match state.pop() {
+                Poll::Event(item) => {
+                    drop(state);
+                    return Some(item.into_event());
+                }
+                Poll::Closed => return None,
+                Poll::Empty => self.queue.condition.wait(&mut state),
+            }
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_recv(&mut self) -> Poll<NetworkEvent> {
+        let popped = self.queue.state.lock().pop();
+        match popped {
+            Poll::Event(item) => Poll::Event(item.into_event()),
+            Poll::Empty => Poll::Empty,
+            Poll::Closed => Poll::Closed,
+        }
+    }
+}
+
+impl Drop for NetworkEvents {
+    fn drop(&mut self) {
+        self.queue.state.lock().abandoned = true;
+    }
+}
+
+/// What [`NetworkEvents::try_recv`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Poll<T> {
+    /// An event.
+    Event(T),
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come: the network has stopped.
+    Closed,
+}
+
+/// The network's end.
+#[derive(Debug, Default)]
+pub(crate) struct EventQueue {
+    state: Mutex<State>,
+    notify: Notify,
+    condition: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Sessions' beginnings and ends, which go first. At most two per peer wait: an end, and the next beginning.
+    lifecycle: VecDeque<(u64, NetworkEvent)>,
+    sessions: BTreeMap<u64, Waiting>,
+    /// The sessions that have messages of a class, by turns.
+    turns: PerClass<VecDeque<u64>>,
+    count: u32,
+    closed: bool,
+    /// The consumer is gone: messages are accepted and dropped.
+    abandoned: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    session: Arc<Session>,
+    messages: PerClass<VecDeque<(GroupId, Bytes)>>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Lifecycle(NetworkEvent),
+    Message(Arc<Session>, Message),
+}
+
+impl Item {
+    fn into_event(self) -> NetworkEvent {
+        match self {
+            Self::Lifecycle(event) => event,
+            Self::Message(session, Message { class, group, bytes }) => {
+                session.consumed(class, bytes.len());
+                NetworkEvent::Message { peer: session.peer, group, class, bytes }
+            }
+        }
+    }
+}
+
+impl EventQueue {
+    pub(crate) fn new() -> (Arc<Self>, NetworkEvents) {
+        let queue = Arc::new(Self::default());
+        (Arc::clone(&queue), NetworkEvents { queue })
+    }
+
+    pub(crate) fn connected(&self, session: &Arc<Session>) {
+        let event = NetworkEvent::Connected { peer: session.peer, name: session.name.clone(), address: session.remote };
+        let mut state = self.state.lock();
+        if state.abandoned {
+            return;
+        }
+        state.lifecycle.push_back((session.id, event));
+        state.sessions.insert(session.id, Waiting { session: Arc::clone(session), messages: PerClass::default() });
+        drop(state);
+        self.wake();
+    }
+
+    pub(crate) fn disconnected(&self, session: &Session, reason: DisconnectReason) {
+        let mut state = self.state.lock();
+        state.sessions.remove(&session.id);
+        let before = state.lifecycle.len();
+        state.lifecycle.retain(|(id, _)| *id != session.id);
+        // A session whose beginning nobody saw need not be seen ending, so that reconnecting cannot fill the queue.
+        if state.lifecycle.len() == before && !state.abandoned {
+            state.lifecycle.push_back((session.id, NetworkEvent::Disconnected { peer: session.peer, reason }));
+        }
+        drop(state);
+        self.wake();
+    }
+
+    pub(crate) fn message(&self, session: &Session, message: Message) {
+        let mut state = self.state.lock();
+        let State { sessions, turns, .. } = &mut *state;
+        // A session that was replaced may still be reading; what it reads is dropped with it.
+        let Some(waiting) = sessions.get_mut(&session.id) else { return };
+        let queue = waiting.messages.get_mut(message.class);
+        if queue.is_empty() {
+            turns.get_mut(message.class).push_back(session.id);
+        }
+        queue.push_back((message.group, message.bytes));
+        drop(state);
+        self.wake();
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.notify.notify_one();
+        self.condition.notify_one();
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Poll<Item> {
+        if let Some((_, event)) = self.lifecycle.pop_front() {
+            return Poll::Event(Item::Lifecycle(event));
+        }
+        self.count = self.count.wrapping_add(1);
+        let order = if self.count.is_multiple_of(LOWER_CLASS_EVERY * 4) {
+            [Class::Sync, Class::Body, Class::Consensus]
+        } else if self.count.is_multiple_of(LOWER_CLASS_EVERY) {
+            [Class::Body, Class::Sync, Class::Consensus]
+        } else {
+            Class::ALL
+        };
+        for class in order {
+            if let Some(item) = self.pop_class(class) {
+                return Poll::Event(item);
+            }
+        }
+        if self.closed { Poll::Closed } else { Poll::Empty }
+    }
+
+    fn pop_class(&mut self, class: Class) -> Option<Item> {
+        let turns = self.turns.get_mut(class);
+        while let Some(id) = turns.pop_front() {
+            // Ended sessions leave their turns behind.
+            let Some(waiting) = self.sessions.get_mut(&id) else { continue };
+            let queue = waiting.messages.get_mut(class);
+            let Some((group, bytes)) = queue.pop_front() else { continue };
+            if !queue.is_empty() {
+                turns.push_back(id);
+            }
+            return Some(Item::Message(Arc::clone(&waiting.session), Message { class, group, bytes }));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: u64) -> Arc<Session> {
+        Arc::new(Session::for_tests(id, ConsensusKey([u8::try_from(id).unwrap(); 33])))
+    }
+
+    fn message(class: Class, text: &'static str) -> Message {
+        Message { class, group: GroupId(0), bytes: Bytes::from_static(text.as_bytes()) }
+    }
+
+    /// What is received, as short texts.
+    fn drain(events: &mut NetworkEvents) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Poll::Event(event) = events.try_recv() {
+            all.push(match event {
+                NetworkEvent::Connected { peer, .. } => format!("+{}", peer.0[0]),
+                NetworkEvent::Disconnected { peer, .. } => format!("-{}", peer.0[0]),
+                NetworkEvent::Message { peer, bytes, .. } => {
+                    format!("{}{}", peer.0[0], String::from_utf8_lossy(&bytes))
+                }
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn votes_first_and_peers_by_turns() {
+        let (queue, mut events) = EventQueue::new();
+        let (one, two) = (session(1), session(2));
+        queue.connected(&one);
+        queue.connected(&two);
+        for text in ["a", "b", "c"] {
+            queue.message(&one, message(Class::Body, text));
+        }
+        for text in ["x", "y"] {
+            queue.message(&one, message(Class::Consensus, text));
+        }
+        queue.message(&two, message(Class::Consensus, "v"));
+        queue.message(&two, message(Class::Body, "w"));
+        assert_eq!(drain(&mut events), ["+1", "+2", "1x", "2v", "1y", "1a", "2w", "1b", "1c"]);
+        assert_eq!(events.try_recv(), Poll::Empty);
+        queue.close();
+        assert_eq!(events.try_recv(), Poll::Closed);
+    }
+
+    #[test]
+    fn a_flood_of_votes_does_not_stop_bodies() {
+        let (queue, mut events) = EventQueue::new();
+        let one = session(1);
+        queue.connected(&one);
+        (0..100).for_each(|_| queue.message(&one, message(Class::Consensus, "v")));
+        queue.message(&one, message(Class::Body, "b"));
+        queue.message(&one, message(Class::Sync, "s"));
+        let all = drain(&mut events);
+        let position = |text: &str| all.iter().position(|item| item == text).unwrap();
+        assert!(position("1b") <= 16 && position("1s") <= 64, "{all:?}");
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_session() {
+        let (queue, mut events) = EventQueue::new();
+        let (old, new) = (session(1), Arc::new(Session::for_tests(2, ConsensusKey([1; 33]))));
+        queue.connected(&old);
+        assert_eq!(drain(&mut events), ["+1"]);
+        queue.message(&old, message(Class::Body, "lost"));
+        queue.disconnected(&old, DisconnectReason::Closed);
+        queue.message(&old, message(Class::Consensus, "late"));
+        queue.connected(&new);
+        queue.message(&new, message(Class::Body, "b"));
+        assert_eq!(drain(&mut events), ["-1", "+1", "1b"]);
+        let unseen = session(3);
+        queue.connected(&unseen);
+        queue.disconnected(&unseen, DisconnectReason::Closed);
+        assert_eq!(drain(&mut events), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,310 @@
+//! A node's `config.toml`.
+
+use crate::ports::Listener;
+use anyhow::{Context, Result, anyhow, bail};
+use lian_types::HistoryDepth;
+use serde::{Deserialize, Serialize};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// One node's configuration. Paths are relative to the folder that the file stands in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// The node's name in the genesis file.
+    pub(crate) name: String,
+    /// The genesis file.
+    pub(crate) genesis: PathBuf,
+    /// Keys and certificates.
+    pub(crate) identity: IdentityConfig,
+    /// The network of nodes.
+    pub p2p: P2pConfig,
+    /// JSON-RPC.
+    pub(crate) rpc: RpcSection,
+    /// Metrics and health.
+    pub(crate) metrics: MetricsConfig,
+    /// Data on disk.
+    pub(crate) storage: StorageConfig,
+    /// Logs.
+    pub(crate) log: LogConfig,
+}
+
+/// Keys and certificates of a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityConfig {
+    /// The key that signs votes; where it is encrypted, `LIAN_KEY_PASSPHRASE` has its passphrase.
+    pub(crate) consensus_key: PathBuf,
+    /// The node's certificate and its institution's, in PEM.
+    pub(crate) certificate: PathBuf,
+    /// The key of the certificate, in PEM.
+    pub(crate) certificate_key: PathBuf,
+}
+
+/// Where a node listens for other nodes, and where they are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct P2pConfig {
+    /// Address and port.
+    pub(crate) listen: SocketAddr,
+    /// Host and port at which other nodes reach this one, told to them as a hint; may be empty.
+    #[serde(default)]
+    pub(crate) advertised: String,
+    /// The other nodes.
+    #[serde(default)]
+    pub(crate) peers: Vec<PeerAddress>,
+}
+
+/// Where another node is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerAddress {
+    /// Its name in the genesis file.
+    pub(crate) name: String,
+    /// Host and port of its P2P listener.
+    pub(crate) address: String,
+}
+
+/// JSON-RPC over HTTP and WebSocket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RpcSection {
+    /// Address and port.
+    pub(crate) listen: SocketAddr,
+    /// Origins that pages may call from; empty allows those on this machine only.
+    #[serde(default)]
+    pub(crate) cors_origins: Vec<String>,
+    /// Bearer tokens by namespace, such as `debug = "…"`; a namespace without one is open.
+    #[serde(default)]
+    pub(crate) tokens: std::collections::BTreeMap<String, String>,
+}
+
+/// Prometheus metrics and health.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsConfig {
+    /// Address and port.
+    pub(crate) listen: SocketAddr,
+}
+
+/// Data on disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StorageConfig {
+    /// The folder; each group has its own in it.
+    pub(crate) dir: PathBuf,
+    /// States of how many newest blocks answer calls, traces and proofs: a number, or `"all"`.
+    pub(crate) history: History,
+}
+
+/// A number of blocks, or `all`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum History {
+    /// That many.
+    Blocks(u64),
+    /// `"all"`.
+    Word(String),
+}
+
+impl History {
+    /// The depth it stands for.
+    ///
+    /// # Errors
+    /// For a word other than `all`, with the word.
+    pub(crate) fn depth(&self) -> Result<HistoryDepth> {
+        match self {
+            Self::Blocks(count) => Ok(HistoryDepth::Blocks(*count)),
+            Self::Word(word) if word == "all" => Ok(HistoryDepth::All),
+            Self::Word(word) => bail!("storage.history is `{word}`, must be a number of blocks or \"all\""),
+        }
+    }
+}
+
+/// Logs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,lian_pbft=debug`.
+    pub(crate) level: String,
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl NodeConfig {
+    /// Reads a file and makes its paths absolute.
+    ///
+    /// # Errors
+    /// Names the file and the line or value that is wrong.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        for field in [
+            &mut config.genesis,
+            &mut config.identity.consensus_key,
+            &mut config.identity.certificate,
+            &mut config.identity.certificate_key,
+            &mut config.storage.dir,
+        ] {
+            *field = folder.join(&*field);
+        }
+        config.storage.history.depth()?;
+        Ok(config)
+    }
+
+    /// What the node listens on.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        let name = &self.name;
+        let listener = |what: &str, address| Listener { what: format!("{what} of {name}"), address };
+        vec![
+            listener("P2P", self.p2p.listen),
+            listener("JSON-RPC", self.rpc.listen),
+            listener("metrics", self.metrics.listen),
+        ]
+    }
+
+    /// The file's text, every key with its meaning.
+    #[must_use]
+    pub(crate) fn to_toml(&self) -> String {
+        let mut peers = String::new();
+        for peer in &self.p2p.peers {
+            peers.push_str(&format!("\n[[p2p.peers]]\nname = {:?}\naddress = {:?}\n", peer.name, peer.address));
+        }
+        let tokens: String =
+            self.rpc.tokens.iter().map(|(namespace, token)| format!("{namespace:?} = {token:?}\n")).collect();
+        let history = match &self.storage.history {
+            History::Blocks(count) => count.to_string(),
+            History::Word(word) => format!("{word:?}"),
+        };
+        let format = match self.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        format!(
+            r#"# A node of a Lian network. Paths are relative to this file. `lian node --check --config config.toml` checks it.
+
+# The node's name in the genesis file.
+name = {name:?}
+# The genesis file: identical on all nodes.
+genesis = {genesis:?}
+
+[identity]
+# The key that signs votes and handshakes. If it is encrypted, LIAN_KEY_PASSPHRASE has its passphrase.
+consensus_key = {consensus_key:?}
+# The node's certificate followed by its institution's, in PEM, and the node certificate's key.
+certificate = {certificate:?}
+certificate_key = {certificate_key:?}
+
+[rpc]
+# JSON-RPC over HTTP and WebSocket, on one port.
+listen = "{rpc}"
+# Web origins that may call; empty allows pages served from this machine only. ["*"] allows all.
+cors_origins = {cors:?}
+
+# Bearer tokens by namespace, for example: debug = "a long random text". A namespace without a token is open.
+[rpc.tokens]
+{tokens}
+[metrics]
+# Prometheus' /metrics, and /health and /ready.
+listen = "{metrics}"
+
+[storage]
+# Each group has a folder of its own in here.
+dir = {dir:?}
+# States of how many newest blocks answer calls, traces and proofs: a number, or "all".
+history = {history}
+
+[log]
+# error, warn, info, debug, trace, or a filter such as "info,lian_pbft=debug".
+level = {level:?}
+# text or json
+format = "{format}"
+
+[p2p]
+# Where this node listens for other nodes, by mutual TLS.
+listen = "{p2p}"
+# Host and port at which other nodes reach this one, told to them as a hint; may be empty.
+advertised = {advertised:?}
+
+# The other nodes: name in the genesis file, host and port of their P2P listener.
+{peers}"#,
+            name = self.name,
+            genesis = self.genesis,
+            consensus_key = self.identity.consensus_key,
+            certificate = self.identity.certificate,
+            certificate_key = self.identity.certificate_key,
+            rpc = self.rpc.listen,
+            cors = self.rpc.cors_origins,
+            metrics = self.metrics.listen,
+            dir = self.storage.dir,
+            level = self.log.level,
+            p2p = self.p2p.listen,
+            advertised = self.p2p.advertised,
+            tokens = tokens,
+        )
+    }
+}
+
+/// Where in a file the error is and what is wrong, on one line; the library's own text draws the file over several.
+fn position_and_reason(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!(", line {}: {reason}", before.matches('\n').count().saturating_add(1)),
+        None => format!(": {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_reads_back() {
+        let config = NodeConfig {
+            name: "node0".into(),
+            genesis: "genesis.json".into(),
+            identity: IdentityConfig {
+                consensus_key: "keys/consensus.json".into(),
+                certificate: "certs/node.pem".into(),
+                certificate_key: "keys/node.pem".into(),
+            },
+            p2p: P2pConfig {
+                listen: "127.0.0.1:30300".parse().unwrap(),
+                advertised: String::new(),
+                peers: vec![PeerAddress { name: "node1".into(), address: "127.0.0.1:30301".into() }],
+            },
+            rpc: RpcSection {
+                listen: "127.0.0.1:8545".parse().unwrap(),
+                cors_origins: vec![],
+                tokens: [("debug".into(), "a \"quoted\" token".into())].into(),
+            },
+            metrics: MetricsConfig { listen: "127.0.0.1:9545".parse().unwrap() },
+            storage: StorageConfig { dir: "data".into(), history: History::Blocks(1_024) },
+            log: LogConfig { level: "info".into(), format: LogFormat::Text },
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config.to_toml()).unwrap();
+        let read = NodeConfig::read(&path).unwrap();
+        assert_eq!(read.genesis, folder.path().join("genesis.json"));
+        assert_eq!(read.p2p.peers[0].address, "127.0.0.1:30301");
+        assert_eq!(read.rpc.tokens, config.rpc.tokens);
+        std::fs::write(&path, config.to_toml().replace("[log]", "[log]\nlevle = 1")).unwrap();
+        let error = format!("{:#}", NodeConfig::read(&path).unwrap_err());
+        assert!(error.contains("config.toml, line ") && error.contains("levle"), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! What a node reads from its folder before it starts, and everything that can be wrong with it.
+
+use crate::{config::NodeConfig, layout::KEY_PASSPHRASE};
+use anyhow::{Context, Result, bail};
+use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
+use lian_network::{
+    PeerConfig,
+    pki::{AcceptedAuthorities, TlsIdentity},
+};
+use lian_types::{Genesis, NodeEntry};
+use std::path::Path;
+
+/// A node's folder, read and found to be consistent.
+pub(crate) struct NodeFolder {
+    pub(crate) config: NodeConfig,
+    pub(crate) genesis: Genesis,
+    pub(crate) suite: Suite,
+    pub(crate) key: ConsensusSecretKey,
+    pub(crate) tls: TlsIdentity,
+    pub(crate) authorities: AcceptedAuthorities,
+}
+
+impl NodeFolder {
+    /// Reads a folder that must be in order.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and how many more there are.
+    pub(crate) fn open(config: &Path) -> Result<Self> {
+        let (folder, problems) = Self::examine(config);
+        let more = problems.len().saturating_sub(1);
+        match (folder, problems.into_iter().next()) {
+            (Some(folder), None) => Ok(folder),
+            (_, Some(problem)) if more == 0 => bail!("{problem}"),
+            (_, Some(problem)) => {
+                bail!("{problem} (and {more} more: `lian node --check --config {}`)", config.display())
+            }
+            (None, None) => bail!("{} cannot be read", config.display()),
+        }
+    }
+
+    /// Reads a folder and lists everything that is wrong, one line each. A folder comes back only if nothing is.
+    pub(crate) fn examine(path: &Path) -> (Option<Self>, Vec<String>) {
+        let mut problems = Problems::default();
+        let Some(config) = problems.note(NodeConfig::read(path)) else { return (None, problems.0) };
+        problems.note(super::log::filter(&config.log));
+        problems.note(lian_rpc::Origins::parse(&config.rpc.cors_origins).map_err(Into::into));
+        let Some((genesis, suite)) = problems.note(read_genesis(&config.genesis)) else { return (None, problems.0) };
+        let Some(entry) = problems.note(own_entry(&config, &genesis)).cloned() else { return (None, problems.0) };
+        for peer in &config.p2p.peers {
+            problems.note(check_peer(peer, &config.name, &genesis));
+        }
+        let key = problems.note(read_key(&config, suite, &entry));
+        let authorities = problems.note(
+            AcceptedAuthorities::from_pem(&genesis.certificate_authorities)
+                .with_context(|| format!("{}: certificate_authorities", config.genesis.display())),
+        );
+        let tls = problems.note(read_certificate(&config, authorities.as_ref()));
+        match (key, tls, authorities) {
+            (Some(key), Some(tls), Some(authorities)) if problems.0.is_empty() => {
+                (Some(Self { config, genesis, suite, key, tls, authorities }), vec![])
+            }
+            _ => (None, problems.0),
+        }
+    }
+
+    /// All other nodes of the genesis file. One without an address in the configuration is not dialled but may dial.
+    pub(crate) fn peers(&self) -> Vec<PeerConfig> {
+        let address = |name: &str| {
+            let found = self.config.p2p.peers.iter().find(|peer| peer.name == name);
+            found.map_or_else(String::new, |peer| peer.address.clone())
+        };
+        let others = self.genesis.nodes.iter().filter(|node| node.name != self.config.name);
+        others
+            .map(|node| PeerConfig {
+                key: node.consensus_key,
+                name: node.name.clone(),
+                address: address(&node.name),
+            })
+            .collect()
+    }
+}
+
+/// What is wrong, one line each.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    /// The value, or its error noted.
+    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.0.push(format!("{error:#}"))).ok()
+    }
+}
+
+/// Reads and checks a genesis file.
+///
+/// # Errors
+/// Names the file and what is wrong.
+pub(crate) fn read_genesis(path: &Path) -> Result<(Genesis, Suite)> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let genesis = Genesis::from_json(&text).with_context(|| path.display().to_string())?;
+    let suite = genesis.suite.parse().with_context(|| path.display().to_string())?;
+    Ok((genesis, suite))
+}
+
+fn own_entry<'a>(config: &NodeConfig, genesis: &'a Genesis) -> Result<&'a NodeEntry> {
+    let found = genesis.nodes.iter().find(|node| node.name == config.name);
+    found.with_context(|| format!("node `{}` is not in {}", config.name, config.genesis.display()))
+}
+
+fn check_peer(peer: &crate::config::PeerAddress, own: &str, genesis: &Genesis) -> Result<()> {
+    let name = &peer.name;
+    if !genesis.nodes.iter().any(|node| node.name == *name) {
+        bail!("p2p.peers names `{name}`, which is not in the genesis file");
+    }
+    if name == own {
+        bail!("p2p.peers names this node itself, `{name}`");
+    }
+    match peer.address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+        Some((host, Ok(_))) if !host.is_empty() => Ok(()),
+        _ => bail!("p2p.peers: `{}` of {name} is not a host and a port, like `10.0.0.1:30300`", peer.address),
+    }
+}
+
+fn read_key(config: &NodeConfig, suite: Suite, entry: &NodeEntry) -> Result<ConsensusSecretKey> {
+    let file = KeyFile::at(&config.identity.consensus_key);
+    let passphrase = std::env::var(KEY_PASSPHRASE).ok();
+    let (key_suite, key) = match file.load(passphrase.as_deref()) {
+        Err(error @ lian_crypto::KeyFileError::PassphraseNeeded { .. }) => bail!("{error} in {KEY_PASSPHRASE}"),
+        other => other?,
+    };
+    let path = file.path().display();
+    if key_suite != suite {
+        bail!("{path} is a key of suite {}, the network's is {}", key_suite.name(), suite.name());
+    }
+    if key.public() != entry.consensus_key {
+        bail!(
+            "{path} is not the key of {} in the genesis file: that is {}, this one {}",
+            entry.name,
+            entry.consensus_key,
+            key.public()
+        );
+    }
+    Ok(key)
+}
+
+fn read_certificate(config: &NodeConfig, authorities: Option<&AcceptedAuthorities>) -> Result<TlsIdentity> {
+    let identity = TlsIdentity::load(&config.identity.certificate, &config.identity.certificate_key)?;
+    if let Some(authorities) = authorities {
+        identity.check(&config.name, authorities)?;
+    }
+    Ok(identity)
+}

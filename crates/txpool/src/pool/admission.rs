@@ -1,6 +1,6 @@
 //! Taking transactions in.
 
-use super::{DropReason, Dropped, Known, Load, Pool, length};
+use super::{DropReason, Dropped, Load, Pool, length};
 use crate::{Origin, Refusal, Standing, account::Account, check_static, queues::Pending, refusal::ReplacementReason};
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, TxHash, U256};
@@ -237,7 +237,7 @@ impl Pool {
     /// Notes that a transaction is pooled. Returns how many open proposals name it whose promises were not known yet,
     /// for lack of its body.
     fn mark_pooled(&mut self, pending: &Pending) -> u32 {
-        let known = self.known.entry(pending.hash).or_insert_with(Known::default);
+        let known = self.known.entry(pending.hash).or_default();
         known.pooled = true;
         match (&known.body, known.open) {
             (None, open) => {

@@ -1,6 +1,6 @@
 //! What final blocks and time do to the pool.
 
-use super::{DropReason, Dropped, Known, Pool, length};
+use super::{DropReason, Dropped, Pool, length};
 use crate::{Origin, queues::Candidate};
 use alloy_primitives::{Address, TxHash};
 use lian_types::{BlockNumber, Millis};
@@ -106,7 +106,7 @@ impl Pool {
     }
 
     fn mark_final(&mut self, hash: TxHash) {
-        let known = self.known.entry(hash).or_insert_with(Known::default);
+        let known = self.known.entry(hash).or_default();
         if known.is_final {
             return;
         }

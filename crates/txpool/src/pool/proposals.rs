@@ -1,6 +1,6 @@
 //! Open proposals: what they promise, and the bodies they need.
 
-use super::{Known, OpenProposal, Pool, length};
+use super::{OpenProposal, Pool, length};
 use crate::{
     Refusal,
     account::{Account, Settled},
@@ -25,7 +25,7 @@ impl Pool {
             self.release_all(&open.hashes, &mut touched);
         }
         for hash in hashes {
-            let known = self.known.entry(*hash).or_insert_with(Known::default);
+            let known = self.known.entry(*hash).or_default();
             known.open = known.open.saturating_add(1);
             let Some(body) = &known.body else { continue };
             if known.open == 1 && !known.pooled {

@@ -99,6 +99,18 @@ impl Pool {
         (found, unknown)
     }
 
+    /// The bounds that it keeps to.
+    #[must_use]
+    pub const fn config(&self) -> &super::PoolConfig {
+        &self.config
+    }
+
+    /// How many transactions [`Pool::select`] could choose from.
+    #[must_use]
+    pub fn ready_len(&self) -> usize {
+        self.queues.ready_len()
+    }
+
     /// The pooled transactions of this node's own clients, in order: what a peer that has just connected may lack.
     #[must_use]
     pub fn local(&self) -> Vec<Arc<VerifiedTransaction>> {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{B256, Bytes};
 
-use crate::node::{self, DecodeError, Kind, Reference};
+use crate::node::{self, DecodeError, Kind, LeafData, Reference};
 use crate::{Hasher, Nibbles, NodeSource, Trie, TrieError};
 
 /// Why a proof proves nothing.
@@ -49,18 +49,15 @@ impl Trie {
     /// # Errors
     /// [`TrieError`] if a node cannot be read.
     pub fn prove(&self, source: &dyn NodeSource, key: &Nibbles) -> Result<Vec<Bytes>, TrieError> {
-        self.get_with_proof(source, key).map(|(_, proof)| proof)
+        self.find_with_proof(source, key).map(|(_, proof)| proof)
     }
 
-    /// The value under `key` together with [`Self::prove`].
-    ///
-    /// # Errors
-    /// [`TrieError`] if a node cannot be read.
-    pub fn get_with_proof(
+    /// What is under `key`, together with [`Self::prove`].
+    pub(crate) fn find_with_proof(
         &self,
         source: &dyn NodeSource,
         key: &Nibbles,
-    ) -> Result<(Option<Bytes>, Vec<Bytes>), TrieError> {
+    ) -> Result<(Option<LeafData>, Vec<Bytes>), TrieError> {
         let mut proof = Vec::new();
         let data = self.descend(source, key, |reference, kind| {
             if reference.is_hash() {
@@ -69,7 +66,7 @@ impl Trie {
                 proof.push(rlp.into());
             }
         })?;
-        Ok((data.map(|data| Bytes::copy_from_slice(&data.value)), proof))
+        Ok((data, proof))
     }
 }
 

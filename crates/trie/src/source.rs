@@ -47,7 +47,7 @@ impl MemoryNodes {
     pub fn apply(&mut self, owner: Owner, changes: &NodeChanges) {
         for (path, node) in changes.iter() {
             match node {
-                Some(bytes) => self.nodes.insert((owner, *path), bytes.clone()),
+                Some(node) => self.nodes.insert((owner, *path), Bytes::copy_from_slice(node)),
                 None => self.nodes.remove(&(owner, *path)),
             };
         }

@@ -210,21 +210,32 @@ impl StateTrie {
         let hasher = self.accounts.hasher;
         let owner = hasher.hash(address.as_slice());
         let key = Nibbles::from(owner);
-        let (value, proof) = self.accounts.get_with_proof(source, &key)?;
-        let malformed = |trie: &Trie, key: &Nibbles, error| trie.walker(source, 0).malformed(key, error);
-        let account = value.map(|value| Account::decode(&value)).transpose();
-        let account = account.map_err(|error| malformed(&self.accounts, &key, error))?;
-        let root = account.map_or_else(|| hasher.empty_root(), |account| account.storage_root);
-        let trie = Trie::at_root(hasher, Some(owner), root);
+        let (data, proof) = self.accounts.find_with_proof(source, &key)?;
+        let walker = self.accounts.walker(source, 0);
+        let (account, trie) = match &data {
+            Some(data) => {
+                let account = Account::decode(&data.value).map_err(|error| walker.malformed(&key, error))?;
+                (Some(account), storage_trie(data, &account, hasher, owner))
+            }
+            None => (None, Trie::empty(hasher, Some(owner))),
+        };
         let prove_slot = |slot: &U256| {
             let key = slot_key(hasher, *slot);
-            let (value, proof) = trie.get_with_proof(source, &key)?;
-            let value = value.map_or(Ok(U256::ZERO), |value| decode_slot(&value));
-            let value = value.map_err(|error| malformed(&trie, &key, error))?;
+            let (data, proof) = trie.find_with_proof(source, &key)?;
+            let value = data.map_or(Ok(U256::ZERO), |data| decode_slot(&data.value));
+            let value = value.map_err(|error| trie.walker(source, 0).malformed(&key, error))?;
             Ok(StorageProof { slot: *slot, value, proof })
         };
         let storage = slots.iter().map(prove_slot).collect::<Result<_, TrieError>>()?;
         Ok(AccountProof { account, proof, storage })
+    }
+}
+
+/// The storage trie of an account: the one in memory, which may be ahead of the store, or the one with its root.
+fn storage_trie(data: &LeafData, account: &Account, hasher: Hasher, owner: B256) -> Trie {
+    match &data.storage {
+        Some(storage) => Trie::clone(storage),
+        None => Trie::at_root(hasher, Some(owner), account.storage_root),
     }
 }
 
@@ -298,11 +309,8 @@ impl<'a> AccountEdit<'a> {
 
     fn old_storage(&self, walker: &Walker<'_>, old: Option<&LeafData>) -> Result<Trie, TrieError> {
         let Some(old) = old else { return Ok(Trie::empty(walker.hasher, Some(self.owner()))) };
-        if let Some(storage) = &old.storage {
-            return Ok(Trie::clone(storage));
-        }
         let account = Account::decode(&old.value).map_err(|error| walker.malformed(&self.key, error))?;
-        Ok(Trie::at_root(walker.hasher, Some(self.owner()), account.storage_root))
+        Ok(storage_trie(old, &account, walker.hasher, self.owner()))
     }
 
     /// The storage after the update, and the changes to its nodes.

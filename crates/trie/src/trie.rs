@@ -28,7 +28,7 @@ pub struct Trie {
 pub type NodeChange = (Nibbles, Option<Bytes>);
 
 /// What an update changes in a store of nodes by path: each path at most once, in an order that depends on the update
-/// alone.
+/// alone. The nodes lie in few large allocations; whoever keeps some of them for long should copy those.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeChanges(Vec<NodeChange>);
 
@@ -52,6 +52,12 @@ impl NodeChanges {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl FromIterator<NodeChange> for NodeChanges {
+    fn from_iter<I: IntoIterator<Item = NodeChange>>(changes: I) -> Self {
+        Self(changes.into_iter().collect())
     }
 }
 

@@ -188,6 +188,19 @@ fn threads_do_not_matter() {
     assert_eq!(pool.install(build), build());
 }
 
+/// A generation that goes back must not make new nodes look as old as flushed ones.
+#[test]
+fn a_lower_generation_counts_as_the_last_one() {
+    let nodes = MemoryNodes::default();
+    let update = |trie: &Trie, generation, number| {
+        let change = (nibbles(&hashed(number)), Some(vec![1; 40]));
+        trie.update(&nodes, generation, [change]).expect("all in memory").0
+    };
+    let trie = update(&update(&Trie::empty(Hasher::Keccak, None), 5, 1), 2, 2);
+    assert_eq!(trie.evict(0, 4).loaded_nodes(), 3);
+    assert_eq!(trie.evict(0, 5).loaded_nodes(), 0);
+}
+
 #[test]
 fn ordered_roots() {
     for count in [0, 1, 2, 15, 16, 17, 127, 128, 129, 255, 256, 257, 1000] {

@@ -184,6 +184,18 @@ fn an_address_or_slot_twice_is_refused() {
     }
 }
 
+/// Proofs of a state whose nodes have not reached the store yet.
+#[test]
+fn what_is_in_memory_needs_no_store() {
+    let nodes = MemoryNodes::default();
+    let slots: Vec<_> = (0..50).map(|slot| (U256::from(slot), U256::from(7))).collect();
+    let updates = [funded(5, slots), funded(6, Vec::new())];
+    let (state, _) = StateTrie::empty(Hasher::Keccak).apply(&nodes, 1, &updates).expect("nothing to read");
+    let mut model = Model::new();
+    updates.iter().for_each(|update| apply(&mut model, update));
+    check_proofs(&state, &nodes, &model, &updates);
+}
+
 /// A source that misses only nodes of a storage trie: the error names whose.
 #[test]
 fn a_missing_storage_node_names_its_owner() {

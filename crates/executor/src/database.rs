@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, AccountInfo, EvmStorageSlot};
-use revm::{Database, DatabaseCommit};
+use revm::{Database, DatabaseCommit, DatabaseRef};
 use std::collections::BTreeMap;
 
 /// A slot: what the base state has, and what it is now.
@@ -229,6 +229,40 @@ impl Database for BlockState<'_> {
             Some(hash) => Ok(*hash),
             None => self.base.block_hash(number),
         }
+    }
+}
+
+/// Reading without remembering, for tracers that look at the state before a transaction.
+impl DatabaseRef for BlockState<'_> {
+    type Error = StateError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let present = match self.accounts.get(&address) {
+            Some(account) => account.present,
+            None => self.base.account(address)?,
+        };
+        let Some(AccountState { nonce, balance, code_hash }) = present else { return Ok(None) };
+        Ok(Some(AccountInfo { balance, nonce, code_hash, account_id: None, code: None }))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, StateError> {
+        match self.codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => Bytecode::new_raw_checked(self.base.code(hash)?).map_err(StateError::new),
+        }
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let Some(account) = self.accounts.get(&address) else { return self.base.storage(address, slot) };
+        match account.storage.get(&slot) {
+            Some(slot) => Ok(slot.present),
+            None if account.cleared || account.base.is_none() => Ok(U256::ZERO),
+            None => self.base.storage(address, slot),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, StateError> {
+        self.block_hashes.get(&number).map_or_else(|| self.base.block_hash(number), |hash| Ok(*hash))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Block 0.
 
-use crate::proposal::{Sealing, trie_hasher};
+use crate::proposal::{extra_data, header, trie_hasher};
 use crate::state::MemoryState;
 use crate::{BlockEnvironment, ExecutedBlock, Outcome};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
@@ -46,7 +46,11 @@ pub fn genesis_block(
         skipped: Vec::new(),
     };
     let environment = BlockEnvironment::new(0, group.time.as_secs(), Address::ZERO, group.block_gas_limit);
-    let header = Sealing { suite, environment: &environment, parent: B256::ZERO, extension: &extension }.header(
+    let header = header(
+        trie_hasher(suite),
+        &environment,
+        B256::ZERO,
+        extra_data(suite, &extension),
         &[] as &[&[u8]],
         &Outcome::default(),
         trie.root(),

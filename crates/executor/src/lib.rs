@@ -11,23 +11,35 @@
 //!
 //! Main functions: [`execute_proposal`], [`genesis_block`], [`execute_transactions`].
 
+mod call;
 mod database;
 mod genesis;
 mod history;
 mod proposal;
+mod replay;
 mod rules;
 mod serial;
+mod simulate;
 mod skip;
 mod state;
 pub mod statetest;
+mod trace;
 mod transaction;
 
+pub use call::{
+    CallError, CallOutcome, CallResult, CallSite, EstimateError, OverrideError, Overrides, RequestError, access_list,
+    call, estimate_gas, halt_message,
+};
 pub use genesis::{GenesisBlockError, genesis_block};
 pub use proposal::{ExecutedBlock, Parent, execute_proposal};
+pub use replay::execute_block;
+pub use revm::context_interface::result::{HaltReason, OutOfGasError};
 pub use revm::primitives::hardfork::SpecId;
 pub use rules::{BlockEnvironment, Fees, Rules};
 pub use serial::{ExecutionError, Outcome, execute_transactions};
+pub use simulate::{SimulateError, SimulatedBlock, SimulationSite, simulate};
 pub use skip::SkipReason;
 pub use state::{
     AccountChange, AccountState, LayeredState, MemoryAccount, MemoryState, StateChanges, StateError, StateReader,
 };
+pub use trace::{BlockTrace, TraceError, trace_block, trace_call, trace_transaction};

@@ -2,7 +2,7 @@
 
 use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateChanges, StateReader, execute_transactions};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
+use alloy_primitives::{Address, B64, B256, Bloom, Bytes};
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_trie::{Hasher, NodeSource, StateNodeChanges, StateTrie, ordered_root};
 use lian_types::{Block, Extension, Header, Proposal, ProposalDigest, Receipt};
@@ -62,36 +62,52 @@ pub fn execute_proposal(
     check_bodies(proposal, transactions)?;
     let suite = rules.suite;
     let beneficiary = suite.consensus_address(&proposal.proposer);
-    let mut environment = BlockEnvironment::new(proposal.height.0, proposal.time.as_secs(), beneficiary, gas_limit);
-    environment.parent_hash = Some(parent.hash);
-    let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
-
-    let (trie, nodes) = parent.trie.apply(nodes, proposal.height.0, &outcome.changes.trie_updates())?;
-    let included = || outcome.included.iter().filter_map(|position| transactions.get(*position));
-    let extension = Extension {
+    let environment = BlockEnvironment::new(proposal.height.0, proposal.time.as_secs(), beneficiary, gas_limit);
+    let extension = |outcome: &Outcome| Extension {
         version: Extension::VERSION,
         time: proposal.time,
         epoch: proposal.epoch,
         members: parent.extension_members,
         skipped: outcome.skipped.iter().map(|(skipped, _)| *skipped).collect(),
     };
+    let digest = suite.proposal_digest(proposal);
+    execute_on(rules, parent, nodes, environment, transactions, digest, extension)
+}
+
+/// Runs transactions on top of a parent and makes a block of those that are valid, with the extension that follows from
+/// the outcome.
+pub(crate) fn execute_on(
+    rules: &Rules,
+    parent: &Parent,
+    nodes: &dyn NodeSource,
+    mut environment: BlockEnvironment,
+    transactions: &[Arc<VerifiedTransaction>],
+    digest: ProposalDigest,
+    extension: impl FnOnce(&Outcome) -> Extension,
+) -> Result<ExecutedBlock, ExecutionError> {
+    environment.parent_hash = Some(parent.hash);
+    let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
+    let (trie, nodes) = parent.trie.apply(nodes, environment.number, &outcome.changes.trie_updates())?;
+    let extension = extension(&outcome);
+
+    let included = || outcome.included.iter().filter_map(|position| transactions.get(*position));
     let bodies: Vec<_> = included().map(|transaction| transaction.transaction().encoded()).collect();
-    let header = Sealing { suite, environment: &environment, parent: parent.hash, extension: &extension }.header(
+    let header = header(
+        trie_hasher(rules.suite),
+        &environment,
+        parent.hash,
+        extra_data(rules.suite, &extension),
         &bodies,
         &outcome,
         trie.root(),
     );
-    let block = Block {
-        header,
-        extension,
-        transactions: included().map(|transaction| Arc::clone(transaction.transaction())).collect(),
-    };
+    let transactions = included().map(|transaction| Arc::clone(transaction.transaction())).collect();
     let senders = included().map(|transaction| transaction.sender()).collect();
     let Outcome { receipts, changes, .. } = outcome;
     Ok(ExecutedBlock {
-        hash: suite.header_hash(&block.header),
-        digest: suite.proposal_digest(proposal),
-        block: Arc::new(block),
+        hash: rules.suite.header_hash(&header),
+        digest,
+        block: Arc::new(Block { header, extension, transactions }),
         receipts: Arc::new(receipts),
         senders: Arc::new(senders),
         changes: Arc::new(changes),
@@ -115,53 +131,51 @@ fn check_bodies(proposal: &Proposal, transactions: &[Arc<VerifiedTransaction>]) 
     }
 }
 
-/// What a header needs besides the result of execution.
-pub(crate) struct Sealing<'a> {
-    pub(crate) suite: Suite,
-    pub(crate) environment: &'a BlockEnvironment,
-    pub(crate) parent: B256,
-    pub(crate) extension: &'a Extension,
+/// The header of a block: Ethereum's after the merge, constant in the fields that have no meaning here.
+pub(crate) fn header<T: AsRef<[u8]>>(
+    hasher: Hasher,
+    environment: &BlockEnvironment,
+    parent_hash: B256,
+    extra_data: Bytes,
+    bodies: &[T],
+    outcome: &Outcome,
+    state_root: B256,
+) -> Header {
+    let mut logs_bloom = Bloom::ZERO;
+    let encode = |receipt: &Receipt| {
+        let bloom = receipt.bloom();
+        logs_bloom.accrue_bloom(&bloom);
+        receipt.encoded_2718(bloom)
+    };
+    let encoded_receipts: Vec<_> = outcome.receipts.iter().map(encode).collect();
+    Header {
+        parent_hash,
+        beneficiary: environment.beneficiary,
+        state_root,
+        transactions_root: ordered_root(hasher, bodies),
+        receipts_root: ordered_root(hasher, &encoded_receipts),
+        logs_bloom,
+        difficulty: environment.difficulty,
+        number: environment.number,
+        gas_limit: environment.gas_limit,
+        gas_used: outcome.gas_used,
+        timestamp: environment.timestamp,
+        extra_data,
+        mix_hash: environment.prevrandao,
+        nonce: B64::ZERO,
+        base_fee_per_gas: Some(environment.base_fee),
+        withdrawals_root: Some(hasher.empty_root()),
+        blob_gas_used: Some(0),
+        excess_blob_gas: Some(0),
+        parent_beacon_block_root: Some(B256::ZERO),
+        requests_hash: Some(EMPTY_REQUESTS_HASH),
+        ..Header::default()
+    }
 }
 
-impl Sealing<'_> {
-    /// The header of a block: Ethereum's after the merge, constant in the fields that have no meaning here.
-    pub(crate) fn header<T: AsRef<[u8]>>(&self, bodies: &[T], outcome: &Outcome, state_root: B256) -> Header {
-        let hasher = trie_hasher(self.suite);
-        let mut logs_bloom = Bloom::ZERO;
-        let encoded_receipts: Vec<_> = outcome
-            .receipts
-            .iter()
-            .map(|receipt| {
-                let bloom = receipt.bloom();
-                logs_bloom.accrue_bloom(&bloom);
-                receipt.encoded_2718(bloom)
-            })
-            .collect();
-        let empty_root = hasher.empty_root();
-        Header {
-            parent_hash: self.parent,
-            beneficiary: self.environment.beneficiary,
-            state_root,
-            transactions_root: ordered_root(hasher, bodies),
-            receipts_root: ordered_root(hasher, &encoded_receipts),
-            logs_bloom,
-            difficulty: U256::ZERO,
-            number: self.environment.number,
-            gas_limit: self.environment.gas_limit,
-            gas_used: outcome.gas_used,
-            timestamp: self.environment.timestamp,
-            extra_data: Bytes::copy_from_slice(self.suite.extension_digest(self.extension).as_slice()),
-            mix_hash: self.environment.prevrandao,
-            nonce: B64::ZERO,
-            base_fee_per_gas: Some(self.environment.base_fee),
-            withdrawals_root: Some(empty_root),
-            blob_gas_used: Some(0),
-            excess_blob_gas: Some(0),
-            parent_beacon_block_root: Some(B256::ZERO),
-            requests_hash: Some(EMPTY_REQUESTS_HASH),
-            ..Header::default()
-        }
-    }
+/// A header's `extraData`: the digest of the block's extension.
+pub(crate) fn extra_data(suite: Suite, extension: &Extension) -> Bytes {
+    Bytes::copy_from_slice(suite.extension_digest(extension).as_slice())
 }
 
 /// The hash function of a suite's tries.

@@ -232,3 +232,7 @@ pub const STATE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Most nodes of the newest state's trie in memory. A node takes 300 bytes on average.
 pub const TRIE_NODES_MAX: usize = 400_000;
+
+/// Memory for what one trace records, in bytes: a million instructions with a dozen entries on the stack each take 640 MB,
+/// which no client reads; callTracer stays far below.
+pub const TRACE_BYTES_MAX: usize = 128 * 1024 * 1024;

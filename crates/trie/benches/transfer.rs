@@ -1,7 +1,7 @@
 //! What the state root costs a token transfer: `cargo bench -p lian-trie`.
 //!
 //! A transfer changes the sender's account and two slots of the token's storage, among 100,000 accounts and as many
-//! slots that are all in memory. Times are CPU times of one thread in µs per transfer, and as multiples of one
+//! slots that are all in memory. Times are wall times on one thread in µs per transfer, and as multiples of one
 //! Keccak of 128 bytes in the same run, because machines differ and are shared.
 
 use std::hint::black_box;

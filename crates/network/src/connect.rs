@@ -112,7 +112,7 @@ pub(crate) async fn incoming(
 ///
 /// # Errors
 /// Any [`HandshakeError`], also after the handshake's deadline.
-async fn outgoing(
+pub(crate) async fn outgoing(
     shared: &Arc<Shared>,
     peer: &PeerConfig,
 ) -> Result<(Arc<Session>, TlsStream<TcpStream>), HandshakeError> {

@@ -62,9 +62,9 @@ impl NetworkEvents {
     pub async fn recv(&mut self) -> Option<NetworkEvent> {
         loop {
             match self.try_recv() {
-                Poll::Event(event) => return Some(event),
-                Poll::Closed => return None,
-                Poll::Empty => self.queue.notify.notified().await,
+                Received::Event(event) => return Some(event),
+                Received::Closed => return None,
+                Received::Empty => self.queue.notify.notified().await,
             }
         }
     }
@@ -74,23 +74,23 @@ impl NetworkEvents {
         let mut state = self.queue.state.lock();
         loop {
             match state.pop() {
-                Poll::Event(item) => {
+                Received::Event(item) => {
                     drop(state);
                     return Some(item.into_event());
                 }
-                Poll::Closed => return None,
-                Poll::Empty => self.queue.condition.wait(&mut state),
+                Received::Closed => return None,
+                Received::Empty => self.queue.condition.wait(&mut state),
             }
         }
     }
 
     /// The next event, if there is one already.
-    pub fn try_recv(&mut self) -> Poll<NetworkEvent> {
+    pub fn try_recv(&mut self) -> Received<NetworkEvent> {
         let popped = self.queue.state.lock().pop();
         match popped {
-            Poll::Event(item) => Poll::Event(item.into_event()),
-            Poll::Empty => Poll::Empty,
-            Poll::Closed => Poll::Closed,
+            Received::Event(item) => Received::Event(item.into_event()),
+            Received::Empty => Received::Empty,
+            Received::Closed => Received::Closed,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Drop for NetworkEvents {
 
 /// What [`NetworkEvents::try_recv`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Poll<T> {
+pub enum Received<T> {
     /// An event.
     Event(T),
     /// Nothing yet.
@@ -214,9 +214,9 @@ impl EventQueue {
 }
 
 impl State {
-    fn pop(&mut self) -> Poll<Item> {
+    fn pop(&mut self) -> Received<Item> {
         if let Some((_, event)) = self.lifecycle.pop_front() {
-            return Poll::Event(Item::Lifecycle(event));
+            return Received::Event(Item::Lifecycle(event));
         }
         self.count = self.count.wrapping_add(1);
         let order = if self.count.is_multiple_of(LOWER_CLASS_EVERY * 4) {
@@ -228,10 +228,10 @@ impl State {
         };
         for class in order {
             if let Some(item) = self.pop_class(class) {
-                return Poll::Event(item);
+                return Received::Event(item);
             }
         }
-        if self.closed { Poll::Closed } else { Poll::Empty }
+        if self.closed { Received::Closed } else { Received::Empty }
     }
 
     fn pop_class(&mut self, class: Class) -> Option<Item> {
@@ -265,7 +265,7 @@ mod tests {
     /// What is received, as short texts.
     fn drain(events: &mut NetworkEvents) -> Vec<String> {
         let mut all = Vec::new();
-        while let Poll::Event(event) = events.try_recv() {
+        while let Received::Event(event) = events.try_recv() {
             all.push(match event {
                 NetworkEvent::Connected { peer, .. } => format!("+{}", peer.0[0]),
                 NetworkEvent::Disconnected { peer, .. } => format!("-{}", peer.0[0]),
@@ -292,9 +292,9 @@ mod tests {
         queue.message(&two, message(Class::Consensus, "v"));
         queue.message(&two, message(Class::Body, "w"));
         assert_eq!(drain(&mut events), ["+1", "+2", "1x", "2v", "1y", "1a", "2w", "1b", "1c"]);
-        assert_eq!(events.try_recv(), Poll::Empty);
+        assert_eq!(events.try_recv(), Received::Empty);
         queue.close();
-        assert_eq!(events.try_recv(), Poll::Closed);
+        assert_eq!(events.try_recv(), Received::Closed);
     }
 
     #[test]

@@ -288,7 +288,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NetworkEvent, NetworkEvents, Poll};
+    use crate::{NetworkEvent, NetworkEvents, Received};
 
     const SMALL: ConsensusKey = ConsensusKey([1; 33]);
     const LARGE: ConsensusKey = ConsensusKey([2; 33]);
@@ -308,7 +308,7 @@ mod tests {
 
     fn drain(events: &mut NetworkEvents) -> String {
         let mut text = String::new();
-        while let Poll::Event(event) = events.try_recv() {
+        while let Received::Event(event) = events.try_recv() {
             text.push(match event {
                 NetworkEvent::Connected { .. } => '+',
                 NetworkEvent::Disconnected { .. } => '-',

@@ -91,7 +91,7 @@ impl NetworkHandle {
     }
 
     /// Queues a message to every connected peer; the bytes are shared, not copied.
-    pub fn broadcast(&self, group: GroupId, class: Class, bytes: &Bytes) -> BroadcastOutcome {
+    pub fn broadcast(&self, group: GroupId, class: Class, bytes: Bytes) -> BroadcastOutcome {
         let sessions: Vec<_> = self.shared.registry.lock().sessions().map(|session| session.cloned()).collect();
         let mut outcome = BroadcastOutcome::default();
         for session in sessions {

@@ -43,7 +43,7 @@ async fn four_nodes_exchange_messages_of_every_class() {
         for class in Class::ALL {
             let text = Bytes::from(format!("{} {}", node.index, class.name()));
             let expected = BroadcastOutcome { queued: 3, ..BroadcastOutcome::default() };
-            assert_eq!(node.handle.broadcast(group, class, &text), expected);
+            assert_eq!(node.handle.broadcast(group, class, text), expected);
         }
     }
     let keys: Vec<_> = nodes.iter().map(Node::key).collect();

@@ -1,4 +1,5 @@
 //! Whole nodes over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // This crate is tests only.
 
 mod certificates;
 mod exchange;

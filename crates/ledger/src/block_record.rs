@@ -101,43 +101,44 @@ fn malformed(what: &str) -> impl Fn(std::io::Error) -> BlockRecordError + '_ {
 /// # Errors
 /// [`BlockRecordError::Malformed`] if a part is longer than 4 GiB.
 pub(crate) fn encode(block: &FinalBlock) -> Result<Vec<u8>, BlockRecordError> {
-    let executed = &block.executed;
     let mut bytes = vec![0; PREAMBLE];
-    let mut ends = Vec::with_capacity(5);
-    let write = |bytes: &mut Vec<u8>| -> std::io::Result<()> {
-        executed.hash.serialize(bytes)?;
-        executed.digest.serialize(bytes)?;
-        block.certificate.serialize(bytes)?;
-        executed.block.header.encode(bytes);
-        ends.push(bytes.len());
-        executed.block.extension.serialize(bytes)?;
-        u32::try_from(executed.block.transactions.len()).map_err(std::io::Error::other)?.serialize(bytes)?;
-        executed.block.transactions.iter().try_for_each(|transaction| transaction.serialize(bytes))?;
-        ends.push(bytes.len());
-        executed.senders.serialize(bytes)?;
-        ends.push(bytes.len());
-        executed.receipts.serialize(bytes)?;
-        ends.push(bytes.len());
-        executed.changes.serialize(bytes)?;
-        ends.push(bytes.len());
-        Ok(())
-    };
-    { write }(&mut bytes).map_err(malformed("block"))?;
-
+    let ends = write_parts(&mut bytes, block).map_err(malformed("block"))?;
     let mut preamble = vec![VERSION];
     let mut start = PREAMBLE;
-    for end in &ends {
+    for end in ends {
         let length = u32::try_from(end - start).map_err(std::io::Error::other).map_err(malformed("length"))?;
         preamble.extend_from_slice(&length.to_le_bytes());
-        start = *end;
+        start = end;
     }
-    let head = bytes.get(PREAMBLE..ends.first().copied().unwrap_or(PREAMBLE)).unwrap_or_default();
+    let [head_end, ..] = ends;
+    let head = bytes.get(PREAMBLE..head_end).unwrap_or_default();
     preamble.extend_from_slice(&crc32fast::hash(head).to_le_bytes());
     preamble.extend_from_slice(&crc32fast::hash(&preamble).to_le_bytes());
     if let Some(place) = bytes.get_mut(..PREAMBLE) {
         place.copy_from_slice(&preamble);
     }
     Ok(bytes)
+}
+
+/// Writes the parts and returns where each ends.
+fn write_parts(bytes: &mut Vec<u8>, block: &FinalBlock) -> std::io::Result<[usize; 5]> {
+    let executed = &block.executed;
+    let transactions = &executed.block.transactions;
+    executed.hash.serialize(bytes)?;
+    executed.digest.serialize(bytes)?;
+    block.certificate.serialize(bytes)?;
+    executed.block.header.encode(bytes);
+    let head = bytes.len();
+    executed.block.extension.serialize(bytes)?;
+    u32::try_from(transactions.len()).map_err(std::io::Error::other)?.serialize(bytes)?;
+    transactions.iter().try_for_each(|transaction| transaction.serialize(bytes))?;
+    let body = bytes.len();
+    executed.senders.serialize(bytes)?;
+    let senders = bytes.len();
+    executed.receipts.serialize(bytes)?;
+    let receipts = bytes.len();
+    executed.changes.serialize(bytes)?;
+    Ok([head, body, senders, receipts, bytes.len()])
 }
 
 /// The lengths of the parts and the head's checksum.

@@ -5,6 +5,7 @@ use crate::history::{History, HistoryError, Replaced};
 use crate::key::{Key, Table, Value};
 use crate::log::LogError;
 use crate::overlay::Overlay;
+use crate::storage::{Storage, write_whole};
 use crate::view::{View, ViewError, Write};
 use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
@@ -14,6 +15,7 @@ use lian_types::BlockNumber;
 use parking_lot::RwLock;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,6 +56,7 @@ pub(crate) struct Store {
     pub(crate) history: History,
     flushed: AtomicU64,
     hashes: RwLock<VecDeque<(u64, B256)>>,
+    marker: Option<(Arc<dyn Storage>, PathBuf)>,
 }
 
 impl Store {
@@ -65,7 +68,31 @@ impl Store {
             history,
             flushed: AtomicU64::new(flushed),
             hashes: RwLock::default(),
+            marker: None,
         }
+    }
+
+    /// Says in which file to note that the view must be built again.
+    pub(crate) fn set_marker(&mut self, storage: Arc<dyn Storage>, path: PathBuf) {
+        self.marker = Some((storage, path));
+    }
+
+    /// Notes that the view must be built again when the ledger is opened the next time.
+    pub(crate) fn mark_damaged(&self, reason: &str) {
+        tracing::error!(reason, "the key-value view will be built again at the next start");
+        if let Some((storage, path)) = &self.marker
+            && let Err(error) = write_whole(&**storage, path, reason.as_bytes())
+        {
+            tracing::error!(%error, "that the view is damaged cannot be noted");
+        }
+    }
+
+    /// Notes a failure of the view, whatever it was.
+    fn noted<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {
+        if let Err(error) = &result {
+            self.mark_damaged(&error.to_string());
+        }
+        result
     }
 
     /// The height up to which everything is in the view.
@@ -100,7 +127,7 @@ impl Store {
             return Ok(value);
         }
         let epoch = self.cache.epoch();
-        let value = self.view.get(key)?;
+        let value = self.noted(self.view.get(key))?;
         self.cache.insert_read(*key, value.clone(), epoch);
         Ok(value)
     }
@@ -156,7 +183,7 @@ impl Store {
         self.history.append(&records, *last)?;
         self.cache.begin_flush();
         let batch = newest.iter().map(|(key, value)| (*key, value.clone())).chain(others).collect();
-        self.view.commit(batch)?;
+        self.noted(self.view.commit(batch))?;
         for (key, value) in newest {
             self.cache.replace(key, value);
         }

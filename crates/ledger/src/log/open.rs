@@ -18,14 +18,27 @@ impl Log {
     /// [`LogError::Damaged`] for damage that a crash cannot explain; nothing is changed then.
     pub fn open(storage: Arc<dyn Storage>, options: LogOptions) -> Result<(Self, Tail), LogError> {
         storage.create_folder(&options.folder)?;
-        let (segments, active, next_sequence, tail) = Opening { storage: &*storage, options: &options }.run()?;
+        Self::open_as(storage, options, false)
+    }
+
+    /// Opens a log to read it. Nothing is changed: what [`Self::open`] would cut off is left unread.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(storage: Arc<dyn Storage>, options: LogOptions) -> Result<(Self, Tail), LogError> {
+        Self::open_as(storage, options, true)
+    }
+
+    fn open_as(storage: Arc<dyn Storage>, options: LogOptions, read_only: bool) -> Result<(Self, Tail), LogError> {
+        let opening = Opening { storage: &*storage, options: &options, read_only };
+        let (segments, active, next_sequence, tail) = opening.run()?;
         let log = Self {
             storage,
             options,
             segments: RwLock::new(segments),
             files: Cache::new(OPEN_SEGMENTS_MAX),
             writer: Mutex::new(Writer { active, next_sequence, buffer: Vec::new() }),
-            poison: Mutex::new(None),
+            poison: Mutex::new(read_only.then(|| "it was opened for reading only".to_owned())),
         };
         Ok((log, tail))
     }
@@ -34,6 +47,7 @@ impl Log {
 struct Opening<'a> {
     storage: &'a dyn Storage,
     options: &'a LogOptions,
+    read_only: bool,
 }
 
 type Active = (u64, Arc<dyn StorageFile>);
@@ -59,7 +73,9 @@ impl Opening<'_> {
             // A crash came between making the file and writing its header: nothing was in it yet.
             let path = segment_path(&self.options.folder, last);
             tail = Tail::Cut { offset: 0, bytes: self.storage.open(&path)?.len()?, path: path.clone() };
-            self.storage.remove(&path)?;
+            if !self.read_only {
+                self.storage.remove(&path)?;
+            }
             ids.pop();
         }
         let Some((&last, sealed)) = ids.split_last() else {
@@ -80,11 +96,15 @@ impl Opening<'_> {
         let first_sequence = headers.get(&last).map_or(0, |header| header.first_sequence);
         let found = self.read_last(&*file, first_sequence)?;
         if found.cut > 0 {
-            file.truncate(found.info.length)?;
+            if !self.read_only {
+                file.truncate(found.info.length)?;
+            }
             tail = Tail::Cut { path: file.path().to_path_buf(), offset: found.info.length, bytes: found.cut };
         }
         // A killed process may have left its last append in the system's memory alone.
-        file.sync()?;
+        if !self.read_only {
+            file.sync()?;
+        }
         segments.insert(last, found.info);
         Ok((segments, Some((last, file)), found.next_sequence, tail))
     }

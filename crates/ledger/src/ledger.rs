@@ -1,0 +1,386 @@
+//! The ledger: what it consists of, and appending to it.
+
+mod error;
+mod flush;
+mod identity;
+mod open;
+mod read;
+mod scan;
+
+pub use error::LedgerError;
+pub use flush::Flusher;
+pub use open::{Recovery, ViewRecovery};
+pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
+
+use crate::block_record::{self, FinalBlock, KIND_BLOCK, StoredBlock};
+use crate::index;
+use crate::key::{Key, Value};
+use crate::log::{Entry, Location, Log};
+use crate::storage::{FolderLock, Storage};
+use crate::store::{ReadError, StateAt, Store};
+use crate::view::{MemoryView, Write};
+use alloy_primitives::map::HashMap;
+use alloy_primitives::{B256, TxHash};
+use flush::Pressure;
+use lian_crypto::Suite;
+use lian_executor::{ExecutedBlock, Parent};
+use lian_trie::{NodeSource, StateTrie};
+use lian_types::{Block, BlockNumber, Certificate, ChainContext, HistoryDepth, ProposalDigest, limits};
+use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::Cache;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where a ledger keeps its key-value view.
+#[derive(Clone)]
+pub enum ViewKind {
+    /// In the ledger's folder on disk.
+    Disk,
+    /// In memory, in a view that the caller owns and may keep over a simulated crash.
+    Memory(Arc<MemoryView>),
+}
+
+/// How a ledger is kept.
+#[derive(Clone)]
+pub struct LedgerConfig {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How many past states can be read.
+    pub history: HistoryDepth,
+    /// Where the view is.
+    pub view: ViewKind,
+}
+
+impl LedgerConfig {
+    /// The configuration of a node: view on disk, default history.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
+            view: ViewKind::Disk,
+        }
+    }
+}
+
+/// The newest final block.
+#[derive(Clone)]
+pub struct Head {
+    /// Its height.
+    pub number: BlockNumber,
+    /// Its hash.
+    pub hash: B256,
+    /// The digest of its proposal.
+    pub digest: ProposalDigest,
+    /// The block.
+    pub block: Arc<Block>,
+    /// The proof that it is final; without signatures for block 0.
+    pub certificate: Arc<Certificate>,
+    /// What the next block is executed on. Its trie needs [`Ledger::nodes`] for what is not in memory.
+    pub parent: Parent,
+}
+
+/// A block that is in the log but not in the view.
+struct Pending {
+    stored: Arc<StoredBlock>,
+    location: Location,
+    /// What it changed, each key once.
+    changes: Vec<(Key, Value)>,
+    /// An estimate of the memory it takes, in bytes.
+    bytes: usize,
+}
+
+impl Pending {
+    fn number(&self) -> u64 {
+        self.stored.number()
+    }
+
+    fn index_writes(&self) -> Vec<Write> {
+        let hashes = self.stored.block.transactions.iter().map(|transaction| transaction.hash());
+        index::block_writes(self.number(), self.location, self.stored.hash, hashes)
+    }
+}
+
+/// The blocks that are not in the view, with indexes.
+#[derive(Default)]
+struct Recent {
+    blocks: VecDeque<Arc<Pending>>,
+    by_hash: HashMap<B256, u64>,
+    transactions: HashMap<TxHash, index::TransactionPlace>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn get(&self, number: u64) -> Option<&Arc<Pending>> {
+        let first = self.blocks.front()?.number();
+        self.blocks.get(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
+    fn push(&mut self, pending: Arc<Pending>) {
+        let block = pending.number();
+        self.by_hash.insert(pending.stored.hash, block);
+        for (index, transaction) in (0u32..).zip(&pending.stored.block.transactions) {
+            self.transactions.insert(transaction.hash(), index::TransactionPlace { block, index });
+        }
+        self.bytes += pending.bytes;
+        self.blocks.push_back(pending);
+    }
+
+    fn pop_up_to(&mut self, number: u64) {
+        while let Some(pending) = self.blocks.pop_front_if(|pending| pending.number() <= number) {
+            self.bytes = self.bytes.saturating_sub(pending.bytes);
+            self.by_hash.remove(&pending.stored.hash);
+            for transaction in &pending.stored.block.transactions {
+                self.transactions.remove(&transaction.hash());
+            }
+        }
+    }
+}
+
+/// The ledger of one group. One thread appends; any number read.
+pub struct Ledger {
+    config: LedgerConfig,
+    suite: Suite,
+    chain: ChainContext,
+    storage: Arc<dyn Storage>,
+    log: Arc<Log>,
+    store: Arc<Store>,
+    head: RwLock<Arc<Head>>,
+    recent: RwLock<Recent>,
+    appending: Mutex<()>,
+    flushing: Mutex<()>,
+    pressure: Pressure,
+    stopped: Mutex<Option<String>>,
+    blocks: Cache<u64, Arc<StoredBlock>, read::BlockBytes>,
+    _lock: FolderLock,
+}
+
+impl Ledger {
+    /// Makes blocks final for this node: writes them to the log with one fsync. On return they are durable, and all
+    /// that reads the ledger sees them.
+    ///
+    /// Waits for the background thread, or flushes itself where there is none, while too much is unflushed.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotNext`] and its like if a block does not follow the one before; nothing has changed then.
+    /// Everything else stops the ledger: it takes nothing any more, and the node must stop too.
+    pub fn append(&self, blocks: &[FinalBlock]) -> Result<(), LedgerError> {
+        self.check_running()?;
+        let _appending = self.appending.lock();
+        self.relieve()?;
+        self.check_sequence(blocks)?;
+        let result = self.append_checked(blocks);
+        if let Err(error) = &result {
+            self.stop(&error.to_string());
+        }
+        result
+    }
+
+    /// The newest final block.
+    #[must_use]
+    pub fn head(&self) -> Arc<Head> {
+        Arc::clone(&self.head.read())
+    }
+
+    /// The nodes of the newest trie that are not in memory: what executing on top of the head, or of blocks that
+    /// follow it, needs.
+    #[must_use]
+    pub fn nodes(&self) -> Arc<dyn NodeSource + Send + Sync> {
+        Arc::new(StateAt { store: Arc::clone(&self.store), height: u64::MAX })
+    }
+
+    /// The same trie with less of it in memory, if there is too much. Whoever builds tries on top of each other
+    /// without going through [`Self::head`] must call this now and then, since each holds on to its parent's nodes.
+    #[must_use]
+    pub fn evict(&self, trie: &StateTrie) -> StateTrie {
+        trie.evict(limits::TRIE_NODES_MAX, self.store.flushed())
+    }
+
+    /// The chain.
+    #[must_use]
+    pub const fn chain(&self) -> &ChainContext {
+        &self.chain
+    }
+
+    /// The chain's algorithms.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// The height up to which everything is in the view.
+    #[must_use]
+    pub fn flushed(&self) -> BlockNumber {
+        BlockNumber(self.store.flushed())
+    }
+
+    /// Why the ledger takes nothing any more, if so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.stopped.lock().clone()
+    }
+
+    /// Marks the view as wrong, so that the next start builds it again from the log, and stops the ledger. For who
+    /// reads something there that contradicts a block.
+    pub fn distrust_view(&self, reason: &str) {
+        self.store.mark_damaged(reason);
+        self.stop(reason);
+    }
+
+    fn stop(&self, reason: &str) {
+        let mut stopped = self.stopped.lock();
+        if stopped.is_none() {
+            tracing::error!(reason, "the ledger stops");
+            *stopped = Some(reason.to_owned());
+        }
+        drop(stopped);
+        self.pressure.wake();
+    }
+
+    fn check_running(&self) -> Result<(), LedgerError> {
+        match &*self.stopped.lock() {
+            Some(reason) => Err(LedgerError::Stopped { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_sequence(&self, blocks: &[FinalBlock]) -> Result<(), LedgerError> {
+        let head = self.head();
+        let (mut number, mut parent) = (head.number, head.hash);
+        for block in blocks {
+            let executed = &block.executed;
+            check_next(number.0.checked_add(1).unwrap_or(u64::MAX), parent, executed)?;
+            check_certificate(executed.block.header.number, executed.hash, executed.digest, &block.certificate)?;
+            let (root, expected) = (executed.trie.root(), executed.block.header.state_root);
+            if root != expected {
+                return Err(LedgerError::StateRoot { number: number.next(), header: expected, computed: root });
+            }
+            (number, parent) = (number.next(), executed.hash);
+        }
+        Ok(())
+    }
+
+    fn append_checked(&self, blocks: &[FinalBlock]) -> Result<(), LedgerError> {
+        let Some(last) = blocks.last() else { return Ok(()) };
+        let payloads = blocks.iter().map(block_record::encode).collect::<Result<Vec<_>, _>>()?;
+        let entry = |(block, payload): (&FinalBlock, &'_ Vec<u8>)| (block.executed.block.header.number, payload.len());
+        let sizes: Vec<_> = blocks.iter().zip(&payloads).map(entry).collect();
+        let entries: Vec<_> = sizes
+            .iter()
+            .zip(&payloads)
+            .map(|((height, _), payload)| Entry { kind: KIND_BLOCK, height: *height, payload })
+            .collect();
+        let begun = Instant::now();
+        let locations = self.log.append(&entries)?;
+        metrics::histogram!("lian_ledger_fsync_seconds").record(begun.elapsed().as_secs_f64());
+        metrics::counter!("lian_ledger_appended_bytes").increment(sizes.iter().map(|(_, size)| *size as u64).sum());
+
+        for (block, location) in blocks.iter().zip(locations) {
+            self.push_layer(block, location)?;
+        }
+        self.set_head(&last.executed, &last.certificate);
+        Ok(())
+    }
+
+    /// Makes a block readable from memory.
+    fn push_layer(&self, block: &FinalBlock, location: Location) -> Result<(), LedgerError> {
+        let executed = &block.executed;
+        let number = executed.block.header.number;
+        let changes = self.flat_changes(executed)?;
+        let bytes = changes.iter().map(|(_, value)| 256 + value.as_ref().map_or(0, |value| value.len())).sum::<usize>();
+        self.store.overlay.insert(number, &changes);
+        self.store.push_hash(number, executed.hash);
+        let stored = Arc::new(StoredBlock::from(block));
+        let bytes = bytes + usize::try_from(location.length).unwrap_or(usize::MAX);
+        let pending = Arc::new(Pending { stored, location, changes, bytes });
+        let mut recent = self.recent.write();
+        recent.push(pending);
+        self.pressure.report(recent.blocks.len(), recent.bytes);
+        Ok(())
+    }
+
+    /// Everything that a block changed as keys of the view, each once.
+    fn flat_changes(&self, executed: &ExecutedBlock) -> Result<Vec<(Key, Value)>, ReadError> {
+        let before = executed.block.header.number.saturating_sub(1);
+        let mut flat = Vec::with_capacity(executed.nodes.len() + executed.changes.accounts.len() * 4);
+        for (address, change) in &executed.changes.accounts {
+            let account = change.account.as_ref().and_then(|account| borsh::to_vec(account).ok());
+            flat.push((Key::account(*address), account.map(Into::into)));
+            if change.storage_cleared || change.account.is_none() {
+                for slot in self.store.slots_at(*address, before)? {
+                    if !change.storage.contains_key(&slot) || change.account.is_none() {
+                        flat.push((Key::storage(*address, slot), None));
+                    }
+                }
+            }
+            if change.account.is_some() {
+                for (slot, value) in &change.storage {
+                    let value = (!value.is_zero()).then(|| value.to_be_bytes_trimmed_vec().into());
+                    flat.push((Key::storage(*address, *slot), value));
+                }
+            }
+        }
+        for (hash, code) in &executed.changes.codes {
+            flat.push((Key::code(*hash), Some(code.clone())));
+        }
+        for (owner, path, node) in executed.nodes.iter() {
+            flat.push((Key::node(owner, path), node.cloned()));
+        }
+        Ok(flat)
+    }
+
+    fn set_head(&self, executed: &ExecutedBlock, certificate: &Arc<Certificate>) {
+        let head = make_head(&self.store, executed, certificate);
+        metrics::gauge!("lian_ledger_unflushed_blocks").set(self.recent.read().blocks.len() as f64);
+        *self.head.write() = Arc::new(head);
+    }
+}
+
+/// The head that an executed block makes.
+fn make_head(store: &Arc<Store>, executed: &ExecutedBlock, certificate: &Arc<Certificate>) -> Head {
+    let header = executed.block.header.clone();
+    let number = header.number;
+    let trie = executed.trie.evict(limits::TRIE_NODES_MAX, store.flushed());
+    Head {
+        number: BlockNumber(number),
+        hash: executed.hash,
+        digest: executed.digest,
+        block: Arc::clone(&executed.block),
+        certificate: Arc::clone(certificate),
+        parent: Parent {
+            header,
+            hash: executed.hash,
+            extension_members: executed.block.extension.members,
+            state: Arc::new(StateAt { store: Arc::clone(store), height: number }),
+            trie,
+        },
+    }
+}
+
+/// Whether a block has the height and parent that the next one must have.
+fn check_next(number: u64, parent: B256, executed: &ExecutedBlock) -> Result<(), LedgerError> {
+    let header = &executed.block.header;
+    if header.number != number {
+        return Err(LedgerError::NotNext { found: BlockNumber(header.number), expected: BlockNumber(number) });
+    }
+    if header.parent_hash != parent {
+        let number = BlockNumber(number);
+        return Err(LedgerError::WrongParent { number, found: header.parent_hash, expected: parent });
+    }
+    Ok(())
+}
+
+/// Whether a certificate is about a block. Its signatures were checked by who offers the block; they are checked again
+/// by `verify`.
+fn check_certificate(
+    number: u64,
+    hash: B256,
+    digest: ProposalDigest,
+    certificate: &Certificate,
+) -> Result<(), LedgerError> {
+    let about = certificate.height.0 == number && certificate.block_hash == hash && certificate.digest == digest;
+    let signed = number == 0 || !certificate.signatures.is_empty();
+    if about && signed { Ok(()) } else { Err(LedgerError::WrongCertificate { number: BlockNumber(number) }) }
+}

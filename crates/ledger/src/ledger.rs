@@ -8,6 +8,8 @@ mod read;
 mod scan;
 
 pub use error::LedgerError;
+pub(crate) use identity::open_for_reading;
+pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
 pub use flush::Flusher;
 pub use open::{Recovery, ViewRecovery};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
@@ -16,7 +18,7 @@ use crate::block_record::{self, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
 use crate::key::{Key, Value};
 use crate::log::{Entry, Location, Log};
-use crate::storage::{FolderLock, Storage};
+use crate::storage::FolderLock;
 use crate::store::{ReadError, StateAt, Store};
 use crate::view::{MemoryView, Write};
 use alloy_primitives::map::HashMap;
@@ -144,7 +146,6 @@ pub struct Ledger {
     config: LedgerConfig,
     suite: Suite,
     chain: ChainContext,
-    storage: Arc<dyn Storage>,
     log: Arc<Log>,
     store: Arc<Store>,
     head: RwLock<Arc<Head>>,

@@ -25,7 +25,9 @@ mod log;
 mod overlay;
 mod storage;
 mod store;
+mod verify;
 mod view;
+mod vote_log;
 
 pub use block_record::{BlockHead, BlockRecordError, FinalBlock, StoredBlock};
 pub use history::HistoryError;
@@ -40,4 +42,6 @@ pub use storage::{
     Crash, Fault, FileStorage, FolderLock, MemoryStorage, Operation, Storage, StorageError, StorageFile,
 };
 pub use store::ReadError;
+pub use verify::{Problem, Progress, Report, verify};
 pub use view::{FjallView, MemoryView, View, ViewError, Write};
+pub use vote_log::{Condition, VoteLog};

@@ -45,7 +45,8 @@ pub struct VoteLog {
     distrusted: PathBuf,
 }
 
-fn options(folder: &Path) -> LogOptions {
+/// The options of the vote log of a ledger's folder.
+pub(crate) fn options(folder: &Path) -> LogOptions {
     LogOptions {
         folder: folder.join("votes"),
         purpose: *b"votes\0\0\0",

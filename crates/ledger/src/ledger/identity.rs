@@ -78,3 +78,20 @@ pub(super) fn claim(
     let (found, expected) = (found.to_string(), expected.to_string());
     Err(LedgerError::WrongChain { folder: folder.to_path_buf(), found, expected })
 }
+
+/// Takes the lock of a folder that is only to be read, and checks that it belongs to a chain.
+pub(crate) fn open_for_reading(
+    storage: &dyn Storage,
+    folder: &Path,
+    log_folder: &Path,
+    suite: Suite,
+    chain: &ChainContext,
+) -> Result<FolderLock, LedgerError> {
+    let path = folder.join(FILE);
+    if read_whole(storage, &path)?.is_none() {
+        return Err(LedgerError::NoIdentity { path, reason: "no such file".to_owned() });
+    }
+    let lock = lock(storage, folder)?;
+    claim(storage, folder, log_folder, suite, chain)?;
+    Ok(lock)
+}

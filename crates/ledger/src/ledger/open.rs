@@ -133,7 +133,6 @@ impl Ledger {
             config,
             suite,
             chain,
-            storage,
             log,
             store,
             head: RwLock::new(Arc::new(head)),

@@ -46,6 +46,17 @@ impl FjallView {
         }
     }
 
+    /// Opens an existing view and leaves it as it is if that fails.
+    ///
+    /// # Errors
+    /// [`ViewError`] if there is none, it is damaged, or another process has it open.
+    pub fn open_existing(folder: &Path) -> Result<Self, ViewError> {
+        if !folder.is_dir() {
+            return Err(ViewError::new("open", format!("{} does not exist", folder.display())));
+        }
+        Self::try_open(folder).map_err(|reason| ViewError::new("open", reason))
+    }
+
     fn try_open(folder: &Path) -> Result<Self, String> {
         // Fjall panics on some kinds of damage. Nothing outlives the attempt but the files, which are deleted then.
         catch_unwind(AssertUnwindSafe(|| Self::open_database(folder)))

@@ -150,6 +150,8 @@ struct Verifying {
 #[derive(Debug)]
 pub struct Sync {
     config: SyncConfig,
+    /// The time of the last input.
+    now: Millis,
     peers: Peers,
     download: Download,
     /// The node's last final block.
@@ -175,6 +177,7 @@ impl Sync {
         download.restart(anchor.height.0.saturating_add(1));
         Self {
             config,
+            now: Millis::ZERO,
             peers: Peers::default(),
             download,
             own: SyncStatus { epoch, height: anchor.height, hash: anchor.hash, oldest },
@@ -191,6 +194,7 @@ impl Sync {
 
     /// Takes one input, and appends what is to be done to `effects`.
     pub fn step(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+        self.now = now;
         match input {
             Input::Connected(peer) => {
                 if self.peers.connected(peer) {
@@ -214,11 +218,11 @@ impl Sync {
 
     /// When the machine wants to be called again at the latest.
     #[must_use]
-    pub fn deadline(&self, now: Millis) -> Option<Millis> {
+    pub fn deadline(&self) -> Option<Millis> {
         let stalled = self.stalled_since.filter(|_| !self.active);
         let stalled = stalled.map(|since| since.saturating_add(self.config.stalled.0));
         let status = self.status_changed.then(|| self.status_sent.saturating_add(self.config.status_interval.0));
-        [self.download.deadline(), stalled, status, self.peers.deadline(now)].into_iter().flatten().min()
+        [self.download.deadline(), stalled, status, self.peers.deadline(self.now)].into_iter().flatten().min()
     }
 
     /// Whether the node is catching up.
@@ -229,8 +233,8 @@ impl Sync {
 
     /// The largest height that peers say they have, or the own one.
     #[must_use]
-    pub fn target(&self, now: Millis) -> BlockNumber {
-        self.peers.height_max(now).max(self.own.height)
+    pub fn target(&self) -> BlockNumber {
+        self.peers.height_max(self.now).max(self.own.height)
     }
 
     fn on_status(&mut self, now: Millis, peer: ConsensusKey, status: SyncStatus, effects: &mut Vec<Effect>) {
@@ -375,7 +379,7 @@ impl Sync {
 
     /// Begins and ends catching up.
     fn switch(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let (own, target) = (self.own.height, self.target(now));
+        let (own, target) = (self.own.height, self.target());
         if self.active {
             if own >= target && self.verifying.is_none() && self.applying.is_empty() {
                 self.active = false;
@@ -412,7 +416,7 @@ impl Sync {
     fn ask(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let ahead = self.own.height.saturating_add(limits::SYNC_AHEAD_BLOCKS_MAX);
         loop {
-            let until = self.target(now).min(ahead).0.saturating_add(1);
+            let until = self.target().min(ahead).0.saturating_add(1);
             let room = self.bytes().saturating_add(limits::SYNC_RESPONSE_BYTES_MAX) <= limits::SYNC_BUFFER_BYTES_MAX;
             let needed = self.needed();
             // The next heights to verify are always asked for: without them, no memory would ever be freed.

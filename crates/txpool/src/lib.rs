@@ -26,3 +26,6 @@ pub use pool::{
 pub use queues::{Origin, Standing};
 pub use refusal::Refusal;
 pub use static_rules::{Limits, check_static, floor_gas, intrinsic_gas};
+
+#[cfg(test)]
+mod tests;

@@ -270,3 +270,37 @@ impl Pool {
 fn length(transaction: &VerifiedTransaction) -> usize {
     transaction.transaction().encoded().len()
 }
+
+#[cfg(test)]
+impl Pool {
+    /// Checks that all counts and lines agree with each other.
+    pub(crate) fn assert_sound(&self) {
+        let mut pooled = Load::default();
+        let mut peers = Load::default();
+        let (mut ready, mut queued) = (0, 0);
+        for account in self.accounts.values() {
+            account.assert_sound();
+            assert!(!account.is_empty(), "an empty account is forgotten");
+            for pending in account.slots().filter_map(|slot| slot.pending.as_ref()) {
+                assert!(self.known[&pending.hash].pooled);
+                let loads = [Some(&mut pooled), (pending.origin == Origin::Peer).then_some(&mut peers)];
+                for load in loads.into_iter().flatten() {
+                    load.count += 1;
+                    load.bytes += pending.bytes;
+                }
+                ready += usize::from(pending.standing == crate::Standing::Ready);
+                queued += usize::from(pending.standing == crate::Standing::Queued);
+            }
+        }
+        assert_eq!((self.queues.ready_len(), self.queues.queued_len()), (ready, queued));
+        assert_eq!((self.total.count, self.total.bytes), (pooled.count, pooled.bytes));
+        assert_eq!((self.from_peers.count, self.from_peers.bytes), (peers.count, peers.bytes));
+        let beside = |open: bool| {
+            let beside = self.known.values().filter(|known| !known.pooled && (known.open > 0) == open);
+            beside.filter_map(|known| known.body.as_deref()).map(length).sum::<usize>()
+        };
+        assert_eq!((self.side_bytes, self.loose_bytes), (beside(true), beside(false)));
+        let named = |known: &Known| known.pooled || known.is_final || known.open > 0 || known.body.is_some();
+        assert!(self.known.values().all(named), "what has no use is forgotten");
+    }
+}

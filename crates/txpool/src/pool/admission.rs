@@ -67,7 +67,7 @@ impl Pool {
             let promised = slot.is_some_and(|slot| slot.promises > 0);
             check_replacement(existing, promised, &transaction)?;
             let (old_origin, old_bytes) = (existing.origin, existing.bytes);
-            return self.replace(transaction, origin, old_origin, old_bytes);
+            return self.replace(now, transaction, origin, old_origin, old_bytes);
         }
         let standing = self.check_quotas(sender, nonce, view)?;
         let dropped = self.make_room(now, origin, standing, length(&transaction))?;
@@ -194,6 +194,7 @@ impl Pool {
 
     fn replace(
         &mut self,
+        now: Millis,
         transaction: Arc<VerifiedTransaction>,
         origin: Origin,
         old_origin: Origin,
@@ -207,10 +208,14 @@ impl Pool {
             return Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes });
         }
         // Its time and sequence are those of the transaction that it replaces.
-        let pending = self.pending(Millis::ZERO, transaction, origin);
-        self.mark_pooled(&pending);
+        let pending = self.pending(now, transaction, origin);
+        let promises = self.mark_pooled(&pending);
         self.count_in(origin, bytes);
         let old = self.accounts.get_mut(&sender).and_then(|account| account.replace(pending, &mut self.queues));
+        if promises > 0 {
+            self.promise(sender, nonce, promises, &mut Vec::new());
+            self.settle(now, vec![sender]);
+        }
         let standing = self.accounts.get(&sender).map_or(Standing::Ready, |account| account.standing_of(nonce));
         let replaced = old.map(|old| {
             self.forget(&old);

@@ -86,7 +86,8 @@ impl Pool {
         hashes.iter().filter(lacks).copied().collect()
     }
 
-    fn promise(&mut self, sender: Address, nonce: u64, promises: u32, touched: &mut Vec<Address>) {
+    /// Notes that open proposals hold a transaction with this nonce.
+    pub(super) fn promise(&mut self, sender: Address, nonce: u64, promises: u32, touched: &mut Vec<Address>) {
         let account = self.accounts.entry(sender).or_insert_with(|| Account::new(nonce, false));
         if account.promise(nonce, promises, &mut self.queues) == Settled::No {
             touched.push(sender);

@@ -45,15 +45,15 @@ pub enum CallError {
     /// The request is well formed and refused for what it asks (-32000): geth's code for every such case.
     #[error("{0}")]
     Refused(String),
-    /// As [`CallError::Refused`], with data that a program can use, such as a transaction's hash.
+    /// As [`CallError::Refused`], with the code that the method's specification names for it.
     #[error("{message}")]
-    RefusedWith {
+    Coded {
         /// The JSON-RPC error code.
         code: i32,
         /// What happened.
         message: String,
-        /// The data, as a JSON string.
-        data: String,
+        /// What a program can use, such as a transaction's hash.
+        data: Option<String>,
     },
     /// What the request names is not kept by this node (4444, EIP-4444).
     #[error("{0}")]
@@ -102,7 +102,7 @@ impl CallError {
             Self::InvalidParams(_) => -32_602,
             Self::MethodNotFound(_) => -32_601,
             Self::Refused(_) => -32_000,
-            Self::RefusedWith { code, .. } => *code,
+            Self::Coded { code, .. } => *code,
             Self::Pruned(_) => 4_444,
             Self::Reverted { .. } => 3,
             Self::LimitExceeded(_) => -32_005,
@@ -117,7 +117,7 @@ impl From<CallError> for ErrorObjectOwned {
         let (code, message) = (error.code(), error.to_string());
         match error {
             CallError::Reverted { data, .. } => Self::owned(code, message, Some(data)),
-            CallError::RefusedWith { data, .. } => Self::owned(code, message, Some(data)),
+            CallError::Coded { data, .. } => Self::owned(code, message, data),
             CallError::Internal(_) => {
                 tracing::error!(%message, "a JSON-RPC call failed");
                 Self::owned(code, message, None::<()>)

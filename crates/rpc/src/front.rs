@@ -111,11 +111,8 @@ impl Front {
             let message = format!("origin {origin:?} is not allowed; add it to `rpc.origins`");
             return failure(StatusCode::FORBIDDEN, CallError::refused(message));
         }
-        let mut response = if request.method() == Method::OPTIONS {
-            preflight()
-        } else {
-            self.route(request, permit, stop).await
-        };
+        let mut response =
+            if request.method() == Method::OPTIONS { preflight() } else { self.route(request, permit, stop).await };
         self.config.origins.mark(origin.as_ref(), response.headers_mut());
         response
     }
@@ -128,7 +125,8 @@ impl Front {
     ) -> Response<HttpBody> {
         let path = request.uri().path();
         let Some(route) = self.routes.find(path) else {
-            let message = format!("nothing is served at {}; paths: {}", crate::error::excerpt(path), self.routes.paths());
+            let message =
+                format!("nothing is served at {}; paths: {}", crate::error::excerpt(path), self.routes.paths());
             return failure(StatusCode::NOT_FOUND, CallError::MethodNotFound(message));
         };
         let transport = if ws::is_upgrade_request(&request) { Transport::WebSocket } else { Transport::Http };

@@ -12,15 +12,25 @@
 
 mod block_id;
 mod caller;
+mod chain;
 mod convert;
+mod criteria;
 mod error;
+mod evm;
+mod filters;
+mod front;
 mod gate;
 mod limits;
+mod methods;
 mod origin;
 mod parameters;
 mod quantity;
+mod registry;
+mod routes;
+mod server;
 mod workers;
 
 pub use error::{CallError, RpcError};
 pub use limits::RpcLimits;
 pub use origin::Origins;
+pub use server::{RpcConfig, RpcServer, RpcServerHandle};

@@ -1,7 +1,8 @@
 //! Which group a path leads to, and the methods behind it.
 
 use crate::{
-    RpcConfig, chain::Chain,
+    RpcConfig,
+    chain::Chain,
     error::RpcError,
     gate::{Gate, GateRules},
     methods,

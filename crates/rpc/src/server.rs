@@ -1,6 +1,8 @@
 //! The socket: one port for HTTP and WebSocket, a path for each group.
 
-use crate::{RpcLimits, caller::NAMESPACES, error::RpcError, front::Front, origin::Origins, routes::Routes, workers::Workers};
+use crate::{
+    RpcLimits, caller::NAMESPACES, error::RpcError, front::Front, origin::Origins, routes::Routes, workers::Workers,
+};
 use jsonrpsee::server::{ServerHandle, stop_channel};
 use lian_group::GroupHandle;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -72,4 +74,3 @@ impl RpcServer {
         Ok(RpcServerHandle { address, server })
     }
 }
-

@@ -76,6 +76,8 @@ pub const RPC_FEE_HISTORY_BLOCKS_MAX: u64 = 1_024;
 pub const RPC_REWARD_PERCENTILES_MAX: usize = 100;
 /// Most storage keys of one `eth_getProof`; geth's bound.
 pub const RPC_PROOF_KEYS_MAX: usize = 1_024;
+/// Most calls of one `eth_simulateV1`; geth's bound.
+pub const RPC_SIMULATED_CALLS_MAX: usize = 5_000;
 /// Longest time that one HTTP request may take from its first byte to its answer, in milliseconds.
 pub const RPC_REQUEST_MS_MAX: u64 = 60_000;
 /// Longest silence of a client between and within request heads, in milliseconds.

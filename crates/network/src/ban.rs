@@ -14,9 +14,11 @@ pub(crate) struct Conduct {
 impl Conduct {
     /// Adds points; true if that bans the peer.
     pub(crate) fn report(&mut self, now: Instant, weight: u32, ban: Duration) -> bool {
-        let passed = self.counted.map_or(0, |counted| now.saturating_duration_since(counted).as_secs());
+        let counted = self.counted.unwrap_or(now);
+        let passed = now.saturating_duration_since(counted).as_secs();
         self.points = self.points.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX)).saturating_add(weight);
-        self.counted = Some(now);
+        // Whole seconds only, so that frequent reports do not lose the fractions between them.
+        self.counted = counted.checked_add(Duration::from_secs(passed));
         if self.points < limits::MISBEHAVIOUR_POINTS_MAX {
             return false;
         }

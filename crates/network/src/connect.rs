@@ -15,7 +15,11 @@ use lian_types::ConsensusKey;
 use parking_lot::Mutex;
 use rand::Rng;
 use rustls::pki_types::{CertificateDer, ServerName};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -35,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) stop: CancellationToken,
+    /// When a stranger's failed handshake was last worth a warning.
+    pub(crate) warned: Mutex<Option<Instant>>,
     /// Every task holds a clone, so that stopping can wait for the last one.
     pub(crate) alive: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -62,6 +68,7 @@ impl Shared {
             registry: Mutex::new(registry),
             events,
             stop: CancellationToken::new(),
+            warned: Mutex::new(None),
             alive: Mutex::new(Some(alive)),
         };
         (shared, ended)
@@ -272,7 +279,7 @@ pub(crate) async fn keep_dialling(shared: Arc<Shared>, peer: ConsensusKey, mut c
                     Ok((session, stream)) => serve(&shared, session, stream),
                     Err(error) => {
                         failures = failures.saturating_add(1);
-                        report_failure(&error, &config.name, &config.address, failures);
+                        dial_failed(&error, &config, failures);
                     }
                 }
             }
@@ -299,9 +306,10 @@ fn backoff(limits: &NetworkLimits, failures: u32) -> Duration {
     half.saturating_add(Duration::from_micros(rand::rng().random_range(0..=spread)))
 }
 
-/// Counts and logs a handshake that failed; what is ordinary, and what repeats, only for those who look closely.
-pub(crate) fn report_failure(error: &HandshakeError, name: &str, address: &str, failures: u32) {
+/// Counts and logs a failed attempt to dial; what is ordinary, and what repeats, only for those who look closely.
+fn dial_failed(error: &HandshakeError, peer: &PeerConfig, failures: u32) {
     measure::handshake_failure(error);
+    let PeerConfig { name, address, .. } = peer;
     if error.is_ordinary() || failures > REPEATS_LOGGED {
         tracing::debug!(peer = name, address, "no session: {error}");
     } else {
@@ -309,8 +317,24 @@ pub(crate) fn report_failure(error: &HandshakeError, name: &str, address: &str, 
     }
 }
 
+/// Counts and logs an incoming connection that failed; strangers cannot fill the log.
+pub(crate) fn accept_failed(shared: &Shared, error: &HandshakeError, remote: SocketAddr) {
+    measure::handshake_failure(error);
+    let now = Instant::now();
+    let mut warned = shared.warned.lock();
+    let recent = warned.is_some_and(|last| now.saturating_duration_since(last) < WARNING_PERIOD);
+    if error.is_ordinary() || recent {
+        tracing::debug!(%remote, "no session: {error}");
+    } else {
+        *warned = Some(now);
+        tracing::warn!(%remote, "no session: {error}");
+    }
+}
+
 /// After so many failures in a row an operator has been told often enough.
 const REPEATS_LOGGED: u32 = 5;
+/// Shortest time between two warnings about strangers.
+const WARNING_PERIOD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

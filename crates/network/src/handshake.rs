@@ -10,7 +10,11 @@ use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_crypto::{ConsensusSecretKey, Suite};
 use lian_types::{ConsensusKey, Signature, limits};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
 
 /// The lowest protocol version this node speaks.
 pub(crate) const VERSION_MIN: u16 = 1;
@@ -27,6 +31,11 @@ const KIND_HELLO: u8 = 1;
 const KIND_PROOF: u8 = 2;
 const KIND_ACCEPT: u8 = 3;
 const KIND_REFUSE: u8 = 4;
+
+/// How long a connection that ends on purpose may take to say so.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+/// Bytes read and dropped at such an end: what the buffers of a fast link hold.
+const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Who opened the TLS session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,10 +226,21 @@ pub(crate) async fn accepted<S: AsyncRead + Unpin>(stream: &mut S) -> Result<u64
     sequence.map(u64::from_be_bytes).map_err(|_| HandshakeError::Malformed("decision of wrong length".into()))
 }
 
-/// Tells the peer why not; best effort.
-pub(crate) async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, code: RefusalCode) {
-    let _ = write_frame(stream, KIND_REFUSE, &[code as u8]).await;
-    let _ = stream.shutdown().await;
+/// Tells the peer why not; best effort. What the peer still sends is read and dropped for a moment: closing a socket
+/// with unread bytes resets the connection, and the reset can overtake the refusal.
+pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, code: RefusalCode) {
+    let farewell = async {
+        write_frame(stream, KIND_REFUSE, &[code as u8]).await?;
+        stream.shutdown().await.map_err(HandshakeError::Io)?;
+        drain(stream).await;
+        Ok::<_, HandshakeError>(())
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+/// Reads and drops until the peer has closed, or has sent far more than an honest one could have under way.
+pub(crate) async fn drain<S: AsyncRead + Unpin>(stream: &mut S) {
+    let _ = tokio::io::copy(&mut stream.take(DRAIN_BYTES_MAX), &mut tokio::io::sink()).await;
 }
 
 fn expect(kind: u8, expected: u8) -> Result<(), HandshakeError> {

@@ -5,7 +5,7 @@ use crate::{
     connect::{Shared, incoming, outgoing},
     events::EventQueue,
     frame::{Frame, put_next, put_start},
-    pki::{TlsContext, Validity},
+    pki::{KeyAlgorithm, TlsContext, TlsIdentity, Validity},
     session::Session,
 };
 use alloy_primitives::B256;
@@ -24,6 +24,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, TlsStream};
 
+#[allow(dead_code)] // The rest serves the tests of whole nodes.
 #[path = "../tests/it/fixture.rs"]
 mod fixture;
 
@@ -72,13 +73,13 @@ const CASES: [Case; 8] = [
         what: "initiator's authority is not accepted",
         spoil: |initiator, _| initiator.identity = Certificates::new().identity(&name(0)),
         // TLS 1.3: the initiator hears of it after its own part of the handshake.
-        initiator: |error| matches!(error, HandshakeError::Io(error) if error.to_string().contains("certificate")),
-        responder: |error| matches!(error, HandshakeError::Tls(error) if error.to_string().contains("UnknownIssuer")),
+        initiator: |error| matches!(error, HandshakeError::Io(error) if error.to_string().contains("fatal alert")),
+        responder: |error| matches!(error, HandshakeError::Tls(error) if error.to_string().contains("invalid peer certificate")),
     },
     Case {
         what: "responder's authority is not accepted",
         spoil: |_, responder| responder.identity = Certificates::new().identity(&name(1)),
-        initiator: |error| matches!(error, HandshakeError::Tls(error) if error.to_string().contains("UnknownIssuer")),
+        initiator: |error| matches!(error, HandshakeError::Tls(error) if error.to_string().contains("invalid peer certificate")),
         responder: |error| matches!(error, HandshakeError::Tls(_)),
     },
     Case {
@@ -144,6 +145,30 @@ async fn wrong_identities_are_refused_with_the_reason() {
     let (left, right) = handshake(&shared(&left), &shared(&right), peer(1, "")).await;
     assert_eq!(left.unwrap().peer, secret(1).public());
     assert_eq!(right.unwrap().peer, secret(0).public());
+}
+
+/// Certificates of every algorithm that standard TLS knows, on either side.
+#[tokio::test]
+async fn rsa_ecdsa_and_ed25519_certificates_meet() {
+    const RSA_KEY: &str = include_str!("../tests/it/rsa_2048_for_tests_only.pem");
+    let certificates = Certificates::new();
+    let rsa = |name: &str| {
+        let key = rcgen::KeyPair::from_pem(RSA_KEY).unwrap();
+        let chain = certificates.institution.issue_node_for_key(name, &[], &key, Validity::node()).unwrap();
+        TlsIdentity::from_pem(&chain, RSA_KEY).unwrap()
+    };
+    let ed25519 = |name: &str| {
+        let node = certificates.institution.issue_node(name, &[], KeyAlgorithm::Ed25519, Validity::node()).unwrap();
+        TlsIdentity::from_pem(&node.chain_pem, &node.key_pem).unwrap()
+    };
+    let ecdsa = |name: &str| certificates.identity(name);
+    let makers: [&dyn Fn(&str) -> TlsIdentity; 3] = [&rsa, &ed25519, &ecdsa];
+    for (initiator, responder) in [(0, 1), (1, 2), (2, 0)] {
+        let (mut left, mut right) = configs(&certificates);
+        (left.identity, right.identity) = (makers[initiator](&name(0)), makers[responder](&name(1)));
+        let (left, right) = handshake(&shared(&left), &shared(&right), peer(1, "")).await;
+        assert!(left.is_ok() && right.is_ok(), "{left:?} {right:?}");
+    }
 }
 
 /// Somebody in the middle with certificates of the right names from an accepted authority passes every byte of the
@@ -347,6 +372,7 @@ async fn sending_beyond_the_credit_ends_the_session() {
     let certificates = Certificates::new();
     let mut node = victim(&certificates).await;
     let mut stream = hostile_session(&certificates, &node).await.unwrap();
+    node.until_connected().await;
     let mut bytes = BytesMut::new();
     let fragment = limits::FRAGMENT_BYTES_MAX;
     put_start(&mut bytes, Class::Body, GROUP, fragment, &vec![0; fragment]);

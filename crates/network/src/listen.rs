@@ -1,7 +1,7 @@
 //! Accepting connections, few of them at a time until they have proved who they are.
 
 use crate::{
-    connect::{Shared, incoming, report_failure, serve},
+    connect::{Shared, accept_failed, incoming, serve},
     measure,
 };
 use parking_lot::Mutex;
@@ -51,7 +51,7 @@ async fn receive(shared: Arc<Shared>, stream: TcpStream, remote: SocketAddr, pla
     drop(place);
     match outcome {
         Ok((session, stream)) => serve(&shared, session, stream),
-        Err(error) => report_failure(&error, "unknown", &remote.to_string(), 0),
+        Err(error) => accept_failed(&shared, &error, remote),
     }
 }
 

@@ -17,7 +17,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 pub struct Network;
 
 impl Network {
-    /// Listens, dials every peer, and keeps one session with each for as long as it runs. Needs a Tokio runtime.
+    /// Listens, dials every peer, and keeps one session with each until [`NetworkHandle::shutdown`]. Needs a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`NetworkError::Listen`] names the address, for example where the port is in use; other [`NetworkError`]s for a

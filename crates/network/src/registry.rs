@@ -230,6 +230,8 @@ impl Registry {
         for key in keys {
             self.end(&key, DisconnectReason::Shutdown);
         }
+        // Also those without a session: the tasks that dial them wait for a change.
+        self.peers.values().for_each(Peer::notify);
     }
 
     pub(crate) fn advise(&self, key: &ConsensusKey) -> DialAdvice {

@@ -6,6 +6,7 @@ use crate::{
     class::PerClass,
     events::EventQueue,
     frame::{Frame, FrameError, cost},
+    handshake::{FAREWELL, drain},
     measure,
     outbox::Outbox,
     throttle::Throttle,
@@ -30,8 +31,6 @@ use tokio::{
 
 /// Free space kept in the buffer that is read into: one fragment and its frame.
 const READ_BYTES: usize = limits::FRAGMENT_BYTES_MAX + 1024;
-/// How long an ending session may take to say goodbye.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How an established session came to be.
 #[derive(Clone, Debug)]
@@ -210,6 +209,11 @@ impl Session {
             }
             ended
         };
+        // A peer that broke the protocol is owed no patience.
+        let polite = !matches!(ended, DisconnectReason::Protocol(_));
+        if polite && self.reason.lock().as_ref().is_some_and(|reason| reason.farewell().is_some()) {
+            let _ = timeout(FAREWELL, drain(&mut reader)).await;
+        }
         self.reason.lock().clone().unwrap_or(ended)
     }
 

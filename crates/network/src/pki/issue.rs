@@ -144,7 +144,7 @@ impl Authority {
     }
 
     /// As [`Self::issue_node`], for a key that exists; gives the chain.
-    pub(super) fn issue_node_for_key(
+    pub(crate) fn issue_node_for_key(
         &self,
         name: &str,
         hosts: &[String],

@@ -1,10 +1,10 @@
 //! Nodes find each other and exchange messages.
 
-use crate::fixture::{Certificates, Node, soon};
+use crate::fixture::{Certificates, Node, peer, soon};
 use bytes::Bytes;
 use lian_network::{BroadcastOutcome, Class, Network, NetworkError, NetworkEvent, SendOutcome};
 use lian_types::GroupId;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Starts nodes that all know each other.
 async fn mesh(certificates: &Certificates, count: u8) -> Vec<Node> {
@@ -92,6 +92,19 @@ async fn a_busy_port_is_named() {
     let error = Network::start(config).await.unwrap_err();
     assert!(matches!(error, NetworkError::Listen { .. }));
     assert!(error.to_string().contains(&node.handle.local_address().to_string()), "{error}");
+}
+
+/// Nothing that waits holds up a shutdown: neither a peer that never dials nor one that nobody can reach.
+#[tokio::test]
+async fn shutdown_does_not_wait_for_absent_peers() {
+    let certificates = Certificates::new();
+    let mut config = certificates.config(0);
+    config.limits.backoff_min = Duration::from_secs(3_600);
+    config.limits.backoff_max = Duration::from_secs(3_600);
+    config.peers = vec![peer(1, ""), peer(2, "127.0.0.1:1")];
+    let mut node = Node::start(config, 0).await;
+    soon(node.handle.shutdown()).await;
+    assert_eq!(soon(node.events.recv()).await, None);
 }
 
 #[tokio::test]

@@ -1,13 +1,11 @@
 //! Speculative execution: results of open proposals on top of the last final block.
 
+use alloy_primitives::B256;
 use lian_crypto::VerifiedTransaction;
-use lian_executor::{ExecutedBlock, ExecutionError, LayeredState, Parent, Rules, execute_proposal};
+use lian_executor::{ExecutedBlock, ExecutionError, LayeredState, Parent, Rules, execute_block, execute_proposal};
 use lian_ledger::{Head, Ledger};
-use lian_types::{BlockNumber, Proposal, ProposalDigest};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use lian_types::{Block, BlockNumber, Proposal, ProposalDigest};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A proposal with all its bodies, in order.
 #[derive(Clone, Debug)]
@@ -45,8 +43,8 @@ impl SpeculativeChain {
         self.executed.get(digest)
     }
 
-    /// Executes a proposal, and then those that waited for it. Returns what was executed, in order; nothing where the
-    /// parent is not executed yet or the height is final already.
+    /// Executes a proposal, and then those that waited for it. Returns what was executed with the hash of the header it
+    /// was executed on, in order; nothing where the parent is not executed yet or the height is final already.
     ///
     /// # Errors
     /// [`ExecutionError`] where the state cannot be read: the node must stop.
@@ -62,11 +60,50 @@ impl SpeculativeChain {
         Ok(results)
     }
 
+    /// Executes a block that others made, on top of the head or of what was replayed before. The result has the header
+    /// that this execution gives; `None` where the parent is not known here.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] where the state cannot be read: the node must stop.
+    pub fn replay(
+        &mut self,
+        block: &Block,
+        digest: ProposalDigest,
+        parent: ProposalDigest,
+        transactions: &[Arc<VerifiedTransaction>],
+    ) -> Result<Option<ExecutedBlock>, ExecutionError> {
+        let head = self.ledger.head();
+        self.forget_final(head.number);
+        let Some(parent) = self.parent(&head, parent) else { return Ok(None) };
+        let nodes = self.ledger.nodes();
+        let mut result = execute_block(&self.rules, &parent, nodes.as_ref(), block, digest, transactions)?;
+        result.trie = self.ledger.evict(&result.trie);
+        self.executed.insert(digest, result.clone());
+        Ok(Some(result))
+    }
+
+    /// The digest of the proposal of the block with a hash: the head, or a block executed on top of it.
+    #[must_use]
+    pub fn digest_of(&self, hash: B256) -> Option<ProposalDigest> {
+        let head = self.ledger.head();
+        if head.hash == hash {
+            return Some(head.digest);
+        }
+        self.executed.values().find(|block| block.hash == hash).map(|block| block.digest)
+    }
+
+    /// The ledger that it stands on.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
     fn execute_one(&mut self, next: ProposalWithBodies) -> Result<Option<ExecutedBlock>, ExecutionError> {
+        let head = self.ledger.head();
+        self.forget_final(head.number);
         if let Some(result) = self.executed.get(&next.digest) {
             return Ok(Some(result.clone()));
         }
-        let head = self.ledger.head();
         if next.proposal.height <= head.number {
             return Ok(None);
         }
@@ -75,14 +112,9 @@ impl SpeculativeChain {
             return Ok(None);
         };
         let nodes = self.ledger.nodes();
-        let result = execute_proposal(
-            &self.rules,
-            self.block_gas_limit,
-            &parent,
-            nodes.as_ref(),
-            &next.proposal,
-            &next.bodies,
-        )?;
+        let mut result =
+            execute_proposal(&self.rules, self.block_gas_limit, &parent, nodes.as_ref(), &next.proposal, &next.bodies)?;
+        result.trie = self.ledger.evict(&result.trie);
         self.executed.insert(next.digest, result.clone());
         Ok(Some(result))
     }
@@ -121,11 +153,10 @@ impl SpeculativeChain {
         self.drop_waiting(|proposal| proposal.height < height);
     }
 
-    /// Forgets what a final block has made needless: results at and below its height, and those that stand on
-    /// another block of its height.
-    pub fn finalized(&mut self, height: BlockNumber) {
-        self.executed.retain(|_, block| block.block.header.number > height.0);
-        self.drop_waiting(|proposal| proposal.height > height);
+    /// Forgets results at and below the head, which the ledger has.
+    fn forget_final(&mut self, head: BlockNumber) {
+        self.executed.retain(|_, block| block.block.header.number > head.0);
+        self.drop_waiting(|proposal| proposal.height > head);
     }
 
     fn drop_waiting(&mut self, keep: impl Fn(&Proposal) -> bool) {

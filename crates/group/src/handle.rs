@@ -12,7 +12,10 @@ use lian_ledger::{FinalBlock, Ledger};
 use lian_txpool::{Pool, Refusal};
 use lian_types::{BlockNumber, ChainContext, GroupId, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
-use std::sync::{Arc, mpsc::Sender};
+use std::sync::{
+    Arc,
+    mpsc::{SyncSender, TrySendError},
+};
 use tokio::sync::{broadcast, oneshot};
 
 /// The fixed facts of a group.
@@ -57,6 +60,9 @@ pub enum SubmitError {
     /// The pool refused it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// More transactions arrive than this node can look at.
+    #[error("the node is busy: try again")]
+    Busy,
     /// The group takes nothing any more.
     #[error("the node has stopped taking transactions: {0}")]
     Stopped(String),
@@ -67,7 +73,7 @@ pub enum SubmitError {
 pub struct GroupHandle {
     pub(crate) info: Arc<ChainInfo>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) commands: Sender<Command>,
+    pub(crate) commands: SyncSender<Command>,
     pub(crate) pool: Arc<Mutex<Pool>>,
     pub(crate) flows: Arc<Mutex<FlowRecorder>>,
     pub(crate) status: Arc<RwLock<GroupStatus>>,
@@ -97,11 +103,9 @@ impl GroupHandle {
     /// # Errors
     /// Where the state cannot be read.
     pub fn pending_nonce(&self, address: Address) -> Result<u64, lian_executor::StateError> {
-        if let Some(nonce) = self.with_pool(|pool| pool.pending_nonce(address)) {
-            return Ok(nonce);
-        }
         let head = self.ledger.head();
-        Ok(head.parent.state.account(address)?.map_or(0, |account| account.nonce))
+        let nonce = head.parent.state.account(address)?.map_or(0, |account| account.nonce);
+        Ok(self.with_pool(|pool| pool.pending_nonce(&address, nonce)))
     }
 
     /// Decodes a signed transaction, recovers its sender on the worker pool, and offers it to the pool.
@@ -113,7 +117,7 @@ impl GroupHandle {
         let transaction = Arc::new(Transaction::decode(raw)?);
         let hash = transaction.hash();
         if self.with_pool(|pool| pool.contains(&hash)) {
-            return Err(Refusal::AlreadyKnown.into());
+            return Err(Refusal::AlreadyKnown(hash).into());
         }
         let suite = self.info.suite;
         let (recovered, outcome) = oneshot::channel();
@@ -125,7 +129,10 @@ impl GroupHandle {
         self.note_arrival(hash, received);
         let (reply, answer) = oneshot::channel();
         let command = Command::Submit { transaction: Arc::new(verified), reply };
-        self.commands.send(command).map_err(|_| self.stopped())?;
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => SubmitError::Busy,
+            TrySendError::Disconnected(_) => self.stopped(),
+        })?;
         answer.await.map_err(|_| self.stopped())??;
         Ok(hash)
     }
@@ -145,7 +152,7 @@ impl GroupHandle {
     /// A transaction in the pool.
     #[must_use]
     pub fn pooled(&self, hash: &TxHash) -> Option<Arc<VerifiedTransaction>> {
-        self.with_pool(|pool| pool.get(hash))
+        self.with_pool(|pool| pool.get(hash).cloned())
     }
 
     /// Where the time of a block went, for the newest blocks.

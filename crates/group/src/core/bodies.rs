@@ -1,0 +1,125 @@
+//! Fetching the bodies of proposals that this node lacks.
+
+use alloy_primitives::TxHash;
+use lian_types::{ConsensusKey, Millis, Proposal, ProposalDigest};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How long a proposal waits for gossip before its bodies are asked for: gossip leaves every few milliseconds, and
+/// the body of a transaction may be on its way from another member.
+const GOSSIP_GRACE_MS: u64 = 15;
+/// How long a peer has to answer before the next one is asked.
+const ANSWER_MS: u64 = 250;
+
+/// Proposals whose bodies are not all here.
+#[derive(Debug, Default)]
+pub(super) struct BodyFetches(BTreeMap<ProposalDigest, Fetch>);
+
+#[derive(Debug)]
+struct Fetch {
+    proposal: Arc<Proposal>,
+    missing: Vec<TxHash>,
+    /// When to ask (again).
+    due: Millis,
+    /// How often was asked; chooses the peer.
+    attempts: usize,
+}
+
+/// A question to a peer.
+pub(super) struct Question {
+    pub(super) to: ConsensusKey,
+    pub(super) hashes: Vec<TxHash>,
+}
+
+impl BodyFetches {
+    /// Begins to fetch.
+    pub(super) fn begin(&mut self, now: Millis, digest: ProposalDigest, proposal: Arc<Proposal>, missing: Vec<TxHash>) {
+        let due = now.saturating_add(GOSSIP_GRACE_MS);
+        self.0.entry(digest).or_insert(Fetch { proposal, missing, due, attempts: 0 });
+    }
+
+    /// No longer needed.
+    pub(super) fn forget(&mut self, digest: &ProposalDigest) {
+        self.0.remove(digest);
+    }
+
+    /// Takes out the proposals that have become complete, given what is still missing of each.
+    pub(super) fn complete(
+        &mut self,
+        missing: impl Fn(&[TxHash]) -> Vec<TxHash>,
+    ) -> Vec<(ProposalDigest, Arc<Proposal>)> {
+        for fetch in self.0.values_mut() {
+            fetch.missing = missing(&fetch.missing);
+        }
+        let done: Vec<_> =
+            self.0.iter().filter(|(_, fetch)| fetch.missing.is_empty()).map(|(digest, _)| *digest).collect();
+        done.into_iter().filter_map(|digest| Some((digest, self.0.remove(&digest)?.proposal))).collect()
+    }
+
+    /// What to ask now: first the proposer, then the other connected peers in turn.
+    pub(super) fn questions(&mut self, now: Millis, peers: &[ConsensusKey]) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for fetch in self.0.values_mut().filter(|fetch| fetch.due <= now) {
+            fetch.due = now.saturating_add(ANSWER_MS);
+            let proposer = fetch.proposal.proposer;
+            let mut order: Vec<_> = peers.iter().filter(|peer| **peer == proposer).collect();
+            order.extend(peers.iter().filter(|peer| **peer != proposer));
+            let Some(peer) = fetch.attempts.checked_rem(order.len()).and_then(|turn| order.get(turn)) else { continue };
+            fetch.attempts = fetch.attempts.wrapping_add(1);
+            questions.push(Question { to: **peer, hashes: fetch.missing.clone() });
+        }
+        questions
+    }
+
+    /// A peer said that it has not what it was asked for, or only a part of it: ask on at once.
+    pub(super) fn hurry(&mut self, now: Millis, hashes: &[TxHash]) {
+        for fetch in self.0.values_mut().filter(|fetch| fetch.missing.iter().any(|hash| hashes.contains(hash))) {
+            fetch.due = now;
+        }
+    }
+
+    /// When [`BodyFetches::questions`] has something to ask.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.0.values().map(|fetch| fetch.due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B256;
+    use lian_types::{BlockNumber, Epoch, GroupId};
+
+    fn key(i: u8) -> ConsensusKey {
+        ConsensusKey([i; 33])
+    }
+
+    fn proposal() -> Arc<Proposal> {
+        Arc::new(Proposal {
+            chain_id: 1,
+            group: GroupId(0),
+            epoch: Epoch(0),
+            height: BlockNumber(1),
+            parent: ProposalDigest::default(),
+            time: Millis(0),
+            proposer: key(2),
+            transactions: vec![],
+        })
+    }
+
+    #[test]
+    fn asks_the_proposer_first_then_the_others_in_turn() {
+        let mut fetches = BodyFetches::default();
+        let hash = B256::repeat_byte(7);
+        fetches.begin(Millis(0), ProposalDigest::default(), proposal(), vec![hash]);
+        let peers = [key(1), key(2), key(3)];
+        assert!(fetches.questions(Millis(GOSSIP_GRACE_MS - 1), &peers).is_empty());
+        let mut asked = Vec::new();
+        while asked.len() < 4 {
+            let now = fetches.deadline().unwrap();
+            asked.extend(fetches.questions(now, &peers).into_iter().map(|question| question.to));
+        }
+        assert_eq!(asked, [key(2), key(1), key(3), key(2)]);
+        assert_eq!(fetches.complete(|_| vec![]).len(), 1);
+        assert_eq!(fetches.deadline(), None);
+    }
+}

@@ -1,0 +1,202 @@
+//! The consensus machine's inputs and effects.
+
+use super::{Core, DurableRecord, Effect, Offence, Outgoing, PeerReport, Recipient, Stored};
+use crate::{execution::ProposalWithBodies, flow::note};
+use lian_crypto::{Verified, VerifiedTransaction};
+use lian_pbft::{Effect as PbftEffect, Input as PbftInput, Message, Stage, Statement};
+use lian_sync::Anchor;
+use lian_txpool::{Finality, SelectLimits};
+use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, View, limits};
+use std::{collections::VecDeque, sync::Arc};
+
+impl Core {
+    /// Steps the machine, and again with whatever this node can answer at once.
+    pub(super) fn step_pbft(&mut self, now: Millis, input: PbftInput, effects: &mut Vec<Effect>) {
+        let mut inputs = VecDeque::from([input]);
+        let mut out = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            if self.halted {
+                return;
+            }
+            self.pbft.step(now, input, &mut out);
+            for effect in out.drain(..) {
+                self.on_pbft_effect(now, effect, &mut inputs, effects);
+            }
+        }
+    }
+
+    fn on_pbft_effect(
+        &mut self,
+        now: Millis,
+        effect: PbftEffect,
+        inputs: &mut VecDeque<PbftInput>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match effect {
+            PbftEffect::Sign(statement) => {
+                self.note_own_proposal(now, &statement);
+                effects.push(Effect::Sign(statement));
+            }
+            PbftEffect::Persist(records) => {
+                let records = records.into_iter().map(|record| self.with_bodies(record)).collect();
+                effects.push(Effect::Persist(records));
+            }
+            PbftEffect::Send { to, message } => {
+                let to = match to {
+                    lian_pbft::Recipient::All => Recipient::All,
+                    lian_pbft::Recipient::One(key) => Recipient::One(key),
+                };
+                effects.push(Effect::Send { to, message: Outgoing::Consensus(message) });
+            }
+            PbftEffect::CheckBodies { digest, proposal } => {
+                inputs.extend(self.check_bodies(now, digest, proposal));
+            }
+            PbftEffect::Forget(digest) => self.fetches.forget(&digest),
+            PbftEffect::Execute { digest, proposal } => {
+                self.pool.lock().proposed(now, proposal.height, digest, &proposal.transactions);
+                let bodies = Arc::new(self.bodies_of(&proposal));
+                effects.push(Effect::Execute(ProposalWithBodies { proposal, digest, bodies }));
+            }
+            PbftEffect::DiscardFrom(height) => {
+                self.pool.lock().unproposed(now, height);
+                self.pacing.discarded(height);
+                effects.push(Effect::DiscardFrom(height));
+            }
+            PbftEffect::WantTransactions { height, view, time_min, .. } => {
+                inputs.push_back(self.offer_transactions(now, height, view, time_min));
+            }
+            PbftEffect::Certified { proposal, digest, hash, certificate } => {
+                note(&mut self.flows.lock().block_mut(proposal.height).committed, now);
+                let bodies = Arc::new(self.bodies_of(&proposal));
+                let proposal = ProposalWithBodies { proposal, digest, bodies };
+                effects.push(Effect::Append { proposal, hash, certificate });
+            }
+            PbftEffect::Behind { height, from, .. } => {
+                self.step_sync(now, lian_sync::Input::Claim { peer: from, height }, effects);
+            }
+            PbftEffect::Reached { height, stage, .. } => self.note_stage(now, height, stage),
+            PbftEffect::ViewChanged { view, entered, cause, .. } => {
+                tracing::info!(%view, entered, ?cause, "view");
+                metrics::counter!("lian_pbft_view_changes_total").increment(u64::from(!entered));
+            }
+            PbftEffect::Misbehaved { member, what } => self.blame(member, what, effects),
+            PbftEffect::Halt(divergence) => {
+                self.halted = true;
+                effects.push(Effect::Halt(divergence));
+            }
+        }
+    }
+
+    pub(super) fn on_consensus(
+        &mut self,
+        now: Millis,
+        from: ConsensusKey,
+        message: Verified<Message>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Message::Heartbeat(heartbeat) = &*message {
+            self.reports.insert(from, PeerReport { height: heartbeat.height, view: heartbeat.view, at: now });
+        }
+        self.step_pbft(now, PbftInput::Message { from, message }, effects);
+    }
+
+    /// A block is durable: the pool, the machine and catch-up learn of it, in this order, so that the machine's next
+    /// question to the pool is answered by the new state.
+    pub(super) fn on_stored(&mut self, now: Millis, stored: Stored, effects: &mut Vec<Effect>) {
+        let height = stored.head.height;
+        let finality =
+            Finality { height, included: &stored.included, skipped: &stored.skipped, nonces: &stored.nonces };
+        self.pool.lock().finalized(now, &finality);
+        self.pacing.stored(now, height);
+        let mut flows = self.flows.lock();
+        note(&mut flows.block_mut(height).stored, now);
+        for hash in &stored.included {
+            note(&mut flows.transaction_mut(*hash).final_at, now);
+        }
+        drop(flows);
+        let anchor = Anchor { height, hash: stored.head.hash, digest: stored.head.digest };
+        let last = lian_sync::Input::Final { anchor, epoch: stored.epoch, oldest: stored.oldest };
+        self.step_pbft(now, PbftInput::Final(stored.head), effects);
+        self.step_sync(now, last, effects);
+    }
+
+    /// Tells the machine what waits in the pool, when that has changed.
+    pub(super) fn tell_pool(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        for _ in 0..limits::WINDOW_MAX {
+            let (waiting_since, waiting) = {
+                let pool = self.pool.lock();
+                (pool.eligible_since(), pool.ready_len())
+            };
+            let full = self.config.parameters.block_transactions_max;
+            let ready = waiting_since.is_some() && self.pacing.allows(now, waiting, full);
+            if (ready, waiting_since) == self.told || self.halted {
+                return;
+            }
+            self.told = (ready, waiting_since);
+            // Proposing changes what waits, so look again.
+            self.step_pbft(now, PbftInput::Pool { ready, waiting_since }, effects);
+        }
+    }
+
+    /// Answers the machine's wish for transactions.
+    fn offer_transactions(&mut self, now: Millis, height: BlockNumber, view: View, time_min: Millis) -> PbftInput {
+        let limits = SelectLimits {
+            count: self.config.parameters.block_transactions_max,
+            bytes: limits::PROPOSAL_BODY_BYTES_MAX,
+            gas: self.config.block_gas_limit,
+        };
+        let transactions = self.pool.lock().select(limits);
+        self.selection = Some((height, transactions.clone()));
+        PbftInput::Transactions { height, view, transactions, time: now.max(time_min) }
+    }
+
+    /// A pre-prepare is being signed: what was chosen for it is proposed from now on.
+    fn note_own_proposal(&mut self, now: Millis, statement: &Statement) {
+        let Statement::PrePrepare { height, digest, .. } = statement else { return };
+        let Some((selected, hashes)) = self.selection.take().filter(|(selected, _)| selected == height) else { return };
+        self.pool.lock().proposed(now, selected, *digest, &hashes);
+        self.pacing.proposed(now, selected);
+        self.note_proposed(now, selected, &hashes);
+    }
+
+    pub(super) fn with_bodies(&self, record: lian_pbft::Record) -> DurableRecord {
+        let bodies = record.bodies_of().map(|proposal| self.bodies_of(proposal)).unwrap_or_default();
+        DurableRecord { record, bodies }
+    }
+
+    fn bodies_of(&self, proposal: &Proposal) -> Vec<Arc<VerifiedTransaction>> {
+        let pool = self.pool.lock();
+        proposal.transactions.iter().filter_map(|hash| pool.get(hash).cloned()).collect()
+    }
+
+    fn blame(&self, member: lian_types::MemberIndex, what: lian_pbft::Misbehaviour, effects: &mut Vec<Effect>) {
+        let height = self.pbft.status().height.next();
+        let committee = self.pbft.committees().at(height);
+        let member = committee.and_then(|committee| committee.members.members.get(member));
+        effects.extend(member.map(|member| Effect::Misbehaved { peer: member.key, what: Offence::Consensus(what) }));
+    }
+
+    pub(super) fn note_proposed(&self, now: Millis, height: BlockNumber, hashes: &[alloy_primitives::TxHash]) {
+        let mut flows = self.flows.lock();
+        note(&mut flows.block_mut(height).proposed, now);
+        for hash in hashes {
+            note(&mut flows.transaction_mut(*hash).proposed, now);
+        }
+    }
+
+    pub(super) fn note_executed(&self, now: Millis, height: BlockNumber) {
+        note(&mut self.flows.lock().block_mut(height).executed, now);
+    }
+
+    fn note_stage(&self, now: Millis, height: BlockNumber, stage: Stage) {
+        let mut flows = self.flows.lock();
+        let flow = flows.block_mut(height);
+        match stage {
+            Stage::Accepted => note(&mut flow.verified, now),
+            Stage::Prepared => note(&mut flow.prepared, now),
+            Stage::Certified => note(&mut flow.committed, now),
+            Stage::Checkpointed => note(&mut flow.checkpointed, now),
+            Stage::Committed | Stage::Ordered => {}
+        }
+    }
+}

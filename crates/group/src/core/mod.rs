@@ -1,0 +1,247 @@
+//! One chain as a pure machine: consensus, pool and catch-up joined.
+
+mod bodies;
+mod catch_up;
+mod consensus;
+mod event;
+mod pacing;
+mod transactions;
+
+pub use event::{Candidate, DurableRecord, Effect, Input, Offence, Outgoing, Recipient, Stored, SyncWork};
+
+use crate::flow::FlowRecorder;
+use alloy_primitives::TxHash;
+use bodies::BodyFetches;
+use lian_pbft::{Committees, Head, LogCondition, Machine};
+use lian_sync::{Anchor, Sync, SyncConfig};
+use lian_txpool::{Counts, Gossip, Pool};
+use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Millis, View};
+use pacing::Pacing;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What a core is made with.
+pub struct CoreConfig {
+    /// The consensus machine's configuration.
+    pub pbft: lian_pbft::Config,
+    /// The members by height.
+    pub committees: Committees,
+    /// The group's parameters.
+    pub parameters: ConsensusParameters,
+    /// The gas limit of a block, in units of gas.
+    pub block_gas_limit: u64,
+    /// Every other node that may connect: who can be asked for bodies and blocks.
+    pub peers: Vec<ConsensusKey>,
+}
+
+/// Where a core starts.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The ledger's head.
+    pub head: Head,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The lowest block that this node can serve.
+    pub oldest: BlockNumber,
+}
+
+/// What the vote log held at a start.
+pub struct Recovered {
+    /// Its records with their bodies, in order.
+    pub records: Vec<DurableRecord>,
+    /// Its condition.
+    pub condition: LogCondition,
+}
+
+/// What a peer reported last.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerReport {
+    /// Its final height.
+    pub height: BlockNumber,
+    /// Its view.
+    pub view: View,
+    /// When it reported.
+    pub at: Millis,
+}
+
+/// One chain on one node, without I/O.
+///
+/// The pool and the flow records stand behind locks, because clients read them; only the core changes the pool.
+pub struct Core {
+    config: CoreConfig,
+    pbft: Machine,
+    pool: Arc<Mutex<Pool>>,
+    flows: Arc<Mutex<FlowRecorder>>,
+    gossip: Gossip,
+    sync: Sync,
+    fetches: BodyFetches,
+    pacing: Pacing,
+    connected: BTreeSet<ConsensusKey>,
+    reports: BTreeMap<ConsensusKey, PeerReport>,
+    /// Transactions chosen for a height that this node is about to propose.
+    selection: Option<(BlockNumber, Vec<TxHash>)>,
+    /// When gossip leaves.
+    gossip_due: Option<Millis>,
+    /// What the consensus machine was told of the pool last.
+    told: (bool, Option<Millis>),
+    /// Set once the group has stopped: nothing is done any more.
+    halted: bool,
+}
+
+impl Core {
+    /// A core that starts from the ledger's head and what the vote log held. Its first step must be [`Input::Tick`].
+    #[must_use]
+    pub fn new(
+        now: Millis,
+        config: CoreConfig,
+        pool: Arc<Mutex<Pool>>,
+        flows: Arc<Mutex<FlowRecorder>>,
+        start: Start,
+        recovered: Recovered,
+    ) -> Self {
+        let Start { head, epoch, oldest } = start;
+        let anchor = Anchor { height: head.height, hash: head.hash, digest: head.digest };
+        transactions::restore_bodies(now, &mut pool.lock(), head.height, &recovered.records);
+        let records = recovered.records.into_iter().map(|durable| durable.record).collect();
+        let pbft = Machine::new(config.pbft.clone(), config.committees.clone(), head, records, recovered.condition);
+        Self {
+            sync: Sync::new(SyncConfig::new(config.parameters.window), anchor, epoch, oldest),
+            config,
+            pbft,
+            pool,
+            flows,
+            gossip: Gossip::new(),
+            fetches: BodyFetches::default(),
+            pacing: Pacing::default(),
+            connected: BTreeSet::new(),
+            reports: BTreeMap::new(),
+            selection: None,
+            gossip_due: None,
+            told: (false, None),
+            halted: false,
+        }
+    }
+
+    /// Takes an input at a time that never goes back, and appends what follows from it.
+    pub fn step(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+        if self.halted {
+            return;
+        }
+        match input {
+            Input::Consensus { from, message } => self.on_consensus(now, from, message, effects),
+            Input::Transactions { from, transactions, unknown } => {
+                self.on_transactions(now, from, transactions, &unknown, effects);
+            }
+            Input::BodiesWanted { from, hashes } => self.on_bodies_wanted(from, &hashes, effects),
+            Input::Sync { from, message } => self.on_sync_message(now, from, message, effects),
+            Input::SyncDone(done) => self.step_sync(now, done, effects),
+            Input::Submit { ticket, candidate } => self.on_submit(now, ticket, candidate, effects),
+            Input::Signed { statement, signature } => {
+                self.step_pbft(now, lian_pbft::Input::Signed { statement, signature }, effects);
+            }
+            Input::Executed { height, digest, parent, hash } => {
+                self.note_executed(now, height);
+                self.step_pbft(now, lian_pbft::Input::Executed { height, digest, parent, hash }, effects);
+            }
+            Input::Stored(stored) => self.on_stored(now, *stored, effects),
+            Input::Peer { key, connected } => self.on_peer(now, key, connected, effects),
+            Input::Tick => {
+                self.step_pbft(now, lian_pbft::Input::Tick, effects);
+                self.step_sync(now, lian_sync::Input::Tick, effects);
+            }
+        }
+        self.run_timers(now, effects);
+        self.tell_pool(now, effects);
+    }
+
+    /// When to call [`Core::step`] with [`Input::Tick`] at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        let pacing = if self.told.0 { None } else { self.pacing.deadline() };
+        [
+            self.pbft.deadline(),
+            self.sync.deadline(),
+            self.fetches.deadline(),
+            self.gossip_due,
+            pacing,
+            self.pool.lock().deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Where consensus stands.
+    #[must_use]
+    pub fn pbft_status(&self) -> lian_pbft::Status {
+        self.pbft.status()
+    }
+
+    /// The members by height, for checking messages on other threads.
+    #[must_use]
+    pub const fn committees(&self) -> &Arc<Committees> {
+        self.pbft.committees()
+    }
+
+    /// What the other nodes reported last.
+    #[must_use]
+    pub const fn reports(&self) -> &BTreeMap<ConsensusKey, PeerReport> {
+        &self.reports
+    }
+
+    /// How much waits in the pool.
+    #[must_use]
+    pub fn pool_counts(&self) -> Counts {
+        self.pool.lock().counts()
+    }
+
+    /// The nodes with a session.
+    #[must_use]
+    pub const fn connected(&self) -> &BTreeSet<ConsensusKey> {
+        &self.connected
+    }
+
+    /// Whether the group has stopped because results diverge.
+    #[must_use]
+    pub const fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// Every vote record that is still needed, with its bodies, so that the vote log can be written anew.
+    #[must_use]
+    pub fn live_records(&self) -> Vec<DurableRecord> {
+        self.pbft.live_records().into_iter().map(|record| self.with_bodies(record)).collect()
+    }
+
+    fn on_peer(&mut self, now: Millis, key: ConsensusKey, connected: bool, effects: &mut Vec<Effect>) {
+        if connected {
+            self.connected.insert(key);
+            let local = self.pool.lock().local();
+            self.gossip.connected(key, &local);
+            self.schedule_gossip(now);
+        } else {
+            self.connected.remove(&key);
+            self.gossip.disconnected(&key);
+        }
+        self.step_pbft(now, lian_pbft::Input::Peer { key, connected }, effects);
+        let session = if connected { lian_sync::Input::Connected(key) } else { lian_sync::Input::Disconnected(key) };
+        self.step_sync(now, session, effects);
+    }
+
+    fn run_timers(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.gossip_due.is_some_and(|due| due <= now) {
+            self.gossip_due = None;
+            self.send_gossip(effects);
+        }
+        if self.fetches.deadline().is_some_and(|due| due <= now) {
+            self.ask_for_bodies(now, effects);
+        }
+        let mut pool = self.pool.lock();
+        if pool.deadline().is_some_and(|due| due <= now) {
+            pool.expire(now);
+        }
+    }
+}

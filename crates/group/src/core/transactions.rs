@@ -1,0 +1,174 @@
+//! Transactions on their way in, and to other nodes.
+
+use super::{Candidate, Core, DurableRecord, Effect, Offence, Outgoing, Recipient};
+use crate::flow::note;
+use alloy_primitives::TxHash;
+use lian_pbft::{BodiesVerdict, Input as PbftInput};
+use lian_txpool::{Limits, Origin, Pool, PoolMessage, Refusal, check_static};
+use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, ProposalDigest, limits};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// How long gossip gathers before it leaves, in milliseconds: a fraction of a round.
+const GOSSIP_DELAY_MS: u64 = 2;
+/// Largest gossip message, in bytes of transactions: a vote behind it on a slow link waits a few milliseconds only.
+const GOSSIP_BYTES_MAX: usize = 256 * 1024;
+/// Largest answer with bodies, in bytes of transactions.
+const BODIES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+impl Core {
+    pub(super) fn on_submit(&mut self, now: Millis, ticket: u64, candidate: Candidate, effects: &mut Vec<Effect>) {
+        let transaction = Arc::clone(&candidate.transaction);
+        let admitted = self.pool.lock().admit(now, candidate.transaction, Origin::Local, &candidate.account);
+        let result = admitted.map(|_| {
+            self.gossip.enqueue(&transaction);
+            self.schedule_gossip(now);
+            self.note_pooled(now, transaction.hash());
+            effects.push(Effect::Pooled(transaction.hash()));
+        });
+        effects.push(Effect::Reply { ticket, result });
+    }
+
+    pub(super) fn on_transactions(
+        &mut self,
+        now: Millis,
+        from: ConsensusKey,
+        transactions: Vec<Candidate>,
+        unknown: &[TxHash],
+        effects: &mut Vec<Effect>,
+    ) {
+        self.gossip.note_received(&from, transactions.iter().map(|candidate| candidate.transaction.hash()));
+        for candidate in transactions {
+            let transaction = candidate.transaction;
+            let hash = transaction.hash();
+            let mut pool = self.pool.lock();
+            match pool.admit(now, Arc::clone(&transaction), Origin::Peer, &candidate.account) {
+                Ok(_) => {
+                    drop(pool);
+                    self.note_pooled(now, hash);
+                    effects.push(Effect::Pooled(hash));
+                }
+                // A proposal may need what the pool has no room or no use for.
+                Err(_) => {
+                    if let Err(refusal) = check_static(transaction.transaction(), &pool.config().limits) {
+                        effects.push(Effect::Misbehaved { peer: from, what: Offence::InvalidTransaction(refusal) });
+                    } else if let Err(refusal) = pool.add_body(now, transaction) {
+                        tracing::debug!(%hash, %refusal, "transaction from a peer not taken");
+                    }
+                }
+            }
+        }
+        self.complete_fetches(now, effects);
+        if !unknown.is_empty() {
+            self.fetches.hurry(now, unknown);
+        }
+    }
+
+    pub(super) fn on_bodies_wanted(&self, from: ConsensusKey, hashes: &[TxHash], effects: &mut Vec<Effect>) {
+        let (found, unknown) = self.pool.lock().bodies(hashes, BODIES_BYTES_MAX);
+        let transactions = found.iter().map(|verified| Arc::clone(verified.transaction())).collect();
+        let message = Outgoing::Pool(PoolMessage::Bodies { transactions, unknown });
+        effects.push(Effect::Send { to: Recipient::One(from), message });
+    }
+
+    /// Looks whether a proposal can be voted for. Returns the verdict when it is known at once.
+    pub(super) fn check_bodies(
+        &mut self,
+        now: Millis,
+        digest: ProposalDigest,
+        proposal: Arc<Proposal>,
+    ) -> Option<PbftInput> {
+        self.note_proposed(now, proposal.height, &proposal.transactions);
+        let mut pool = self.pool.lock();
+        pool.proposed(now, proposal.height, digest, &proposal.transactions);
+        let missing = pool.missing(&proposal.transactions);
+        if missing.is_empty() {
+            let verdict = self.judge(&pool, &proposal);
+            return Some(PbftInput::Bodies { digest, verdict });
+        }
+        drop(pool);
+        self.fetches.begin(now, digest, proposal, missing);
+        None
+    }
+
+    /// The static rules that every member judges alike (pbft §2): size, gas, each transaction by itself, none twice.
+    fn judge(&self, pool: &Pool, proposal: &Proposal) -> BodiesVerdict {
+        let parameters = &self.config.parameters;
+        let rules: &Limits = &pool.config().limits;
+        let (mut bytes, mut gas, mut seen) = (0usize, 0u64, BTreeSet::new());
+        let valid = proposal.transactions.len() <= parameters.block_transactions_max
+            && proposal.transactions.iter().all(|hash| {
+                let Some(body) = pool.get(hash) else { return false };
+                bytes = bytes.saturating_add(body.transaction().encoded().len());
+                gas = gas.saturating_add(body.transaction().gas_limit());
+                seen.insert(*hash) && check_static(body.transaction(), rules).is_ok()
+            })
+            && bytes <= limits::PROPOSAL_BODY_BYTES_MAX
+            && gas <= self.config.block_gas_limit;
+        if valid { BodiesVerdict::Held } else { BodiesVerdict::Invalid }
+    }
+
+    fn complete_fetches(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.fetches.deadline().is_none() {
+            return;
+        }
+        let complete = {
+            let pool = self.pool.lock();
+            let complete = self.fetches.complete(|hashes| pool.missing(hashes));
+            complete
+                .into_iter()
+                .map(|(digest, proposal)| PbftInput::Bodies { digest, verdict: self.judge(&pool, &proposal) })
+                .collect::<Vec<_>>()
+        };
+        for input in complete {
+            self.step_pbft(now, input, effects);
+        }
+    }
+
+    pub(super) fn ask_for_bodies(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let peers: Vec<_> = self.connected.iter().copied().collect();
+        for question in self.fetches.questions(now, &peers) {
+            let message = Outgoing::Pool(PoolMessage::Request(question.hashes));
+            effects.push(Effect::Send { to: Recipient::One(question.to), message });
+        }
+    }
+
+    pub(super) fn schedule_gossip(&mut self, now: Millis) {
+        self.gossip_due.get_or_insert(now.saturating_add(GOSSIP_DELAY_MS));
+    }
+
+    pub(super) fn send_gossip(&mut self, effects: &mut Vec<Effect>) {
+        let peers: Vec<_> = self.gossip.peers_waiting().collect();
+        for peer in peers {
+            loop {
+                let batch = self.gossip.next_batch(&peer, GOSSIP_BYTES_MAX, limits::GOSSIP_TRANSACTIONS_MAX);
+                if batch.is_empty() {
+                    break;
+                }
+                let transactions = batch.iter().map(|verified| Arc::clone(verified.transaction())).collect();
+                let message = Outgoing::Pool(PoolMessage::Transactions(transactions));
+                effects.push(Effect::Send { to: Recipient::One(peer), message });
+            }
+        }
+    }
+
+    fn note_pooled(&self, now: Millis, hash: TxHash) {
+        note(&mut self.flows.lock().transaction_mut(hash).pooled, now);
+    }
+}
+
+/// Puts the bodies of prepared proposals back, so that they can be executed after a restart.
+pub(super) fn restore_bodies(now: Millis, pool: &mut Pool, head: BlockNumber, records: &[DurableRecord]) {
+    for durable in records {
+        let lian_pbft::Record::Prepared { proposal, certificate } = &durable.record else { continue };
+        if proposal.height <= head {
+            continue;
+        }
+        pool.proposed(now, proposal.height, certificate.digest, &proposal.transactions);
+        for body in &durable.bodies {
+            let added: Result<(), Refusal> = pool.add_body(now, Arc::clone(body));
+            if let Err(refusal) = added {
+                tracing::warn!(hash = %body.hash(), %refusal, "a body of the vote log was not taken back");
+            }
+        }
+    }
+}

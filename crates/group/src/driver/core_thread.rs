@@ -1,0 +1,278 @@
+//! The core's thread.
+
+use super::{
+    execution_thread::Work,
+    outbox::{Item, Reply},
+};
+use crate::{
+    core::{Candidate, Core, Effect, Input, SyncWork},
+    handle::ChainInfo,
+    status::{GroupStatus, PeerStatus},
+    stop::StopSignal,
+};
+use alloy_primitives::TxHash;
+use lian_crypto::{ConsensusSecretKey, VerifiedTransaction};
+use lian_executor::StateReader;
+use lian_ledger::Ledger;
+use lian_txpool::{AccountView, Refusal};
+use lian_types::{BlockNumber, ConsensusKey, Millis};
+use parking_lot::RwLock;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// Commands handled before effects leave: shares fsyncs under load, and bounds how long a vote waits.
+const BATCH_MAX: usize = 512;
+/// The longest sleep, so that a clock that was set is noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// Blocks after which the vote log is written anew.
+const VOTE_LOG_RENEWAL: u64 = 256;
+
+/// What the core is told.
+pub(crate) enum Command {
+    /// An input as it is.
+    Input(Box<Input>),
+    /// Transactions of a peer, senders recovered; the core's thread adds what the state says.
+    Transactions { from: ConsensusKey, transactions: Vec<Arc<VerifiedTransaction>>, unknown: Vec<TxHash> },
+    /// A client's transaction.
+    Submit { transaction: Arc<VerifiedTransaction>, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Shut down.
+    Stop,
+}
+
+/// The core with what it needs to talk to the other threads.
+pub(super) struct CoreThread {
+    pub(super) core: Core,
+    pub(super) key: ConsensusSecretKey,
+    pub(super) info: Arc<ChainInfo>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) outbox: Sender<Item>,
+    pub(super) work: Sender<Work>,
+    pub(super) status: Arc<RwLock<GroupStatus>>,
+    pub(super) names: BTreeMap<ConsensusKey, String>,
+    pub(super) stop: StopSignal,
+    pub(super) state: State,
+}
+
+/// What changes while the thread runs.
+#[derive(Default)]
+pub(super) struct State {
+    now: Millis,
+    next_ticket: u64,
+    replies: BTreeMap<u64, Reply>,
+    renewed_at: BlockNumber,
+}
+
+impl CoreThread {
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        self.state.renewed_at = self.ledger.head().number;
+        self.step(Input::Tick);
+        loop {
+            let first = match commands.recv_timeout(self.patience()) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.stop.reason().is_some() {
+                self.note_stop();
+                return;
+            }
+            let Some(first) = first else {
+                self.step(Input::Tick);
+                self.publish();
+                continue;
+            };
+            let more = std::iter::from_fn(|| commands.try_recv().ok()).take(BATCH_MAX);
+            for command in std::iter::once(first).chain(more) {
+                if matches!(command, Command::Stop) {
+                    return;
+                }
+                self.handle(command);
+            }
+            if self.core.deadline().is_some_and(|due| due <= crate::clock::now()) {
+                self.step(Input::Tick);
+            }
+            self.publish();
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let now = crate::clock::now();
+        let wait = self.core.deadline().map(|due| Duration::from_millis(due.since(now).0));
+        wait.map_or(SLEEP_MAX, |wait| wait.min(SLEEP_MAX))
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Input(input) => self.step(*input),
+            Command::Transactions { from, transactions, unknown } => {
+                let candidates = self.candidates(transactions);
+                self.step(Input::Transactions { from, transactions: candidates, unknown });
+            }
+            Command::Submit { transaction, reply } => {
+                let ticket = self.state.next_ticket;
+                self.state.next_ticket = ticket.wrapping_add(1);
+                self.state.replies.insert(ticket, reply);
+                if let Some(candidate) = self.candidates(vec![transaction]).pop() {
+                    self.step(Input::Submit { ticket, candidate });
+                }
+            }
+            Command::Stop => {}
+        }
+    }
+
+    /// Adds what the newest final state says about each sender. It is read here, so that it is never older than what
+    /// the pool has been told.
+    fn candidates(&self, transactions: Vec<Arc<VerifiedTransaction>>) -> Vec<Candidate> {
+        let state = Arc::clone(&self.ledger.head().parent.state);
+        let mut candidates = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            match account_view(state.as_ref(), &transaction) {
+                Ok(account) => candidates.push(Candidate { transaction, account }),
+                Err(error) => {
+                    self.stop.stop(format!("the state cannot be read: {error}"));
+                    return Vec::new();
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Steps the core, and again with every signature that it asks for; hands its effects on in order.
+    fn step(&mut self, input: Input) {
+        self.state.now = self.state.now.max(crate::clock::now());
+        let mut inputs = vec![input];
+        let mut effects = Vec::new();
+        while let Some(input) = inputs.pop() {
+            self.core.step(self.state.now, input, &mut effects);
+            for effect in effects.drain(..) {
+                if let Effect::Sign(statement) = effect {
+                    let signature = self.key.sign(&statement.signing_bytes(&self.info.context));
+                    inputs.insert(0, Input::Signed { statement, signature });
+                } else {
+                    self.hand_on(effect);
+                }
+            }
+        }
+        self.renew_vote_log();
+    }
+
+    fn hand_on(&mut self, effect: Effect) {
+        let item = match effect {
+            // Speculation needs no durability, so it starts while votes are being written.
+            Effect::Execute(proposal) => return self.work(Work::Execute(proposal)),
+            Effect::DiscardFrom(height) => return self.work(Work::DiscardFrom(height)),
+            Effect::Sync(SyncWork::Apply(blocks)) => return self.work(Work::Apply(blocks)),
+            Effect::Sync(SyncWork::Verify { batch, parent, blocks }) => {
+                return self.work(Work::Verify { batch, parent, blocks });
+            }
+            Effect::Sync(SyncWork::Serve { to, request }) => return self.work(Work::Serve { to, request }),
+            Effect::Halt(divergence) => {
+                self.stop.stop(format!("results diverge, so this group stops here: {divergence:?}"));
+                return;
+            }
+            Effect::Reply { ticket, result } => {
+                let Some(reply) = self.state.replies.remove(&ticket) else { return };
+                Item::Reply(reply, result)
+            }
+            Effect::Persist(records) => Item::Persist(records),
+            Effect::Send { to, message } => Item::Send { to, message },
+            Effect::Append { proposal, hash, certificate } => Item::Append { proposal, hash, certificate },
+            Effect::Pooled(hash) => Item::Pooled(hash),
+            Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
+            Effect::Sign(_) => return,
+        };
+        // The outbox ends only when the node does.
+        let _ = self.outbox.send(item);
+    }
+
+    fn work(&self, work: Work) {
+        // As above.
+        let _ = self.work.send(work);
+    }
+
+    /// Now and then the vote log is begun anew with what is still needed, so that it stays small.
+    fn renew_vote_log(&mut self) {
+        let height = self.core.pbft_status().height;
+        if height.0 < self.state.renewed_at.0.saturating_add(VOTE_LOG_RENEWAL) {
+            return;
+        }
+        self.state.renewed_at = height;
+        let _ = self.outbox.send(Item::Renew { live: self.core.live_records(), below: height });
+    }
+
+    fn note_stop(&self) {
+        self.status.write().halted = self.stop.reason();
+    }
+
+    /// Publishes where the group stands, for clients and metrics.
+    fn publish(&self) {
+        let pbft = self.core.pbft_status();
+        let highest = self.core.reports().values().map(|report| report.height).max().unwrap_or_default();
+        let best = highest.max(pbft.height);
+        let committee = self.core.committees().at(pbft.height.next());
+        let leader = committee.and_then(|committee| committee.members.members.get(pbft.leader));
+        let name = |key: &ConsensusKey| self.names.get(key).cloned().unwrap_or_else(|| key.to_string());
+        let others = self.names.iter().filter(|(key, _)| **key != self.key.public());
+        let nodes = others.map(|(key, name)| {
+            let report = self.core.reports().get(key);
+            PeerStatus {
+                name: name.clone(),
+                key: *key,
+                connected: self.core.connected().contains(key),
+                height: report.map(|report| report.height),
+                lag: report.map(|report| best.0.saturating_sub(report.height.0)),
+                view: report.map(|report| report.view),
+                reported: report.map(|report| report.at),
+            }
+        });
+        let mut status = self.status.write();
+        status.nodes = nodes.collect();
+        status.height = pbft.height;
+        status.lag = best.0.saturating_sub(pbft.height.0);
+        status.epoch = pbft.epoch;
+        status.view = pbft.view;
+        status.leader = leader.map(|member| name(&member.key)).unwrap_or_default();
+        status.peers = self.core.connected().len();
+        let counts = self.core.pool_counts();
+        (status.pending, status.queued) = (counts.pending, counts.queued);
+        drop(status);
+        self.measure(&pbft, best);
+    }
+
+    fn measure(&self, pbft: &lian_pbft::Status, best: BlockNumber) {
+        let group = self.info.group.to_string();
+        let counts = self.core.pool_counts();
+        metrics::gauge!("lian_block_height", "group" => group.clone()).set(pbft.height.0 as f64);
+        metrics::gauge!("ethereum_blockchain_height", "group" => group.clone()).set(pbft.height.0 as f64);
+        metrics::gauge!("ethereum_best_known_block_number", "group" => group.clone()).set(best.0 as f64);
+        metrics::gauge!("ethereum_peer_count", "group" => group.clone()).set(self.core.connected().len() as f64);
+        metrics::gauge!("lian_pbft_view", "group" => group.clone()).set(pbft.view.0 as f64);
+        metrics::gauge!("lian_pool_pending_transactions", "group" => group.clone()).set(counts.pending as f64);
+        metrics::gauge!("lian_pool_queued_transactions", "group" => group).set(counts.queued as f64);
+    }
+}
+
+/// What the state says about a sender.
+///
+/// # Errors
+/// Where the state cannot be read.
+pub fn account_view(
+    state: &dyn StateReader,
+    transaction: &VerifiedTransaction,
+) -> Result<AccountView, lian_executor::StateError> {
+    let Some(account) = state.account(transaction.sender())? else { return Ok(AccountView::default()) };
+    let is_contract = account.has_code() && !is_delegation(&state.code(account.code_hash)?);
+    Ok(AccountView { nonce: account.nonce, balance: account.balance, is_contract })
+}
+
+/// Whether code is a delegation of EIP-7702: `0xef0100` and an address.
+fn is_delegation(code: &[u8]) -> bool {
+    code.len() == 23 && code.starts_with(&[0xef, 0x01, 0x00])
+}

@@ -1,0 +1,139 @@
+//! Execution: speculation, catching up, and what a certificate makes of both.
+
+use super::{core_thread::Command, inbound, ledger_thread::Append};
+use crate::{
+    core::Input,
+    execution::{ProposalWithBodies, SpeculativeChain},
+    finality,
+    handle::ChainInfo,
+    stop::StopSignal,
+};
+use alloy_primitives::B256;
+use bytes::Bytes;
+use lian_executor::ExecutedBlock;
+use lian_network::{Class, NetworkHandle};
+use lian_pbft::Committees;
+use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
+use lian_types::{BlockNumber, Certificate, ConsensusKey};
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, Sender, SyncSender},
+};
+
+/// What the core wants executed, or read.
+pub(super) enum Work {
+    Execute(ProposalWithBodies),
+    DiscardFrom(BlockNumber),
+    Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
+    Verify { batch: BatchId, parent: Anchor, blocks: Arc<Vec<BlockWithCertificate>> },
+    Apply(Arc<Vec<BlockWithCertificate>>),
+    Serve { to: ConsensusKey, request: BlockRequest },
+}
+
+/// The execution thread's parts.
+pub(super) struct ExecutionThread {
+    pub(super) chain: SpeculativeChain,
+    pub(super) info: Arc<ChainInfo>,
+    pub(super) committees: Arc<Committees>,
+    pub(super) commands: SyncSender<Command>,
+    pub(super) appends: Sender<Append>,
+    pub(super) network: Option<NetworkHandle>,
+    pub(super) stop: StopSignal,
+}
+
+impl ExecutionThread {
+    /// Runs until everybody who gives work has ended, or a failure stops the node.
+    pub(super) fn run(mut self, work: &Receiver<Work>) {
+        while let Ok(work) = work.recv() {
+            if let Err(reason) = self.perform(work) {
+                self.stop.stop(reason);
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, work: Work) -> Result<(), String> {
+        match work {
+            Work::Execute(proposal) => {
+                let results = self.chain.execute(proposal).map_err(|error| format!("execution failed: {error}"))?;
+                results.iter().for_each(|result| self.report(result));
+            }
+            Work::DiscardFrom(height) => self.chain.discard_from(height),
+            Work::Append { proposal, hash, certificate } => {
+                if proposal.proposal.height > self.chain.ledger().head().number {
+                    let block = finality::finalize(&mut self.chain, &proposal, hash, certificate)
+                        .map_err(|error| error.to_string())?;
+                    // The ledger thread ends only when the node does.
+                    let _ = self.appends.send(Append { block, bodies: proposal.bodies });
+                }
+            }
+            Work::Verify { batch, parent, blocks } => self.verify(batch, parent, blocks),
+            Work::Apply(blocks) => self.apply(&blocks)?,
+            Work::Serve { to, request } => self.serve(to, request),
+        }
+        Ok(())
+    }
+
+    fn report(&self, result: &ExecutedBlock) {
+        let header = &result.block.header;
+        self.tell(Input::Executed {
+            height: BlockNumber(header.number),
+            digest: result.digest,
+            parent: header.parent_hash,
+            hash: result.hash,
+        });
+    }
+
+    /// Checks a batch on the worker pool, so that execution goes on meanwhile.
+    fn verify(&self, batch: BatchId, parent: Anchor, blocks: Arc<Vec<BlockWithCertificate>>) {
+        let (info, committees) = (Arc::clone(&self.info), Arc::clone(&self.committees));
+        let commands = self.commands.clone();
+        rayon::spawn(move || {
+            let checked = inbound::check_blocks(&info, &committees, parent, &blocks);
+            let done = match checked {
+                Ok(()) => lian_sync::Input::Verified(batch),
+                Err(error) => lian_sync::Input::Invalid { batch, error },
+            };
+            // The core ends only when the node does.
+            let _ = commands.send(Command::Input(Box::new(Input::SyncDone(done))));
+        });
+    }
+
+    /// Executes verified blocks in order. Those that this node has by now are passed over.
+    fn apply(&mut self, blocks: &[BlockWithCertificate]) -> Result<(), String> {
+        for received in blocks {
+            let height = BlockNumber(received.block.header.number);
+            let head = self.chain.ledger().head();
+            if height <= head.number {
+                continue;
+            }
+            let parent = self.chain.digest_of(received.block.header.parent_hash);
+            let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
+            let digest = inbound::digest_of(&self.info, &self.committees, parent, &received.block)
+                .map_err(|error| format!("block {height} of a peer: {error}"))?;
+            let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received)
+                .map_err(|error| error.to_string())?;
+            let _ = self.appends.send(Append { block, bodies: Arc::default() });
+        }
+        Ok(())
+    }
+
+    fn serve(&self, to: ConsensusKey, request: BlockRequest) {
+        let Some(network) = &self.network else { return };
+        let ledger = self.chain.ledger();
+        let answer = serve(&request, |height| {
+            let stored = ledger.block_by_number(height).ok().flatten()?;
+            Some(BlockWithCertificate {
+                block: Arc::clone(&stored.block),
+                certificate: stored.certificate.as_ref().clone(),
+            })
+        });
+        // A peer that is gone asks again elsewhere.
+        let _ = network.send(to, self.info.group, Class::Sync, Bytes::from(answer.encode()));
+    }
+
+    fn tell(&self, input: Input) {
+        // The core ends only when the node does.
+        let _ = self.commands.send(Command::Input(Box::new(input)));
+    }
+}

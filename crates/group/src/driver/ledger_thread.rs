@@ -1,0 +1,68 @@
+//! The ledger's thread: appends final blocks, many with one fsync when they have gathered, then tells everybody.
+
+use super::{announce, core_thread::Command};
+use crate::{core::Input, finality, handle::GroupEvent, stop::StopSignal};
+use lian_crypto::VerifiedTransaction;
+use lian_ledger::{FinalBlock, Ledger};
+use lian_types::BlockNumber;
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, SyncSender},
+};
+use tokio::sync::broadcast;
+
+/// Blocks appended with one fsync at most.
+const BATCH_MAX: usize = 64;
+
+/// A block to append.
+pub(super) struct Append {
+    pub(super) block: FinalBlock,
+    /// The bodies of its proposal, where they are at hand.
+    pub(super) bodies: Arc<Vec<Arc<VerifiedTransaction>>>,
+}
+
+/// The ledger thread's parts.
+pub(super) struct LedgerThread {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) commands: SyncSender<Command>,
+    pub(super) events: broadcast::Sender<GroupEvent>,
+    pub(super) stop: StopSignal,
+}
+
+impl LedgerThread {
+    /// Runs until execution ends, or the disk fails.
+    pub(super) fn run(self, appends: &Receiver<Append>) {
+        while let Ok(first) = appends.recv() {
+            let more = std::iter::from_fn(|| appends.try_recv().ok()).take(BATCH_MAX);
+            let mut batch: Vec<_> = std::iter::once(first).chain(more).collect();
+            // The same block may come certified and caught up.
+            let mut next = self.ledger.head().number.next();
+            batch.retain(|append| {
+                let follows = append.block.executed.block.header.number == next.0;
+                next = if follows { next.next() } else { next };
+                follows
+            });
+            let blocks: Vec<_> = batch.iter().map(|append| append.block.clone()).collect();
+            if blocks.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.ledger.append(&blocks) {
+                self.stop.stop(format!("final blocks cannot be made durable: {error}"));
+                return;
+            }
+            for Append { block, bodies } in batch {
+                self.tell(block, &bodies);
+            }
+        }
+    }
+
+    fn tell(&self, block: FinalBlock, bodies: &[Arc<VerifiedTransaction>]) {
+        let head = self.ledger.head();
+        let stored = finality::stored(&block, bodies, head.parent.state.as_ref(), BlockNumber(1));
+        let count = block.executed.block.transactions.len();
+        metrics::counter!("lian_transactions_total").increment(u64::try_from(count).unwrap_or(0));
+        // The core ends only when the node does.
+        let _ = self.commands.send(Command::Input(Box::new(Input::Stored(Box::new(stored)))));
+        announce(&self.events, GroupEvent::Final(Arc::new(block)));
+    }
+}

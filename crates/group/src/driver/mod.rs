@@ -1,0 +1,274 @@
+//! A group's threads: the core's own, the outbox, execution, the ledger; and how they are wired.
+//!
+//! ```text
+//!  network, clients ──► commands ──► core ──► outbox (fsync of votes, then sends, replies) ──► network
+//!                          ▲           └────► execution ──► ledger (fsync of blocks) ──┐
+//!                          └───────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The core's thread never waits for a disk or for another thread. What bounds the queues behind it is consensus itself:
+//! at most a window of heights is open, one batch of catch-up is applied at a time, and replies answer bounded commands.
+
+mod core_thread;
+mod execution_thread;
+pub(crate) mod inbound;
+mod ledger_thread;
+mod outbox;
+mod votes;
+
+pub(crate) use core_thread::Command;
+pub use core_thread::account_view;
+pub use votes::{condition_of, decode as decode_record, encode as encode_record};
+
+use crate::{
+    core::{Core, CoreConfig, Start},
+    execution::SpeculativeChain,
+    flow::FlowRecorder,
+    handle::{ChainInfo, GroupEvent, GroupHandle},
+    node::StartError,
+    status::{GroupStatus, Role},
+    stop::StopSignal,
+};
+use inbound::Inbound;
+use lian_crypto::ConsensusSecretKey;
+use lian_executor::Rules;
+use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
+use lian_network::NetworkHandle;
+use lian_pbft::{Committee, Committees, Timing};
+use lian_txpool::{Limits, Pool, PoolConfig};
+use lian_types::{BlockNumber, Epoch, Genesis, GroupGenesis, HistoryDepth, View};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+/// Commands that may wait for the core: a burst of clients and messages. More are refused, or wait at the network.
+const COMMANDS_MAX: usize = 16_384;
+/// News that a slow subscriber may be behind.
+const EVENTS_MAX: usize = 65_536;
+
+/// What a group needs to start.
+pub(crate) struct GroupSetup<'a> {
+    pub(crate) genesis: &'a Genesis,
+    pub(crate) group: &'a GroupGenesis,
+    pub(crate) name: &'a str,
+    pub(crate) key: &'a ConsensusSecretKey,
+    pub(crate) data_dir: &'a Path,
+    pub(crate) history: HistoryDepth,
+    pub(crate) network: Option<NetworkHandle>,
+    pub(crate) stop: StopSignal,
+}
+
+/// A running group.
+pub(crate) struct RunningGroup {
+    pub(crate) handle: GroupHandle,
+    pub(crate) inbound: Inbound,
+    threads: Vec<JoinHandle<()>>,
+    flusher: Option<Flusher>,
+}
+
+impl RunningGroup {
+    /// Stops the threads in the order in which work flows, so that what was acknowledged is on disk.
+    pub(crate) fn shutdown(mut self) {
+        // The core may have ended before.
+        let _ = self.handle.commands.send(Command::Stop);
+        drop(self.inbound);
+        drop(self.handle);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the group has panicked");
+            }
+        }
+        drop(self.flusher.take());
+    }
+}
+
+/// Opens a group's ledger and vote log and starts its threads.
+pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> {
+    let GroupSetup { genesis, group, key, .. } = *setup;
+    let suite: lian_crypto::Suite = genesis.suite.parse()?;
+    let folder = setup.data_dir.join(format!("group{}", group.group));
+    let storage: Arc<dyn Storage> = Arc::new(FileStorage);
+    let mut config = LedgerConfig::new(&folder);
+    config.history = setup.history;
+    let (ledger, recovery) = Ledger::open(config, Arc::clone(&storage), suite, genesis, group)?;
+    tracing::info!(group = %group.group, height = %ledger.head().number, ?recovery, "ledger is open");
+    let flusher = ledger.start_flusher().map_err(|source| StartError::Thread { source })?;
+
+    let members = genesis.members(group, |key| suite.consensus_address(key))?;
+    let genesis_hash = ledger.block_hash(BlockNumber::ZERO)?.ok_or(StartError::NoGenesisBlock)?;
+    let rules = Rules::new(suite, group.chain_id);
+    let info = Arc::new(ChainInfo {
+        group: group.group,
+        chain_id: group.chain_id,
+        genesis_hash,
+        suite,
+        rules,
+        block_gas_limit: group.block_gas_limit,
+        context: *ledger.chain(),
+        node: setup.name.to_owned(),
+    });
+    let start = start_of(&ledger)?;
+    let votes = votes::Votes::open(&storage, &folder, suite, start.head.height)?;
+    let pbft = lian_pbft::Config {
+        rules: lian_pbft::Rules {
+            suite,
+            context: info.context,
+            genesis: GroupGenesis::proposal_digest(info.genesis_hash),
+            term: group.consensus.leader_term,
+            window: group.consensus.window,
+        },
+        timing: Timing::new(&group.consensus),
+        key: Some(key.public()),
+    };
+    let committees = Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]);
+    let peers = genesis.nodes.iter().map(|node| node.consensus_key).filter(|peer| *peer != key.public()).collect();
+    let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
+    let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
+    let flows = Arc::new(Mutex::new(FlowRecorder::default()));
+    let core = Core::new(
+        crate::clock::now(),
+        CoreConfig {
+            pbft: pbft.clone(),
+            committees,
+            parameters: group.consensus,
+            block_gas_limit: group.block_gas_limit,
+            peers,
+        },
+        Arc::clone(&pool),
+        Arc::clone(&flows),
+        start,
+        votes.recovered,
+    );
+    wire(setup, core, votes.log, info, ledger, pool, flows, pbft.rules, flusher)
+}
+
+/// The ledger's head as a core starts from it.
+fn start_of(ledger: &Arc<Ledger>) -> Result<Start, StartError> {
+    let head = ledger.head();
+    let extension = &head.block.extension;
+    let certificate = (head.number > BlockNumber::ZERO).then(|| head.certificate.as_ref().clone());
+    Ok(Start {
+        head: lian_pbft::Head {
+            height: head.number,
+            digest: head.digest,
+            hash: head.hash,
+            time: extension.time,
+            certificate,
+        },
+        epoch: extension.epoch,
+        oldest: BlockNumber(1),
+    })
+}
+
+/// Makes the queues and starts the threads.
+#[allow(clippy::too_many_arguments)] // Everything is made once and handed to its thread here.
+fn wire(
+    setup: &GroupSetup<'_>,
+    core: Core,
+    vote_log: lian_ledger::VoteLog,
+    info: Arc<ChainInfo>,
+    ledger: Arc<Ledger>,
+    pool: Arc<Mutex<Pool>>,
+    flows: Arc<Mutex<FlowRecorder>>,
+    rules: lian_pbft::Rules,
+    flusher: Flusher,
+) -> Result<RunningGroup, StartError> {
+    let (commands, command_queue) = mpsc::sync_channel(COMMANDS_MAX);
+    let (outbox, outbox_queue) = mpsc::channel();
+    let (work, work_queue) = mpsc::channel();
+    let (appends, append_queue) = mpsc::channel();
+    let (events, _) = tokio::sync::broadcast::channel(EVENTS_MAX);
+    let names: BTreeMap<_, _> =
+        setup.genesis.nodes.iter().map(|node| (node.consensus_key, node.name.clone())).collect();
+    let status = Arc::new(RwLock::new(first_status(setup, &info, &ledger)));
+    let committees = Arc::clone(core.committees());
+
+    let core_thread = core_thread::CoreThread {
+        core,
+        key: setup.key.clone(),
+        info: Arc::clone(&info),
+        ledger: Arc::clone(&ledger),
+        outbox,
+        work: work.clone(),
+        status: Arc::clone(&status),
+        names,
+        stop: setup.stop.clone(),
+        state: core_thread::State::default(),
+    };
+    let outbox_thread = outbox::Outbox {
+        log: vote_log,
+        network: setup.network.clone(),
+        group: info.group,
+        work,
+        events: events.clone(),
+        stop: setup.stop.clone(),
+    };
+    let execution_thread = execution_thread::ExecutionThread {
+        chain: SpeculativeChain::new(info.rules, info.block_gas_limit, Arc::clone(&ledger)),
+        info: Arc::clone(&info),
+        committees: Arc::clone(&committees),
+        commands: commands.clone(),
+        appends,
+        network: setup.network.clone(),
+        stop: setup.stop.clone(),
+    };
+    let ledger_thread = ledger_thread::LedgerThread {
+        ledger: Arc::clone(&ledger),
+        commands: commands.clone(),
+        events: events.clone(),
+        stop: setup.stop.clone(),
+    };
+    let inbound = Inbound::new(
+        Arc::clone(&info),
+        rules,
+        committees,
+        Arc::clone(&pool),
+        Arc::clone(&flows),
+        commands.clone(),
+        setup.network.clone(),
+    );
+    let threads = vec![
+        spawn("core", move || core_thread.run(&command_queue))?,
+        spawn("outbox", move || outbox_thread.run(&outbox_queue))?,
+        spawn("execution", move || execution_thread.run(&work_queue))?,
+        spawn("ledger", move || ledger_thread.run(&append_queue))?,
+    ];
+    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events };
+    Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
+}
+
+fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> GroupStatus {
+    let sealer = setup.group.sealers.iter().any(|name| name == setup.name);
+    GroupStatus {
+        group: info.group,
+        chain_id: info.chain_id,
+        node: setup.name.to_owned(),
+        consensus: "pbft",
+        role: if sealer { Role::Sealer } else { Role::Observer },
+        height: ledger.head().number,
+        lag: 0,
+        epoch: Epoch::ZERO,
+        view: View::ZERO,
+        leader: String::new(),
+        members: setup.group.sealers.len(),
+        peers: 0,
+        pending: 0,
+        queued: 0,
+        halted: None,
+        nodes: Vec::new(),
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|source| StartError::Thread { source })
+}
+
+/// Sends news that nobody may be waiting for.
+pub(crate) fn announce(events: &tokio::sync::broadcast::Sender<GroupEvent>, event: GroupEvent) {
+    // An error says only that nobody subscribes.
+    let _ = events.send(event);
+}

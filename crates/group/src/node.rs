@@ -1,0 +1,154 @@
+//! A node: all its groups, over one network.
+
+use crate::{
+    driver::{self, GroupSetup, RunningGroup, inbound::Inbound},
+    handle::GroupHandle,
+    stop::StopSignal,
+};
+use lian_crypto::{ConsensusSecretKey, UnknownSuite};
+use lian_ledger::{LedgerError, LogError, ReadError};
+use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
+use lian_types::{Genesis, GenesisError, GroupId, HistoryDepth};
+use std::{collections::BTreeMap, path::PathBuf, thread::JoinHandle};
+
+/// What a node needs to start.
+pub struct NodeSetup {
+    /// The network's genesis file.
+    pub genesis: Genesis,
+    /// This node's name in it.
+    pub name: String,
+    /// The key that signs its votes.
+    pub key: ConsensusSecretKey,
+    /// Where its groups keep their data, each in a folder of its own.
+    pub data_dir: PathBuf,
+    /// How many past states can be read.
+    pub history: HistoryDepth,
+    /// The network; none for a node that is alone.
+    pub network: Option<(NetworkHandle, NetworkEvents)>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The genesis file.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The genesis file names an unknown suite.
+    #[error("genesis: {0}")]
+    Suite(#[from] UnknownSuite),
+    /// A group's ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Reading a group's ledger.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger has no block 0.
+    #[error("the ledger has no block 0")]
+    NoGenesisBlock,
+    /// A group's vote log.
+    #[error("vote log: {0}")]
+    VoteLog(#[from] LogError),
+    /// A record in the vote log that passed its checksum cannot be read: another version wrote it.
+    #[error("the vote log has a record that this program cannot read: {reason}")]
+    VoteRecord {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system makes no thread.
+    #[error("no thread: {source}")]
+    Thread {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    groups: Vec<RunningGroup>,
+    stop: StopSignal,
+    inbound: Option<JoinHandle<()>>,
+}
+
+/// Starts every group of the genesis file on this node.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
+    let NodeSetup { genesis, name, key, data_dir, history, network } = setup;
+    genesis.check()?;
+    let stop = StopSignal::default();
+    let (network, events) = network.unzip();
+    let mut groups = Vec::with_capacity(genesis.groups.len());
+    for group in &genesis.groups {
+        groups.push(driver::start(&GroupSetup {
+            genesis: &genesis,
+            group,
+            name: &name,
+            key: &key,
+            data_dir: &data_dir,
+            history,
+            network: network.clone(),
+            stop: stop.clone(),
+        })?);
+    }
+    let routes: BTreeMap<_, _> =
+        groups.iter().map(|group| (group.handle.info().group, group.inbound.clone())).collect();
+    let inbound = match events {
+        None => None,
+        Some(events) => {
+            let thread = std::thread::Builder::new().name("inbound".to_owned());
+            Some(thread.spawn(move || receive(events, &routes)).map_err(|source| StartError::Thread { source })?)
+        }
+    };
+    Ok(Node { groups, stop, inbound })
+}
+
+impl Node {
+    /// Its groups, in the order of the genesis file.
+    #[must_use]
+    pub fn handles(&self) -> Vec<GroupHandle> {
+        self.groups.iter().map(|group| group.handle.clone()).collect()
+    }
+
+    /// Waits until a group has stopped by itself, and says why. The process must end then.
+    pub async fn stopped(&self) -> String {
+        self.stop.stopped().await
+    }
+
+    /// The signal by which any part of the node stops it.
+    #[must_use]
+    pub const fn stop_signal(&self) -> &StopSignal {
+        &self.stop
+    }
+
+    /// Stops all groups cleanly. The network must be shut down before, so that no message comes any more. Blocks.
+    pub fn shutdown(self) {
+        if let Some(thread) = self.inbound
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that receives messages has panicked");
+        }
+        self.groups.into_iter().for_each(RunningGroup::shutdown);
+    }
+}
+
+/// Hands the network's events to their groups until the network stops.
+fn receive(mut events: NetworkEvents, routes: &BTreeMap<GroupId, Inbound>) {
+    while let Some(event) = events.blocking_recv() {
+        match event {
+            NetworkEvent::Connected { peer, name, address } => {
+                tracing::info!(%name, %address, "a peer is connected");
+                routes.values().for_each(|group| group.peer(peer, true));
+            }
+            NetworkEvent::Disconnected { peer, reason } => {
+                tracing::info!(%peer, ?reason, "a peer is gone");
+                routes.values().for_each(|group| group.peer(peer, false));
+            }
+            NetworkEvent::Message { peer, group, class, bytes } => match routes.get(&group) {
+                Some(route) => route.message(peer, class, bytes),
+                None => tracing::warn!(%peer, %group, "a message for a group that this node does not have"),
+            },
+        }
+    }
+}

@@ -178,6 +178,12 @@ pub(crate) fn extra_data(suite: Suite, extension: &Extension) -> Bytes {
     Bytes::copy_from_slice(suite.extension_digest(extension).as_slice())
 }
 
+/// The root of a block's transactions, given their canonical bytes in order.
+#[must_use]
+pub fn transactions_root<T: AsRef<[u8]>>(suite: Suite, encoded: &[T]) -> B256 {
+    ordered_root(trie_hasher(suite), encoded)
+}
+
 /// The hash function of a suite's tries.
 pub(crate) const fn trie_hasher(suite: Suite) -> Hasher {
     match suite {

@@ -110,6 +110,9 @@ pub enum BlockError {
         /// The digest that was certified.
         certified: ProposalDigest,
     },
+    /// Nobody here knows who decides this height.
+    #[error("no members are known for this height")]
+    UnknownMembers,
     /// The certificate proves nothing.
     #[error("{0}")]
     Certificate(#[from] CertificateError),
@@ -199,8 +202,11 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The proposal that a block came from.
-    fn proposal(&self, parent: Anchor, block: &Block) -> Result<Proposal, BlockError> {
+    /// The proposal that a block came from, rebuilt from the block and its parent.
+    ///
+    /// # Errors
+    /// [`BlockError::Proposer`] where the header names a proposer who is not a member.
+    pub fn proposal(&self, parent: Anchor, block: &Block) -> Result<Proposal, BlockError> {
         let address = block.header.beneficiary;
         let proposer = self.members.members.iter().find(|(_, member)| member.address == address);
         let (_, proposer) = proposer.ok_or(BlockError::Proposer(address))?;

@@ -2,8 +2,7 @@
 
 use lian_crypto::{EpochMembers, Suite};
 use lian_types::{
-    BlockNumber, ChainContext, ConsensusKey, ConsensusParameters, Epoch, MemberIndex, Members, Millis, ProposalDigest,
-    View,
+    BlockNumber, ChainContext, ConsensusKey, ConsensusParameters, Epoch, MemberIndex, Members, ProposalDigest, View,
 };
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -77,7 +77,8 @@ pub enum Input {
     Pool {
         /// Whether there is a transaction to propose now.
         ready: bool,
-        /// Since when the oldest eligible, unproposed transaction waits.
+        /// Since when the oldest eligible, unproposed transaction waits although it would have had room: where
+        /// proposals are full and take transactions in their order, waiting is load and not censorship.
         waiting_since: Option<Millis>,
     },
     /// Whether empty blocks are allowed because a change of members waits for its height (§6).
@@ -302,7 +303,7 @@ pub enum Divergence {
         height: BlockNumber,
         /// What this node holds proof of.
         own: ProposalDigest,
-        /// What another proof says.
-        other: ProposalDigest,
+        /// What another proof says; none where it says that nothing is ordered there.
+        other: Option<ProposalDigest>,
     },
 }

@@ -13,6 +13,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod choice;
 mod codec;
 mod committee;
 mod event;

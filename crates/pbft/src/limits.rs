@@ -21,5 +21,8 @@ pub const WINDOWS_BUFFERED: u64 = 2;
 pub const CERTIFICATE_WINDOWS_KEPT: u64 = 2;
 
 /// Empty blocks for a recovering voter, in windows beyond the first one asked for: as many as §3 makes it wait, and
-/// one for what was open. Members that ask for more are ignored until they were restarted or the chain has grown.
+/// one for what was open. Members that ask for more are ignored until the chain has grown.
 pub const RECOVERY_WINDOWS_MAX: u64 = 3;
+
+/// After how many further heights a member may ask for empty blocks again.
+pub const RECOVERY_RENEWAL_HEIGHTS: u64 = 1_024;

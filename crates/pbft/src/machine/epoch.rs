@@ -1,0 +1,51 @@
+//! Changes of members (§6).
+
+use super::Machine;
+use crate::Committee;
+use lian_types::View;
+use std::sync::Arc;
+
+impl Machine {
+    /// Installs the members of a coming epoch.
+    pub(super) fn take_members(&mut self, committee: Committee) {
+        if committee.first <= self.head.height || committee.epoch() <= self.epoch() {
+            return;
+        }
+        // Votes of the old members on heights that are the new ones' mean nothing.
+        self.slots.split_off(&committee.first);
+        Arc::make_mut(&mut self.committees).insert(committee);
+        self.change_epoch();
+    }
+
+    /// Starts the epoch of the height above the final one, if it is a new one: its views start at 0.
+    pub(super) fn change_epoch(&mut self) {
+        let Some(committee) = self.committees.at(self.head.height.next()).cloned() else { return };
+        if committee.epoch() == self.epoch() {
+            return;
+        }
+        Arc::make_mut(&mut self.committees).retire(self.head.height);
+        self.me = self.config.key.and_then(|key| committee.members.members.index_of(&key));
+        self.committee = committee;
+        self.view = View::ZERO;
+        self.promised = View::ZERO;
+        self.entered_at = self.now;
+        self.entered_by = None;
+        self.forced_up_to = self.head.height;
+        self.changes.clear();
+        self.own_change = None;
+        self.change_proposals.clear();
+        self.starting = None;
+        self.wanted = None;
+        let members = &self.committee.members.members;
+        self.peers.retain(|key, _| members.index_of(key).is_some());
+        for slot in self.slots.values_mut() {
+            slot.leave_view();
+            slot.prepared = None;
+        }
+        self.timers.entered(self.now);
+        self.timers.failed = 0;
+        self.abstention_into_epoch();
+        self.forget_unused();
+        self.take_early();
+    }
+}

@@ -369,7 +369,7 @@ impl Sync {
             self.download.give_back(request.heights);
             let Some(peer) = self.peers.get_mut(&request.peer) else { continue };
             peer.in_flight = peer.in_flight.saturating_sub(1);
-            peer.missed(now, self.config.timeout);
+            peer.missed(now, request.sent, self.config.timeout);
             let late = peer.late;
             if late >= limits::SYNC_STRIKES_MAX {
                 self.leave(now, request.peer, Misbehaviour::Unresponsive(late), effects);

@@ -64,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) short: u32,
     /// Others are preferred until then.
     pub(crate) not_before: Millis,
+    /// When it was late last.
+    missed_at: Option<Millis>,
     /// It lied, and is not asked until then.
     pub(crate) banned_until: Option<Millis>,
 }
@@ -83,6 +85,7 @@ impl Peer {
             withheld: 0,
             short: 0,
             not_before: Millis::ZERO,
+            missed_at: None,
             banned_until: None,
         }
     }
@@ -104,8 +107,12 @@ impl Peer {
         }
     }
 
-    /// It did not answer in time.
-    pub(crate) fn missed(&mut self, now: Millis, base: Millis) {
+    /// It did not answer in time what it was asked at `sent`. Requests that were on their way together count once.
+    pub(crate) fn missed(&mut self, now: Millis, sent: Millis, base: Millis) {
+        if self.missed_at.is_some_and(|missed| sent < missed) {
+            return;
+        }
+        self.missed_at = Some(now);
         self.late = self.late.saturating_add(1);
         self.count = (self.count / 2).max(1);
         self.not_before = now.saturating_add(self.timeout(base).0.saturating_mul(4));

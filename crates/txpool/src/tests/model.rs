@@ -255,7 +255,7 @@ fn hash(name: &Name) -> TxHash {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_pool_does_what_the_model_says(steps in prop::collection::vec(step(), 1..80)) {

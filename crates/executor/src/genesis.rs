@@ -20,6 +20,9 @@ pub enum GenesisBlockError {
     /// The file gives content to the account that keeps the hashes of past blocks.
     #[error("genesis: account {0} is reserved for the history contract of EIP-2935")]
     Reserved(Address),
+    /// The file gives storage to an account that no transaction could write for.
+    #[error("genesis: account {0} has storage but neither code nor nonce")]
+    StorageAlone(Address),
     /// The trie could not be built.
     #[error("state root cannot be computed: {0}")]
     Trie(#[from] TrieError),
@@ -75,10 +78,14 @@ fn genesis_state(group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError>
         if *address == HISTORY_STORAGE_ADDRESS {
             return Err(GenesisBlockError::Reserved(*address));
         }
+        // A contract could otherwise be created over the storage (EIP-7610).
+        if account.nonce == 0 && account.code.is_empty() && !account.storage.is_empty() {
+            return Err(GenesisBlockError::StorageAlone(*address));
+        }
         let storage = account.storage.iter().map(|(slot, value)| (*slot, *value));
         state.insert(*address, account.nonce, account.balance, account.code.clone(), storage);
     }
-    // EIP-161: empty accounts do not exist. An account with storage alone would be one that no transaction can make.
+    // EIP-161: empty accounts do not exist.
     state.accounts.retain(|_, account| !account.state.is_empty());
     state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), BTreeMap::new());
     Ok(state)

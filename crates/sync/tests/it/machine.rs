@@ -192,7 +192,8 @@ fn what_is_late_is_asked_of_another() {
 #[test]
 fn every_lie_ends_it() {
     type Lie = fn(&mut Machine, BlockRequest) -> Vec<Effect>;
-    let table: &[(&str, Lie, fn(&Misbehaviour) -> bool)] = &[
+    type Expected = fn(&Misbehaviour) -> bool;
+    let table: &[(&str, Lie, Expected)] = &[
         (
             "more than asked",
             |m, r| m.answer(&r, A, 33),

@@ -156,7 +156,7 @@ impl World {
 
     /// Runs until the node has everything or time is over. Nothing but events and the machine's own deadline wakes it.
     fn run(&mut self, until: u64) {
-        while !(self.height == TIP && !self.sync.is_active()) && self.now <= until {
+        while (self.height != TIP || self.sync.is_active()) && self.now <= until {
             if self.sync.deadline().is_some_and(|deadline| deadline.0 <= self.now) {
                 self.input(Input::Tick);
                 let next = self.sync.deadline();

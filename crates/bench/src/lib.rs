@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Measuring Lian: what a network does under load, and what its primitives cost on the same machine.
+//!
+//! Invariants of this crate:
+//! - transactions are signed before the clock starts; the load is open loop at a given rate, or bounded by what is
+//!   outstanding when the network is to be saturated;
+//! - a figure is printed with the machine and the command that made it, and the balance check at the end decides
+//!   whether it counts;
+//! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
+//!
+//! Main functions: [`limit::measure`], [`run::run`].
+
+pub mod http;
+pub mod limit;
+pub mod machine;
+pub mod report;
+pub mod run;
+pub mod tracker;
+pub mod workload;

@@ -2,7 +2,9 @@
 
 use crate::{
     init::InitArgs,
+    node::NodeVerb,
     output,
+    up::UpVerb,
     verbs::{self, NodeArgs, account::AccountVerb, query, transact},
 };
 use anyhow::{Result, anyhow};
@@ -19,6 +21,10 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    /// Run a local network, one process per node; it is made first where the folder does not exist.
+    Up(UpVerb),
+    /// Run one node, or check its folder.
+    Node(NodeVerb),
     /// Make the keys, certificates, genesis file and one folder per node of a network on several hosts.
     Init(InitArgs),
     /// Show a network's nodes: height, lag, view, leader, peers and pool.
@@ -52,6 +58,8 @@ enum Verb {
 /// What went wrong, as a chain of reasons; printed on one line.
 pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.verb {
+        Verb::Up(verb) => crate::up::run(&verb),
+        Verb::Node(verb) => crate::node::run(&verb),
         Verb::Init(args) => crate::init::run(&args),
         Verb::Status(args) => wait_for(verbs::status::run(args)),
         Verb::Account(verb) => verbs::account::run(verb),

@@ -1,10 +1,11 @@
 //! A node's `config.toml`.
 
-use crate::ports::Listener;
+use crate::ports::{Listener, Ports};
 use anyhow::{Context, Result, anyhow, bail};
 use lian_types::HistoryDepth;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -78,7 +79,7 @@ pub(crate) struct RpcSection {
     pub(crate) cors_origins: Vec<String>,
     /// Bearer tokens by namespace, such as `debug = "…"`; a namespace without one is open.
     #[serde(default)]
-    pub(crate) tokens: std::collections::BTreeMap<String, String>,
+    pub(crate) tokens: BTreeMap<String, String>,
 }
 
 /// Prometheus metrics and health.
@@ -144,14 +145,24 @@ pub(crate) enum LogFormat {
 }
 
 impl NodeConfig {
-    /// Reads a file and makes its paths absolute.
+    /// Reads a file as it is written, its paths relative to its folder.
+    ///
+    /// # Errors
+    /// Names the file and the line or value that is wrong.
+    pub(crate) fn read_as_written(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let config: Self =
+            toml::from_str(&text).map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
+        config.storage.history.depth().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    /// Reads a file, its paths completed with its folder.
     ///
     /// # Errors
     /// Names the file and the line or value that is wrong.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
+        let mut config = Self::read_as_written(path)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for field in [
             &mut config.genesis,
@@ -162,7 +173,6 @@ impl NodeConfig {
         ] {
             *field = folder.join(&*field);
         }
-        config.storage.history.depth()?;
         Ok(config)
     }
 
@@ -175,6 +185,21 @@ impl NodeConfig {
             listener("JSON-RPC", self.rpc.listen),
             listener("metrics", self.metrics.listen),
         ]
+    }
+
+    /// Takes over the ports of every node, this one's and its peers'; hosts stay.
+    pub(crate) fn move_to(&mut self, ports: &BTreeMap<String, Ports>) {
+        if let Some(own) = ports.get(&self.name) {
+            self.p2p.listen.set_port(own.p2p);
+            self.rpc.listen.set_port(own.rpc);
+            self.metrics.listen.set_port(own.metrics);
+            self.p2p.advertised = with_port(&self.p2p.advertised, own.p2p);
+        }
+        for peer in &mut self.p2p.peers {
+            if let Some(ports) = ports.get(&peer.name) {
+                peer.address = with_port(&peer.address, ports.p2p);
+            }
+        }
     }
 
     /// The file's text, every key with its meaning.
@@ -257,6 +282,11 @@ advertised = {advertised:?}
             tokens = tokens,
         )
     }
+}
+
+/// A host and port with another port; empty stays empty.
+fn with_port(address: &str, port: u16) -> String {
+    address.rsplit_once(':').map_or_else(|| address.to_owned(), |(host, _)| format!("{host}:{port}"))
 }
 
 /// Where in a file the error is and what is wrong, on one line; the library's own text draws the file over several.

@@ -11,8 +11,11 @@ mod cli;
 mod config;
 mod init;
 mod layout;
+mod node;
 mod output;
 mod ports;
+mod stop;
+mod up;
 mod verbs;
 
 use clap::Parser;

@@ -5,9 +5,8 @@ mod lock;
 mod log;
 mod metrics;
 mod serve;
-mod stop;
 
-pub(crate) use folder::NodeFolder;
+pub(crate) use folder::{NodeFolder, read_genesis};
 pub(crate) use lock::DataLock;
 
 use crate::{output, ports::Listener};

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File, TryLockError},
+    io::Write,
     path::Path,
 };
 
-/// A folder's lock. The operating system gives it back when the process ends, however it ends.
+/// A folder's lock, a file with its holder's process id. The operating system gives it back when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct DataLock {
     _file: File,
@@ -23,7 +24,12 @@ impl DataLock {
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let file = open.with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => {
+                // For people and scripts that look for the process.
+                let noted = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
+                noted.with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(Self { _file: file })
+            }
             Err(TryLockError::WouldBlock) => {
                 bail!("{} is in use by another lian process; stop that one first", dir.display())
             }

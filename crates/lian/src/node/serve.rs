@@ -3,8 +3,8 @@
 use super::{
     NodeFolder,
     metrics::{Observed, Watched},
-    stop::{self, StopSignals},
 };
+use crate::stop::{self, StopSignals};
 use anyhow::{Result, anyhow};
 use lian_group::{Node, NodeSetup};
 use lian_network::{Network, NetworkConfig, NetworkHandle, NetworkLimits};

@@ -1,4 +1,4 @@
-//! How a node is told to stop.
+//! How a process is told to stop.
 
 use anyhow::Result;
 use std::{io::Read, process, thread, time::Duration};
@@ -7,15 +7,16 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Everything that tells a node to stop.
+/// Everything that tells a process to stop.
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
     parent_gone: Option<oneshot::Receiver<()>>,
 }
 
 impl StopSignals {
-    /// Listens from now on, so that no signal is missed while the node starts.
+    /// Listens from now on, so that no signal is missed while the process starts.
     ///
     /// # Errors
     /// The operating system's.
@@ -23,6 +24,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
             parent_gone: if follow_stdin { Some(watch_stdin()?) } else { None },
         })
     }
@@ -39,7 +41,8 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            () = parent_gone => "the process that started this node is gone",
+            _ = self.hang_up.recv() => "SIGHUP",
+            () = parent_gone => "the process that started this one is gone",
         }
     }
 }

@@ -13,6 +13,7 @@
 
 mod call;
 mod database;
+mod evm;
 mod genesis;
 mod history;
 mod proposal;

@@ -1,15 +1,15 @@
 //! Running the transactions of a block one after the other.
 
 use crate::database::BlockState;
+use crate::evm::BlockEvm;
 use crate::transaction::tx_env;
 use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history};
 use alloy_consensus::TxEnvelope;
+use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256};
 use lian_crypto::VerifiedTransaction;
 use lian_types::{Receipt, Skipped};
 use revm::context_interface::result::{EVMError, ExecutionResult};
-use revm::handler::MainnetContext;
-use revm::{ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainnetEvm};
 use std::sync::Arc;
 
 /// Why a block could not be executed. It is never the fault of a transaction.
@@ -59,9 +59,6 @@ pub struct Outcome {
     pub changes: StateChanges,
 }
 
-/// The EVM of one block, used for all of its transactions.
-pub(crate) type BlockEvm<'a> = MainnetEvm<MainnetContext<BlockState<'a>>>;
-
 /// Runs transactions in order on top of a state. Those that are invalid where they stand are left out, with the reason.
 ///
 /// # Errors
@@ -72,7 +69,7 @@ pub fn execute_transactions(
     state: &dyn StateReader,
     transactions: &[Arc<VerifiedTransaction>],
 ) -> Result<Outcome, ExecutionError> {
-    let mut run = BlockRun::new(rules, environment, state)?;
+    let mut run = BlockRun::new(rules, environment, state, AddressSet::default())?;
     for (position, transaction) in transactions.iter().enumerate() {
         let envelope = transaction.transaction().as_ethereum();
         match run.transact(envelope, transaction.sender())? {
@@ -95,19 +92,18 @@ pub(crate) struct BlockRun<'a> {
 }
 
 impl<'a> BlockRun<'a> {
+    /// `occupied`: as in [`BlockEvm`], none on Lian's chains.
     pub(crate) fn new(
         rules: &Rules,
         environment: &BlockEnvironment,
         base: &'a dyn StateReader,
+        occupied: AddressSet,
     ) -> Result<Self, StateError> {
         let mut state = BlockState::new(base);
         if let Some(parent) = environment.parent_hash {
             history::record_parent(&mut state, environment.number, parent)?;
         }
-        let evm = MainnetContext::new(state, rules.spec)
-            .with_cfg(rules.configuration())
-            .with_block(environment.block_env())
-            .build_mainnet();
+        let evm = BlockEvm::new(rules, environment, state, occupied);
         Ok(Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome: Outcome::default() })
     }
 
@@ -123,22 +119,16 @@ impl<'a> BlockRun<'a> {
         if limit > left {
             return Ok(Err(SkipReason::BlockGasLimit { limit, left }));
         }
-        let result = match self.evm.transact_one(transaction) {
-            Ok(result) => result,
-            Err(error) => {
-                // What the transaction loaded before it turned out invalid is forgotten.
-                drop(self.evm.finalize());
-                return invalid(error).map(Err);
-            }
-        };
-        self.evm.commit_inner();
-        self.keep(transaction_type, result);
+        match self.evm.transact(transaction) {
+            Ok(result) => self.keep(transaction_type, result),
+            Err(error) => return invalid(error).map(Err),
+        }
         Ok(Ok(()))
     }
 
     /// The state as the transactions so far left it.
     pub(crate) const fn state_mut(&mut self) -> &mut BlockState<'a> {
-        &mut self.evm.ctx.journaled_state.database
+        self.evm.state()
     }
 
     fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
@@ -153,7 +143,7 @@ impl<'a> BlockRun<'a> {
 
     pub(crate) fn finish(self) -> Outcome {
         let Self { evm, mut outcome, .. } = self;
-        outcome.changes = evm.ctx.journaled_state.database.into_changes();
+        outcome.changes = evm.into_state().into_changes();
         outcome
     }
 }

@@ -81,3 +81,66 @@ impl StateReader for LayeredState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AccountChange, MemoryState};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const ACCOUNTS: u8 = 3;
+    const SLOTS: u64 = 4;
+
+    fn change() -> impl Strategy<Value = AccountChange> {
+        let storage =
+            prop::collection::btree_map((0..SLOTS).prop_map(U256::from), (0..3u64).prop_map(U256::from), 0..4);
+        let account = (0..4u64, 0..2u8).prop_map(|(nonce, code)| AccountState {
+            nonce,
+            code_hash: B256::with_last_byte(code),
+            ..AccountState::default()
+        });
+        prop_oneof![
+            Just(AccountChange { account: None, storage_cleared: true, storage: BTreeMap::new() }),
+            (account, any::<bool>(), storage).prop_map(|(account, storage_cleared, storage)| AccountChange {
+                account: Some(account),
+                storage_cleared,
+                storage,
+            }),
+        ]
+    }
+
+    fn changes() -> impl Strategy<Value = StateChanges> {
+        let accounts = prop::collection::btree_map((0..ACCOUNTS).prop_map(Address::repeat_byte), change(), 0..4);
+        let codes = prop::collection::btree_map((0..2u8).prop_map(B256::with_last_byte), Just(Bytes::new()), 0..2);
+        (accounts, codes).prop_map(|(accounts, codes)| StateChanges { accounts, codes })
+    }
+
+    proptest! {
+        /// Whatever was cleared, deleted and written again, layers read as if they had been applied one by one.
+        #[test]
+        fn layers_read_as_if_applied(base in changes(), blocks in prop::collection::vec(changes(), 0..6)) {
+            let mut flat = MemoryState::default();
+            flat.apply(&base);
+            flat.block_hashes.insert(0, B256::repeat_byte(0xff));
+            let mut layered = LayeredState::new(Arc::new(flat.clone()));
+            for (number, changes) in (1..).zip(blocks) {
+                flat.apply(&changes);
+                flat.block_hashes.insert(number, B256::from(U256::from(number)));
+                layered = layered.with_block(number, B256::from(U256::from(number)), Arc::new(changes));
+            }
+            for address in (0..ACCOUNTS).map(Address::repeat_byte) {
+                prop_assert_eq!(layered.account(address).unwrap(), flat.account(address).unwrap());
+                for slot in (0..SLOTS).map(U256::from) {
+                    prop_assert_eq!(layered.storage(address, slot).unwrap(), flat.storage(address, slot).unwrap());
+                }
+            }
+            for hash in (0..2).map(B256::with_last_byte) {
+                prop_assert_eq!(layered.code(hash).ok(), flat.code(hash).ok());
+            }
+            for number in 0..=flat.block_hashes.len() as u64 {
+                prop_assert_eq!(layered.block_hash(number).ok(), flat.block_hash(number).ok());
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ use crate::serial::BlockRun;
 use crate::{AccountState, BlockEnvironment, Fees, MemoryState, Rules, SkipReason, StateError, StateReader};
 use alloy_consensus::TxEnvelope;
 use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use lian_crypto::Suite;
 use lian_trie::{MemoryNodes, StateTrie};
@@ -69,6 +70,8 @@ struct Post {
 struct Before {
     state: MemoryState,
     trie: StateTrie,
+    /// Accounts with storage but neither nonce nor code, over which no contract is created (EIP-7610).
+    occupied: AddressSet,
 }
 
 /// Runs all cases of a state test.
@@ -95,7 +98,7 @@ fn run_case(test: &Test, before: &Before, fork: &str, post: &Post) -> Result<(),
     }
     let rules = Rules { suite: Suite::Standard, chain_id: CHAIN_ID, spec, fees: Fees::Ethereum };
     let environment = test.env.block(spec)?;
-    let mut run = BlockRun::new(&rules, &environment, before).map_err(Mismatch::wrong)?;
+    let mut run = BlockRun::new(&rules, &environment, before, before.occupied.clone()).map_err(Mismatch::wrong)?;
     let refusal = transact(&mut run, test, post)?;
     // A miner's reward of zero still touches the account, even where the transaction is refused.
     run.state_mut().touch(environment.beneficiary, spec).map_err(Mismatch::wrong)?;
@@ -168,7 +171,11 @@ impl Before {
         let empty = StateTrie::empty(trie_hasher(Suite::Standard));
         let (trie, _) =
             empty.apply(&MemoryNodes::default(), 0, &state.as_changes().trie_updates()).map_err(Mismatch::wrong)?;
-        Ok(Self { state, trie })
+        let occupied = state.accounts.iter().filter(|(_, account)| {
+            account.state.nonce == 0 && !account.state.has_code() && !account.storage.is_empty()
+        });
+        let occupied = occupied.map(|(address, _)| *address).collect();
+        Ok(Self { state, trie, occupied })
     }
 }
 
@@ -187,5 +194,60 @@ impl StateReader for Before {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         Ok(keccak256(number.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_eips::eip2718::Encodable2718;
+    use alloy_primitives::{Signature, TxKind, hex};
+    use serde_json::json;
+
+    fn root(state: &MemoryState) -> B256 {
+        let empty = StateTrie::empty(trie_hasher(Suite::Standard));
+        empty.apply(&MemoryNodes::default(), 0, &state.as_changes().trie_updates()).unwrap().0.root()
+    }
+
+    /// EIP-7610: a creation over storage fails, uses all gas and changes nothing but the creator.
+    #[test]
+    fn nothing_is_created_over_storage() {
+        for (storage, succeeds) in [(0, true), (1, false)] {
+            let signature = Signature::new(U256::from(1), U256::from(2), false);
+            // The code to create writes 7 to slot 1 and returns nothing.
+            let input = Bytes::from_static(&hex!("6007600155"));
+            let gas_limit = 200_000;
+            let creation = TxLegacy { gas_limit, gas_price: 10, to: TxKind::Create, input, ..TxLegacy::default() };
+            let signed = creation.into_signed(signature);
+            let sender = Suite::Standard.recover_signer(signed.signature_hash(), signed.signature()).unwrap();
+            let created = sender.create(0);
+            let mut after = MemoryState::default();
+            // 53,000 for the creation, 2 a word and 16 a byte of its code, two pushes and a write to a cold slot.
+            let used = if succeeds { 53_000 + 2 + 5 * 16 + 6 + 22_100 } else { gas_limit };
+            after.insert(sender, 1, U256::from(10_000_000 - 10 * used), Bytes::new(), []);
+            let slot = if succeeds { (U256::from(1), U256::from(7)) } else { (U256::ZERO, U256::from(storage)) };
+            after.insert(created, u64::from(succeeds), U256::ZERO, Bytes::new(), [slot]);
+            let test = json!({
+                "env": {
+                    "currentCoinbase": "0x00000000000000000000000000000000000000c0", "currentNumber": "0x01",
+                    "currentTimestamp": "0x03e8", "currentGasLimit": "0x0f4240", "currentBaseFee": "0x0a",
+                    "currentRandom": "0x00", "currentExcessBlobGas": "0x00",
+                },
+                "pre": {
+                    sender.to_string(): {"nonce": "0x00", "balance": "0x989680", "code": "0x", "storage": {}},
+                    created.to_string(): {
+                        "nonce": "0x00", "balance": "0x00", "code": "0x", "storage": {"0x00": U256::from(storage)},
+                    },
+                },
+                "transaction": {"sender": sender},
+                "post": {"Cancun": [{
+                    "hash": root(&after), "logs": keccak256([0xc0]),
+                    "txbytes": Bytes::from(alloy_consensus::TxEnvelope::from(signed).encoded_2718()),
+                }]},
+            });
+            let verdicts: Vec<_> = run("creation", test).into_iter().map(|result| result.verdict).collect();
+            assert_eq!(verdicts, vec![super::super::Verdict::Passed], "storage {storage}");
+        }
     }
 }

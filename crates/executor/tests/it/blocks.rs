@@ -6,9 +6,10 @@ use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
-use lian_executor::{AccountState, SkipReason, StateReader, execute_transactions};
+use lian_executor::{AccountState, Rules, SkipReason, SpecId, StateReader, execute_transactions};
 use lian_types::limits::TRANSACTION_GAS_LIMIT_MAX;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Gas by the rules of the yellow paper and EIPs 2028, 2929, 3529, 3860 and 7623, computed by hand.
 #[test]
@@ -47,7 +48,7 @@ fn every_type_of_transaction_runs() {
     let (to, value, gas_limit) = (TxKind::Call(CAROL), U256::from(1), 100_000);
     let access_list = AccessList(vec![AccessListItem { address: BOB, storage_keys: vec![B256::ZERO] }]);
     let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: BOB, nonce: 0 }
-        .into_signed(Signature::new(U256::from(5), U256::from(7), false));
+        .into_signed(Signature::new(U256::from(1), U256::from(2), false));
     let authority = authorization.recover_authority().unwrap();
     let legacy = TxLegacy { chain_id: Some(CHAIN_ID), nonce: 0, gas_limit, to, value, ..TxLegacy::default() };
     let listed = TxEip2930 { chain_id: CHAIN_ID, nonce: 1, gas_limit, to, value, access_list, ..TxEip2930::default() };
@@ -262,4 +263,35 @@ fn unreadable_state_stops_the_block() {
     let transactions = [sent(ALICE, transaction(Some(BOB), vec![]))];
     let error = execute_transactions(&rules(), &chain.environment(), &chain.state, &transactions).unwrap_err();
     assert_eq!(error.to_string(), format!("state cannot be read: no code with hash {code_hash}"));
+}
+
+/// Before EIP-6780 a contract can be destroyed and made again in one block: nothing of its old storage may remain.
+#[test]
+fn a_contract_made_again_has_none_of_its_old_storage() {
+    let factory = Address::repeat_byte(0x22);
+    // Creation code: sstore(0, 7), then return the code `CALLER SELFDESTRUCT`.
+    let program = hex!("60075f556133ff5f526002601ef3");
+    let child = factory.create2(B256::ZERO, alloy_primitives::keccak256(program));
+    let mut chain = Chain::default();
+    // calldatacopy(0, 0, calldatasize); create2(0, 0, calldatasize, 0).
+    chain.state.insert(factory, 1, U256::ZERO, Bytes::from_static(&hex!("365f5f375f365f5ff500")), BTreeMap::new());
+    let old = [(U256::ZERO, U256::from(1)), (U256::from(5), U256::from(9))];
+    chain.state.insert(child, 1, U256::ZERO, Bytes::from_static(&hex!("33ff")), old);
+    let destroy = sent(ALICE, transaction(Some(child), vec![]));
+    let make = sent(ALICE, TxEip1559 { nonce: 1, ..transaction(Some(factory), program.to_vec()) });
+    let rules = Rules { spec: SpecId::SHANGHAI, ..rules() };
+    let run =
+        |transactions: &[_]| execute_transactions(&rules, &chain.environment(), &chain.state, transactions).unwrap();
+
+    let gone = run(&[Arc::clone(&destroy)]);
+    let change = &gone.changes.accounts[&child];
+    assert_eq!((change.account, change.storage_cleared, change.storage.len()), (None, true, 0));
+
+    let again = run(&[destroy, make]);
+    assert!(again.receipts.iter().all(|receipt| receipt.success));
+    let change = &again.changes.accounts[&child];
+    assert!(change.storage_cleared);
+    assert_eq!(change.storage, BTreeMap::from([(U256::ZERO, U256::from(7))]));
+    // Its code is what it was, so that there is none to store.
+    assert!(again.changes.codes.is_empty());
 }

@@ -225,8 +225,7 @@ fn precompiled_contracts_can_be_moved() {
 
 #[test]
 fn block_overrides() {
-    let mut chain = Chain::default();
-    chain.number = 5;
+    let mut chain = Chain { number: 5, ..Chain::default() };
     let overrides = Overrides {
         state: None,
         block: Some(BlockOverrides {

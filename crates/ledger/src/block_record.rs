@@ -29,6 +29,16 @@ pub struct FinalBlock {
     pub certificate: Arc<Certificate>,
 }
 
+impl FinalBlock {
+    /// The bytes that the log keeps for this block.
+    ///
+    /// # Errors
+    /// [`BlockRecordError::Malformed`] if a part is longer than 4 GiB.
+    pub fn record(&self) -> Result<Vec<u8>, BlockRecordError> {
+        encode(self)
+    }
+}
+
 /// The part of a block that is read without the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockHead {
@@ -96,11 +106,7 @@ fn malformed(what: &str) -> impl Fn(std::io::Error) -> BlockRecordError + '_ {
     move |error| BlockRecordError::Malformed(format!("{what}: {error}"))
 }
 
-/// Encodes a block's record.
-///
-/// # Errors
-/// [`BlockRecordError::Malformed`] if a part is longer than 4 GiB.
-pub(crate) fn encode(block: &FinalBlock) -> Result<Vec<u8>, BlockRecordError> {
+fn encode(block: &FinalBlock) -> Result<Vec<u8>, BlockRecordError> {
     let mut bytes = vec![0; PREAMBLE];
     let ends = write_parts(&mut bytes, block).map_err(malformed("block"))?;
     let mut preamble = vec![VERSION];

@@ -14,7 +14,7 @@ pub use flush::Flusher;
 pub use open::{Recovery, ViewRecovery};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
 
-use crate::block_record::{self, FinalBlock, KIND_BLOCK, StoredBlock};
+use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
 use crate::key::{Key, Value};
 use crate::log::{Entry, Location, Log};
@@ -265,7 +265,7 @@ impl Ledger {
 
     fn append_checked(&self, blocks: &[FinalBlock]) -> Result<(), LedgerError> {
         let Some(last) = blocks.last() else { return Ok(()) };
-        let payloads = blocks.iter().map(block_record::encode).collect::<Result<Vec<_>, _>>()?;
+        let payloads = blocks.iter().map(FinalBlock::record).collect::<Result<Vec<_>, _>>()?;
         let entry = |(block, payload): (&FinalBlock, &'_ Vec<u8>)| (block.executed.block.header.number, payload.len());
         let sizes: Vec<_> = blocks.iter().zip(&payloads).map(entry).collect();
         let entries: Vec<_> = sizes

@@ -2,7 +2,7 @@
 
 use super::flush::Pressure;
 use super::{Head, Ledger, LedgerConfig, LedgerError, Recent, ViewKind, check_certificate, check_next, identity, make_head, read};
-use crate::block_record::{self, BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
+use crate::block_record::{BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::history::History;
 use crate::index::{self, ViewState};
 use crate::key::Key;
@@ -159,7 +159,7 @@ impl Ledger {
 
     /// Writes block 0.
     fn begin(&self, first: &FinalBlock) -> Result<u64, LedgerError> {
-        let payload = block_record::encode(first)?;
+        let payload = first.record()?;
         let locations = self.log.append(&[Entry { kind: KIND_BLOCK, height: 0, payload: &payload }])?;
         for location in locations {
             self.push_layer(first, location)?;

@@ -1,0 +1,102 @@
+//! The vote log: what it tells about its own condition.
+
+use lian_ledger::{Condition, Crash, Fault, MemoryStorage, Storage, VoteLog};
+use lian_types::BlockNumber;
+use std::path::Path;
+use std::sync::Arc;
+
+fn open(storage: &MemoryStorage, height: u64) -> (VoteLog, Vec<Vec<u8>>, Condition) {
+    let storage: Arc<dyn Storage> = Arc::new(storage.clone());
+    VoteLog::open(storage, Path::new("/node"), BlockNumber(height)).unwrap()
+}
+
+fn vote(log: &VoteLog, height: u64, text: &str) {
+    log.append(&[(BlockNumber(height), text.as_bytes())]).unwrap();
+}
+
+#[test]
+fn whole_logs_give_their_records() {
+    let storage = MemoryStorage::new();
+    let (log, records, condition) = open(&storage, 0);
+    assert_eq!((records.len(), condition), (0, Condition::Fresh));
+    vote(&log, 1, "prepare");
+    log.append(&[(BlockNumber(1), b"commit"), (BlockNumber(2), b"prepare")]).unwrap();
+    drop(log);
+    storage.crash(|_, _| Crash { kept: 0, zeroed: 0 });
+    let (_, records, condition) = open(&storage, 1);
+    assert_eq!(condition, Condition::Whole);
+    assert_eq!(records, [&b"prepare"[..], b"commit", b"prepare"]);
+}
+
+#[test]
+fn an_unsynced_vote_is_cut() {
+    let storage = MemoryStorage::new();
+    let (log, _, _) = open(&storage, 0);
+    vote(&log, 1, "prepare");
+    storage.inject(Fault::SyncFails { after: 0 });
+    assert!(log.append(&[(BlockNumber(2), b"never acknowledged")]).is_err());
+    storage.heal();
+    storage.crash(|_, unsynced| Crash { kept: unsynced - 3, zeroed: 0 });
+    let (_, records, condition) = open(&storage, 1);
+    assert!(matches!(condition, Condition::CutTail { .. }));
+    assert_eq!(records, [b"prepare"]);
+}
+
+#[test]
+fn damage_and_loss_are_noted_until_trust_is_restored() {
+    type Harm = fn(&MemoryStorage);
+    let harms: [(&str, Harm); 3] = [
+        ("damaged at byte", |storage| {
+            let (path, _) = storage.files().into_iter().find(|(path, _)| path.starts_with("/node/votes")).unwrap();
+            // The second record: the first of this test's.
+            assert!(storage.rot(&path, 52 + 44 + 45, 1));
+        }),
+        ("missing", |storage| {
+            for (path, _) in storage.files() {
+                if path.starts_with("/node/votes") {
+                    storage.remove(&path).unwrap();
+                }
+            }
+        }),
+        ("missing", |storage| {
+            for (path, _) in storage.files() {
+                storage.remove(&path).unwrap();
+            }
+        }),
+    ];
+    for (index, (expected, harm)) in harms.into_iter().enumerate() {
+        let storage = MemoryStorage::new();
+        let (log, _, _) = open(&storage, 0);
+        vote(&log, 1, "prepare");
+        vote(&log, 1, "commit");
+        drop(log);
+        harm(&storage);
+        // Without a marker only the chain's height tells that there must have been a log.
+        let height = if index == 2 { 1 } else { 0 };
+        let (log, _, condition) = open(&storage, height);
+        assert!(matches!(&condition, Condition::Damaged { reason } if reason.contains(expected)), "{condition:?}");
+        vote(&log, 9, "later");
+        drop(log);
+        let (log, records, condition) = open(&storage, height);
+        assert!(matches!(condition, Condition::Damaged { .. }), "it stays noted");
+        assert_eq!(records, [b"later"]);
+        log.restore_trust().unwrap();
+        drop(log);
+        assert_eq!(open(&storage, height).2, Condition::Whole);
+    }
+}
+
+#[test]
+fn old_votes_are_retired() {
+    let storage = MemoryStorage::new();
+    let (log, _, _) = open(&storage, 0);
+    let large = "x".repeat(1 << 20);
+    for height in 1..20 {
+        vote(&log, height, &large);
+    }
+    log.retire(BlockNumber(15)).unwrap();
+    drop(log);
+    let (_, records, condition) = open(&storage, 15);
+    assert_eq!(condition, Condition::Whole);
+    assert!((5..10).contains(&records.len()), "{}", records.len());
+}

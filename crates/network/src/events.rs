@@ -311,6 +311,23 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_can_wait() {
+        let (queue, mut events) = EventQueue::new();
+        let consumer = std::thread::spawn(move || {
+            let mut count = 0;
+            while events.blocking_recv().is_some() {
+                count += 1;
+            }
+            count
+        });
+        let one = session(1);
+        queue.connected(&one);
+        (0..100).for_each(|_| queue.message(&one, message(Class::Body, "b")));
+        queue.close();
+        assert_eq!(consumer.join().unwrap(), 101);
+    }
+
+    #[test]
     fn nothing_follows_the_end_of_a_session() {
         let (queue, mut events) = EventQueue::new();
         let (old, new) = (session(1), Arc::new(Session::for_tests(2, ConsensusKey([1; 33]))));

@@ -286,6 +286,8 @@ async fn a_flood_of_connections_is_bounded() {
     let mut config = certificates.config(1);
     config.peers = vec![peer(0, "")];
     config.limits.handshakes_per_address_max = 3;
+    // Only the bound can close them in time.
+    config.limits.handshake_timeout = Duration::from_secs(3_600);
     let mut node = Node::start(config, 1).await;
     let address = node.handle.local_address();
     let mut held = Vec::new();

@@ -34,7 +34,7 @@ async fn mesh(certificates: &Certificates, count: u8) -> Vec<Node> {
     nodes
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_nodes_exchange_messages_of_every_class() {
     let certificates = Certificates::new();
     let mut nodes = mesh(&certificates, 4).await;

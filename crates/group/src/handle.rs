@@ -9,8 +9,9 @@ use alloy_primitives::{Address, B256, Bytes, TxHash};
 use lian_crypto::{SenderError, Suite, VerifiedTransaction};
 use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
+use lian_pbft::Committees;
 use lian_txpool::{Pool, Refusal};
-use lian_types::{BlockNumber, ChainContext, GroupId, Millis, Transaction, TransactionError};
+use lian_types::{BlockNumber, ChainContext, GroupId, Members, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
@@ -78,6 +79,7 @@ pub struct GroupHandle {
     pub(crate) flows: Arc<Mutex<FlowRecorder>>,
     pub(crate) status: Arc<RwLock<GroupStatus>>,
     pub(crate) events: broadcast::Sender<GroupEvent>,
+    pub(crate) committees: Arc<Committees>,
 }
 
 impl GroupHandle {
@@ -153,6 +155,12 @@ impl GroupHandle {
     #[must_use]
     pub fn pooled(&self, hash: &TxHash) -> Option<Arc<VerifiedTransaction>> {
         self.with_pool(|pool| pool.get(hash).cloned())
+    }
+
+    /// The members who decide a height, in order; for checking certificates.
+    #[must_use]
+    pub fn members(&self, height: BlockNumber) -> Option<&Members> {
+        self.committees.at(height).map(|committee| &committee.members.members)
     }
 
     /// Where the time of a block went, for the newest blocks.

@@ -21,7 +21,10 @@ mod status;
 mod stop;
 
 pub use self::core::Core;
-pub use driver::{account_view, condition_of, decode_record, encode_record};
+pub use driver::{
+    VOTE_LOG_RENEWAL, account_view, check_blocks, condition_of, decode_record, digest_of, encode_live_record,
+    encode_record, start_of,
+};
 pub use flow::{BLOCK_FLOWS_MAX, BlockFlow, FlowRecorder, TRANSACTION_FLOWS_MAX, TransactionFlow};
 pub use handle::{ChainInfo, GroupEvent, GroupHandle, SubmitError};
 pub use node::{Node, NodeSetup, StartError, start};

@@ -32,7 +32,7 @@ const BATCH_MAX: usize = 512;
 /// The longest sleep, so that a clock that was set is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// Blocks after which the vote log is written anew.
-const VOTE_LOG_RENEWAL: u64 = 256;
+pub const VOTE_LOG_RENEWAL: u64 = 256;
 
 /// What the core is told.
 pub(crate) enum Command {

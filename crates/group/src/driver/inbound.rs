@@ -160,7 +160,10 @@ impl Checks {
 }
 
 /// Checks a batch of a peer's blocks: roots, digests and every certificate.
-pub(crate) fn check_blocks(
+///
+/// # Errors
+/// [`SyncError`] names the first block that does not hold.
+pub fn check_blocks(
     info: &ChainInfo,
     committees: &Committees,
     parent: Anchor,
@@ -172,7 +175,10 @@ pub(crate) fn check_blocks(
 }
 
 /// The digest of the proposal that a block came from; `parent` is that of the block below.
-pub(crate) fn digest_of(
+///
+/// # Errors
+/// [`BlockError`] where the block does not tell a proposal.
+pub fn digest_of(
     info: &ChainInfo,
     committees: &Committees,
     parent: ProposalDigest,

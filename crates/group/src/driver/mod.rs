@@ -17,8 +17,9 @@ mod outbox;
 mod votes;
 
 pub(crate) use core_thread::Command;
-pub use core_thread::account_view;
-pub use votes::{condition_of, decode as decode_record, encode as encode_record};
+pub use core_thread::{VOTE_LOG_RENEWAL, account_view};
+pub use inbound::{check_blocks, digest_of};
+pub use votes::{condition_of, decode as decode_record, encode as encode_record, encode_live as encode_live_record};
 
 use crate::{
     core::{Core, CoreConfig, Start},
@@ -111,7 +112,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         context: *ledger.chain(),
         node: setup.name.to_owned(),
     });
-    let start = start_of(&ledger)?;
+    let start = start_of(&ledger);
     let votes = votes::Votes::open(&storage, &folder, suite, start.head.height)?;
     let pbft = lian_pbft::Config {
         rules: lian_pbft::Rules {
@@ -147,11 +148,12 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
 }
 
 /// The ledger's head as a core starts from it.
-fn start_of(ledger: &Arc<Ledger>) -> Result<Start, StartError> {
+#[must_use]
+pub fn start_of(ledger: &Ledger) -> Start {
     let head = ledger.head();
     let extension = &head.block.extension;
     let certificate = (head.number > BlockNumber::ZERO).then(|| head.certificate.as_ref().clone());
-    Ok(Start {
+    Start {
         head: lian_pbft::Head {
             height: head.number,
             digest: head.digest,
@@ -161,7 +163,7 @@ fn start_of(ledger: &Arc<Ledger>) -> Result<Start, StartError> {
         },
         epoch: extension.epoch,
         oldest: BlockNumber(1),
-    })
+    }
 }
 
 /// Makes the queues and starts the threads.
@@ -225,7 +227,7 @@ fn wire(
     let inbound = Inbound::new(
         Arc::clone(&info),
         rules,
-        committees,
+        Arc::clone(&committees),
         Arc::clone(&pool),
         Arc::clone(&flows),
         commands.clone(),
@@ -237,7 +239,7 @@ fn wire(
         spawn("execution", move || execution_thread.run(&work_queue))?,
         spawn("ledger", move || ledger_thread.run(&append_queue))?,
     ];
-    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events };
+    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, committees };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
 }
 

@@ -84,9 +84,10 @@ fn certificate(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Option<
     if certificate.signatures.is_empty() {
         return Ok(None);
     }
-    let members = chain.group().members(certificate.epoch);
+    let members = chain.group().members(certificate.height);
+    let members = members.ok_or_else(|| CallError::Internal(format!("no members of epoch {}", certificate.epoch)))?;
     let digest = chain.group().info().suite.extension_digest(&found.block.extension);
-    Ok(Some(show(&certificate, &members, &found.block.extension, digest)))
+    Ok(Some(show(&certificate, members, &found.block.extension, digest)))
 }
 
 fn show(certificate: &Certificate, members: &Members, extension: &Extension, digest: B256) -> ShownCertificate {

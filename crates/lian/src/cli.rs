@@ -5,7 +5,7 @@ use crate::{
     node::NodeVerb,
     output,
     up::UpVerb,
-    verbs::{self, NodeArgs, account::AccountVerb, query, transact},
+    verbs::{self, NodeArgs, account::AccountVerb, bench::BenchVerb, query, transact, verify::VerifyVerb},
 };
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -44,12 +44,17 @@ enum Verb {
     Receipt(query::HashArgs),
     /// Show a block.
     Block(query::BlockArgs),
+    /// Re-check a stopped node's whole ledger: checksums, hashes, certificates, results and roots.
+    Verify(VerifyVerb),
     /// Run Ethereum's state, transaction, trie and RLP tests through Lian's executor and trie.
     Statetest {
         /// Files, or folders of files, in the JSON formats of ethereum/tests; the kind of each is detected.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Send load to a network and report throughput, latency and cost; or measure this machine.
+    #[command(subcommand)]
+    Bench(BenchVerb),
 }
 
 /// Runs a verb to its end.
@@ -69,7 +74,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Tx(args) => wait_for(query::transaction(args)),
         Verb::Receipt(args) => wait_for(query::receipt(args)),
         Verb::Block(args) => wait_for(query::block(args)),
+        Verb::Verify(verb) => verbs::verify::run(&verb),
         Verb::Statetest { paths } => statetest(&paths),
+        Verb::Bench(verb) => verbs::bench::run(verb),
     }
 }
 

@@ -71,11 +71,11 @@ async fn serve_clients(
 }
 
 async fn stop_node(node: Node, network: NetworkHandle) {
-    // Stopping waits for threads that finish a block and its write.
+    // First the network, so that no message comes any more; then the groups, which finish a block and its write.
+    network.shutdown().await;
     if let Err(error) = tokio::task::spawn_blocking(move || node.shutdown()).await {
         tracing::error!(%error, "a group did not stop cleanly");
     }
-    network.shutdown().await;
     tracing::info!("node stopped");
 }
 

@@ -1,9 +1,11 @@
-//! The verbs that talk to a node, one file per kind.
+//! The verbs that talk to a node or look at what one left behind, one file per kind.
 
 pub(crate) mod account;
+pub(crate) mod bench;
 pub(crate) mod query;
 pub(crate) mod status;
 pub(crate) mod transact;
+pub(crate) mod verify;
 
 use anyhow::Result;
 use clap::Args;

@@ -1,34 +1,76 @@
 //! `lian status`.
 
 use super::{NodeArgs, text};
-use crate::output::{print, say};
-use anyhow::Result;
+use crate::output::{print, printable, say};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+/// The columns of the table, which are the fields of a group in the JSON form too.
+const GROUP_FIELDS: [&str; 9] = ["group", "consensus", "role", "height", "lag", "view", "leader", "peers", "pending"];
 
 /// Shows what a node knows of its network: itself and every other node.
 pub(crate) async fn run(args: NodeArgs) -> Result<()> {
-    let status: Value = args.client()?.request("lian_status", vec![]).await?;
+    let answer: Value = args.client()?.request("lian_status", vec![]).await?;
+    let status = network_status(&answer, &args.rpc_url).context("lian_status: unexpected answer")?;
     if args.json {
         say(status)?;
         return Ok(());
     }
     say(format!("chain {} · {}", status["chain_id"], args.rpc_url))?;
-    let header = ["node", "up", "group", "consensus", "role", "height", "lag", "view", "leader", "peers", "pending"];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    print(columns(&rows(&status)))?;
+    if let Some(reason) = answer["halted"].as_str() {
+        say(printable(&format!("{} has stopped: {reason}", text(&answer, "node"))))?;
+    }
+    Ok(())
+}
+
+/// One node's answer in the stable form `{chain_id, nodes: [{name, rpc, up, groups: […]}]}`. The node asked comes
+/// first. What it does not know of another node is `null`.
+fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
+    let own = json!({
+        "name": answer.get("node")?,
+        "rpc": rpc_url,
+        "up": true,
+        "groups": [group(answer, answer)],
+    });
+    let others = answer["nodes"].as_array()?.iter().map(|peer| {
+        let known = !peer["height"].is_null();
+        json!({
+            "name": peer["name"],
+            "rpc": peer["rpc"],
+            "up": peer["connected"],
+            "groups": if known { vec![group(peer, answer)] } else { vec![] },
+        })
+    });
+    let nodes: Vec<_> = std::iter::once(own).chain(others).collect();
+    Some(json!({"chain_id": answer.get("chainId")?, "nodes": nodes}))
+}
+
+/// A node's part in the group. Which group, and how it agrees, is the same for all nodes.
+fn group(node: &Value, answer: &Value) -> Value {
+    let field = |name: &str| {
+        let source = if ["group", "consensus"].contains(&name) { answer } else { node };
+        (name.to_owned(), source[name].clone())
+    };
+    Value::Object(GROUP_FIELDS.iter().map(|name| field(name)).collect())
+}
+
+fn rows(status: &Value) -> Vec<Vec<String>> {
+    let header = ["node", "up"].into_iter().chain(GROUP_FIELDS);
+    let mut rows = vec![header.map(str::to_owned).collect::<Vec<_>>()];
     for node in status["nodes"].as_array().into_iter().flatten() {
         let up = if node["up"] == json!(true) { "yes" } else { "no" };
+        let start = vec![text(node, "name"), up.to_owned()];
         let groups = node["groups"].as_array().cloned().unwrap_or_default();
         if groups.is_empty() {
-            rows.push(vec![text(node, "name"), up.to_owned()]);
+            rows.push(start.clone());
         }
         for group in groups {
-            let mut row = vec![text(node, "name"), up.to_owned()];
-            row.extend(header.iter().skip(2).map(|field| text(&group, field)));
-            rows.push(row);
+            let cells = GROUP_FIELDS.iter().map(|field| text(&group, field));
+            rows.push(start.iter().cloned().chain(cells).collect());
         }
     }
-    print(columns(&rows))?;
-    Ok(())
+    rows
 }
 
 /// Rows in aligned columns.
@@ -39,7 +81,8 @@ fn columns(rows: &[Vec<String>]) -> String {
         .collect();
     let mut out = String::new();
     for row in rows {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", printable(cell))).collect();
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
@@ -49,10 +92,33 @@ fn columns(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::expect;
+
+    fn answer() -> Value {
+        json!({
+            "group": 0, "chainId": 20200, "node": "node0", "consensus": "pbft", "role": "sealer", "height": 7, "lag": 0,
+            "epoch": 0, "view": 1, "leader": "node1", "members": 3, "peers": 1, "pending": 2, "queued": 0,
+            "halted": null,
+            "nodes": [
+                {"name": "node1", "key": "0x", "connected": true, "height": 5, "lag": 2, "view": 1, "reported": 9},
+                {"name": "node2", "key": "0x", "connected": false, "height": null, "lag": null, "view": null},
+            ],
+        })
+    }
 
     #[test]
-    fn aligns_columns() {
-        let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(columns(&[row(&["node", "up"]), row(&["n", "yes"])]), "node  up\nn     yes\n");
+    fn one_node_answers_for_all() {
+        let status = network_status(&answer(), "http://a").unwrap();
+        expect![[r#"
+            node   up   group  consensus  role    height  lag  view  leader  peers  pending
+            node0  yes  0      pbft       sealer  7       0    1     node1   1      2
+            node1  yes  0      pbft       -       5       2    1     -       -      -
+            node2  no
+        "#]]
+        .assert_eq(&columns(&rows(&status)));
+        assert_eq!(status["chain_id"], 20_200);
+        assert_eq!(status["nodes"][0]["rpc"], "http://a");
+        assert_eq!(status["nodes"][1]["groups"][0]["height"], 5);
+        assert_eq!(network_status(&json!({"chainId": 1}), "x"), None);
     }
 }

@@ -1,0 +1,61 @@
+# make up      builds Lian, makes a four-node network in ./net if there is none, and runs it; Ctrl-C stops it.
+#              Options of `lian up` go into ARGS: make up ARGS="--nodes 7 --port-offset 100"
+# make test    every check that CI runs, from formatting to real client libraries against a real network.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help up build tools test fmt clippy unit deny examples contracts
+
+ARGS ?=
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LIAN := $(TARGET)/release/lian
+# Checks licences, sources and duplicates of everything that is linked in. Built once, kept between runs.
+DENY_VERSION := 0.20.2
+DENY := target/tools/bin/cargo-deny
+
+help:
+	@echo 'make up     run a local network (options: ARGS="--nodes 7 --port-offset 100")'
+	@echo 'make test   run every check'
+
+up: build
+	@exec $(LIAN) up $(ARGS)
+
+build: tools
+	@echo '== building lian (some minutes the first time)'
+	@cargo build --release --locked --package lian
+
+tools:
+	@tests/tools.sh
+
+test: tools fmt clippy unit deny examples contracts
+	@echo '== all checks passed'
+
+fmt:
+	@echo '== formatting'
+	@cargo fmt --all --check
+
+clippy:
+	@echo '== lints'
+	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+unit:
+	@echo '== unit and integration tests'
+	@cargo test --release --locked --workspace --quiet
+
+deny: $(DENY)
+	@echo '== licences and sources of dependencies'
+	@$(DENY) --log-level error check bans licenses sources
+
+$(DENY):
+	@echo '== building cargo-deny $(DENY_VERSION) into target/tools (once)'
+	@cargo install --locked --quiet --root target/tools --version $(DENY_VERSION) cargo-deny
+
+examples: build
+	@echo '== ethers, viem, web3.py and cast against a network of four nodes'
+	@tests/examples.sh $(LIAN)
+
+contracts:
+	@echo '== committed contract artifacts are what their sources compile to'
+	@tests/contracts.sh

@@ -1,0 +1,116 @@
+//! `lian bench`: load against a running network, and the cost of the primitives on this machine.
+
+use crate::output::{print, say};
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use lian_bench::{
+    limit,
+    run::{Rate, RunConfig},
+};
+use lian_client::development_account;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum BenchVerb {
+    /// Send a load to a running network and report what became of it.
+    Run(RunArgs),
+    /// Measure the primitives that bound a transfer, each by the plain library call in a tight loop.
+    Limit {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Workload {
+    /// An OpenZeppelin ERC-20 among 10,000 funded accounts.
+    Transfer,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// What to send.
+    #[arg(long, default_value = "transfer")]
+    workload: Workload,
+    /// Transactions a second, or `max` for as many as the network takes.
+    #[arg(long, default_value = "max", value_parser = parse_rate)]
+    rate: Rate,
+    /// For how many seconds.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Nodes' JSON-RPC addresses; the client's connections spread over them.
+    #[arg(long, env = "LIAN_RPC_URL", num_args = 1.., value_delimiter = ',', default_value = "http://127.0.0.1:8545")]
+    rpc_url: Vec<String>,
+    /// Another system's Ethereum JSON-RPC address, which is sent the same load instead.
+    #[arg(long, conflicts_with = "rpc_url", value_name = "URL")]
+    against: Option<String>,
+    /// The key that deploys and funds; the first development account's where absent.
+    #[arg(long, env = "LIAN_PRIVATE_KEY", hide_env_values = true)]
+    private_key: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match text.parse() {
+        Ok(rate @ 1..) => Ok(Rate::PerSecond(rate)),
+        _ if text == "max" => Ok(Rate::Max),
+        _ => Err("must be a number of transactions a second, at least 1, or `max`".to_owned()),
+    }
+}
+
+/// Runs a benchmark.
+///
+/// # Errors
+/// What the load met, and a balance check that failed.
+pub(crate) fn run(verb: BenchVerb) -> Result<()> {
+    match verb {
+        BenchVerb::Limit { json } => {
+            let limits = limit::measure()?;
+            if json {
+                say(serde_json::to_string(&limits)?)?;
+            } else {
+                print(limit::table(&limits))?;
+            }
+            Ok(())
+        }
+        BenchVerb::Run(args) => tokio::runtime::Runtime::new()?.block_on(load(args)),
+    }
+}
+
+async fn load(args: RunArgs) -> Result<()> {
+    let Workload::Transfer = args.workload;
+    let funder = match args.private_key {
+        Some(key) => key,
+        None => development_account(0)?.1,
+    };
+    let config = RunConfig {
+        urls: args.against.map_or(args.rpc_url, |url| vec![url]),
+        rate: args.rate,
+        seconds: args.seconds,
+        funder,
+        command: command_line(),
+    };
+    let report = lian_bench::run::run(&config, &|step| eprintln!("{step}")).await?;
+    if args.json {
+        say(serde_json::to_string(&report)?)?;
+    } else {
+        print(&report)?;
+    }
+    if !report.conserved {
+        bail!("the balance check failed: transfers were lost or doubled, so the figures do not count");
+    }
+    Ok(())
+}
+
+/// What was typed, without a key.
+fn command_line() -> String {
+    let mut is_key = false;
+    let words = std::env::args().map(|word| {
+        let hidden = is_key || word.starts_with("--private-key=");
+        is_key = word == "--private-key";
+        if hidden { "…".to_owned() } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

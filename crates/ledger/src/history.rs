@@ -237,4 +237,3 @@ fn remove_all(storage: &dyn Storage, options: &LogOptions) -> Result<(), LogErro
     }
     Ok(())
 }
-

@@ -57,13 +57,10 @@ pub(crate) fn block_writes(
     hash: B256,
     transactions: impl Iterator<Item = B256>,
 ) -> Vec<Write> {
-    let place = |(index, hash): (u32, B256)| {
-        (Key::transaction(hash), Some(encode(&TransactionPlace { block: number, index })))
-    };
-    let mut writes = vec![
-        (Key::block(number), Some(encode(&(location, hash)))),
-        (Key::hash(hash), Some(encode(&number))),
-    ];
+    let place =
+        |(index, hash): (u32, B256)| (Key::transaction(hash), Some(encode(&TransactionPlace { block: number, index })));
+    let mut writes =
+        vec![(Key::block(number), Some(encode(&(location, hash)))), (Key::hash(hash), Some(encode(&number)))];
     writes.extend((0u32..).zip(transactions).map(place));
     writes
 }
@@ -82,4 +79,3 @@ pub(crate) fn decode_number(bytes: &[u8]) -> Option<u64> {
 pub(crate) fn decode_place(bytes: &[u8]) -> Option<TransactionPlace> {
     borsh::from_slice(bytes).ok()
 }
-

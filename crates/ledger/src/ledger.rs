@@ -8,10 +8,10 @@ mod read;
 mod scan;
 
 pub use error::LedgerError;
-pub(crate) use identity::open_for_reading;
-pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
 pub use flush::Flusher;
+pub(crate) use identity::open_for_reading;
 pub use open::{Recovery, ViewRecovery};
+pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
 
 use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
@@ -252,7 +252,7 @@ impl Ledger {
         let (mut number, mut parent) = (head.number, head.hash);
         for block in blocks {
             let executed = &block.executed;
-            check_next(number.0.checked_add(1).unwrap_or(u64::MAX), parent, executed)?;
+            check_next(number.next().0, parent, executed)?;
             check_certificate(executed.block.header.number, executed.hash, executed.digest, &block.certificate)?;
             let (root, expected) = (executed.trie.root(), executed.block.header.state_root);
             if root != expected {

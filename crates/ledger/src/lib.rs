@@ -43,5 +43,5 @@ pub use storage::{
 };
 pub use store::ReadError;
 pub use verify::{Problem, Progress, Report, verify};
-pub use view::{FjallView, MemoryView, View, ViewError, Write};
+pub use view::{FjallView, MemoryView, View, ViewError, Visit, Write};
 pub use vote_log::{Condition, VoteLog};

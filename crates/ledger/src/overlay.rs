@@ -57,6 +57,9 @@ impl Overlay {
 
     /// All keys for which `wanted` holds. Walks over everything.
     pub(crate) fn keys(&self, wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
-        self.shards.iter().flat_map(|shard| shard.read().keys().filter(|key| wanted(key)).copied().collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.read().keys().filter(|key| wanted(key)).copied().collect::<Vec<_>>())
+            .collect()
     }
 }

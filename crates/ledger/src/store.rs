@@ -10,7 +10,7 @@ use crate::view::{View, ViewError, Write};
 use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use lian_executor::{AccountState, StateError, StateReader};
-use lian_trie::{NodeSource, Nibbles, Owner, SourceError};
+use lian_trie::{Nibbles, NodeSource, Owner, SourceError};
 use lian_types::BlockNumber;
 use parking_lot::RwLock;
 use std::collections::{BTreeSet, VecDeque};
@@ -113,11 +113,10 @@ impl Store {
         match self.history.replaced_after(key, height)? {
             Replaced::Not => Ok(newest),
             Replaced::Value(value) => Ok(value),
-            Replaced::Dropped => Err(HistoryError::TooOld {
-                asked: BlockNumber(height),
-                oldest: BlockNumber(self.history.oldest()),
+            Replaced::Dropped => {
+                Err(HistoryError::TooOld { asked: BlockNumber(height), oldest: BlockNumber(self.history.oldest()) }
+                    .into())
             }
-            .into()),
         }
     }
 
@@ -138,8 +137,7 @@ impl Store {
         let slot = |key: &[u8]| U256::try_from_be_slice(key.get(prefix.len()..).unwrap_or_default());
         // First the memory layer: what leaves it for the view meanwhile is found there.
         let is_slot = |key: &Key| key.table() == Table::Storage && key.bytes().starts_with(prefix);
-        let mut slots: BTreeSet<_> =
-            self.overlay.keys(is_slot).iter().filter_map(|key| slot(key.bytes())).collect();
+        let mut slots: BTreeSet<_> = self.overlay.keys(is_slot).iter().filter_map(|key| slot(key.bytes())).collect();
         self.view.scan(Table::Storage, prefix, &mut |key, _| {
             slots.extend(slot(key));
             ControlFlow::Continue(())
@@ -170,10 +168,13 @@ impl Store {
             for (key, value) in *changes {
                 let before = newest.insert(*key, value.clone());
                 if keep && key.table().is_versioned() {
-                    replaced.push((*key, match before {
-                        Some(before) => before,
-                        None => self.newest(key)?,
-                    }));
+                    replaced.push((
+                        *key,
+                        match before {
+                            Some(before) => before,
+                            None => self.newest(key)?,
+                        },
+                    ));
                 }
             }
             if keep {

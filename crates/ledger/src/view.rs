@@ -30,6 +30,9 @@ impl ViewError {
 /// One write of a batch: a new value, or that the key goes.
 pub type Write = (Key, Option<Bytes>);
 
+/// Shown an entry; breaks off when it has seen enough.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// A store of keys and values.
 pub trait View: Send + Sync {
     /// The value under a key.
@@ -42,12 +45,7 @@ pub trait View: Send + Sync {
     ///
     /// # Errors
     /// [`ViewError`] if the store cannot tell.
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError>;
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError>;
 
     /// Writes all or nothing; it is durable on return. No key stands twice in a batch.
     ///

@@ -114,10 +114,8 @@ impl VoteLog {
     /// # Errors
     /// [`LogError`]; the log takes nothing any more then, and the node must stop.
     pub fn append(&self, records: &[(BlockNumber, &[u8])]) -> Result<(), LogError> {
-        let entries: Vec<_> = records
-            .iter()
-            .map(|(height, payload)| Entry { kind: KIND_VOTE, height: height.0, payload })
-            .collect();
+        let entries: Vec<_> =
+            records.iter().map(|(height, payload)| Entry { kind: KIND_VOTE, height: height.0, payload }).collect();
         let begun = std::time::Instant::now();
         self.log.append(&entries)?;
         metrics::histogram!("lian_ledger_vote_fsync_seconds").record(begun.elapsed().as_secs_f64());

@@ -93,13 +93,16 @@ fn mark(filter: &mut [u64], fingerprint: u64) {
     }
 }
 
+/// Fingerprints with the positions of their entries, by rising fingerprint.
+type Positions = Vec<(u64, u32)>;
+
 /// The filter of a record, and its index once that was needed.
 pub(super) struct Index {
     location: Location,
     count: usize,
     index_checksum: u32,
     filter: Vec<u64>,
-    index: Mutex<Option<Arc<Vec<(u64, u32)>>>>,
+    index: Mutex<Option<Arc<Positions>>>,
 }
 
 impl Index {
@@ -147,7 +150,7 @@ impl Index {
         Ok(None)
     }
 
-    fn index(&self, log: &Log) -> Result<Arc<Vec<(u64, u32)>>, LogError> {
+    fn index(&self, log: &Log) -> Result<Arc<Positions>, LogError> {
         let mut held = self.index.lock();
         if let Some(index) = &*held {
             return Ok(Arc::clone(index));
@@ -162,7 +165,7 @@ impl Index {
             let fingerprint = fingerprint.try_into().map_or(0, u64::from_le_bytes);
             (fingerprint, at.try_into().map_or(0, u32::from_le_bytes))
         };
-        let index = Arc::new(bytes.as_chunks::<INDEX_ENTRY>().0.iter().map(entry).collect::<Vec<_>>());
+        let index = Arc::new(bytes.as_chunks::<INDEX_ENTRY>().0.iter().map(entry).collect::<Positions>());
         *held = Some(Arc::clone(&index));
         Ok(index)
     }

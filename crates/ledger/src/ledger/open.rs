@@ -1,7 +1,9 @@
 //! Opening a ledger: which parts are whole, and computing again what is not.
 
 use super::flush::Pressure;
-use super::{Head, Ledger, LedgerConfig, LedgerError, Recent, ViewKind, check_certificate, check_next, identity, make_head, read};
+use super::{
+    Head, Ledger, LedgerConfig, LedgerError, Recent, ViewKind, check_certificate, check_next, identity, make_head, read,
+};
 use crate::block_record::{BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::history::History;
 use crate::index::{self, ViewState};

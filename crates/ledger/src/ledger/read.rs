@@ -25,7 +25,8 @@ pub(super) struct BlockBytes;
 impl Weighter<u64, Arc<StoredBlock>> for BlockBytes {
     fn weight(&self, _number: &u64, block: &Arc<StoredBlock>) -> u64 {
         let bodies: usize = block.block.transactions.iter().map(|transaction| transaction.encoded().len()).sum();
-        let logs: usize = block.receipts.iter().flat_map(|receipt| &receipt.logs).map(|log| 200 + log.data.data.len()).sum();
+        let logs: usize =
+            block.receipts.iter().flat_map(|receipt| &receipt.logs).map(|log| 200 + log.data.data.len()).sum();
         (4_096 + block.block.transactions.len() * TRANSACTION_WEIGHT + bodies + logs) as u64
     }
 }

@@ -5,6 +5,9 @@ use super::{Location, Log, LogError, Record, damaged};
 use crate::storage::StorageFile;
 use std::sync::Arc;
 
+/// The next record's file and header.
+type Next = (Arc<dyn StorageFile>, record::RecordHeader);
+
 /// Reads records in order. What is appended while it reads is read too.
 pub struct Cursor {
     log: Arc<Log>,
@@ -45,7 +48,7 @@ impl Cursor {
         Ok(Some((location, header.height, header.sequence)))
     }
 
-    fn header(&mut self) -> Result<Option<(Arc<dyn StorageFile>, record::RecordHeader)>, LogError> {
+    fn header(&mut self) -> Result<Option<Next>, LogError> {
         let end = loop {
             let Some(end) = self.log.valid_length(self.segment) else { return Ok(None) };
             if self.offset < end {

@@ -85,8 +85,7 @@ impl Storage for FileStorage {
 
     fn lock(&self, path: &Path) -> Result<FolderLock, StorageError> {
         let fail = |error| StorageError::new(Operation::Lock, path, error);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock::new(file)),
             Err(TryLockError::WouldBlock) => Err(fail(io::ErrorKind::WouldBlock.into())),

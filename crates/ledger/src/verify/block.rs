@@ -205,13 +205,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Recovers the senders and executes the block again.
-    fn execution(
-        &self,
-        stored: &StoredBlock,
-        parent: &Parent,
-        changes: &StateChanges,
-        problems: &mut Vec<String>,
-    ) {
+    fn execution(&self, stored: &StoredBlock, parent: &Parent, changes: &StateChanges, problems: &mut Vec<String>) {
         if stored.block.header.parent_hash != parent.hash {
             let found = stored.block.header.parent_hash;
             problems.push(format!("its parent is {found}, but the block before it is {}", parent.hash));

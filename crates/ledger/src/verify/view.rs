@@ -9,7 +9,7 @@ use crate::view::View;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use lian_crypto::Suite;
 use lian_executor::{AccountState, MemoryState};
-use lian_trie::{Account, Direction, NodeSource, Nibbles, Owner, SourceError, StateTrie, Trie, TrieError};
+use lian_trie::{Account, Direction, Nibbles, NodeSource, Owner, SourceError, StateTrie, Trie, TrieError};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

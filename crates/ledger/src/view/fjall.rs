@@ -3,12 +3,11 @@
 //! Every commit is synced to Fjall's own journal. Without that a power cut could leave one table newer than another;
 //! commits come seldom, each with many blocks.
 
-use super::{View, ViewError, Write};
+use super::{View, ViewError, Visit, Write};
 use crate::key::{Key, Table};
 use alloy_primitives::Bytes;
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -40,9 +39,9 @@ impl FjallView {
         }
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ViewError::new("delete itself", error)),
-            _ => Self::try_open(folder)
-                .map(|view| (view, Some(first)))
-                .map_err(|reason| ViewError::new("open", reason)),
+            _ => {
+                Self::try_open(folder).map(|view| (view, Some(first))).map_err(|reason| ViewError::new("open", reason))
+            }
         }
     }
 
@@ -110,12 +109,7 @@ impl View for FjallView {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
         for guard in self.table(table)?.prefix(prefix) {
             let (key, value) = guard.into_inner().map_err(|error| ViewError::new("read", error))?;
             if visit(&key, &value).is_break() {
@@ -152,6 +146,7 @@ impl View for FjallView {
 mod tests {
     use super::*;
     use alloy_primitives::{Address, U256};
+    use std::ops::ControlFlow;
 
     #[test]
     fn keeps_reads_scans_and_clears() {

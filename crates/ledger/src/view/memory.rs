@@ -1,11 +1,11 @@
 //! A view in memory, for simulations.
 
-use super::{View, ViewError, Write};
+use super::{View, ViewError, Visit, Write};
 use crate::key::{Key, Table};
 use alloy_primitives::Bytes;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 type Entries = BTreeMap<Box<[u8]>, Bytes>;
 
@@ -34,12 +34,7 @@ impl View for MemoryView {
         Ok(self.tables.read().get(&key.table()).and_then(|entries| entries.get(key.bytes())).cloned())
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
         let tables = self.tables.read();
         let Some(entries) = tables.get(&table) else { return Ok(()) };
         let from = (Bound::Included(prefix), Bound::Unbounded);

@@ -3,9 +3,7 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address, hex, keccak256};
 use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
-use lian_executor::{
-    AccountChange, AccountState, ExecutedBlock, Parent, Rules, StateChanges, execute_proposal,
-};
+use lian_executor::{AccountChange, AccountState, ExecutedBlock, Parent, Rules, StateChanges, execute_proposal};
 use lian_ledger::{
     FinalBlock, Head, Ledger, LedgerConfig, LedgerError, MemoryStorage, MemoryView, Recovery, Storage, ViewKind,
 };
@@ -18,22 +16,22 @@ use lian_types::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub const SUITE: Suite = Suite::Standard;
+pub(crate) const SUITE: Suite = Suite::Standard;
 /// Counts its calls in slot 0 and logs topic 7 each time.
-pub const COUNTER: Address = address!("00000000000000000000000000000000000000c0");
+pub(crate) const COUNTER: Address = address!("00000000000000000000000000000000000000c0");
 
 /// A chain of four members.
-pub struct Chain {
-    pub genesis: Genesis,
-    pub keys: Vec<ConsensusSecretKey>,
+pub(crate) struct Chain {
+    pub(crate) genesis: Genesis,
+    pub(crate) keys: Vec<ConsensusSecretKey>,
 }
 
 impl Chain {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_id(20_200)
     }
 
-    pub fn with_id(chain_id: u64) -> Self {
+    pub(crate) fn with_id(chain_id: u64) -> Self {
         let keys: Vec<_> = (1..=4).map(|i| ConsensusSecretKey::from_bytes(SUITE, &[i; 32])).collect();
         let node = |(i, key): (usize, &ConsensusSecretKey)| NodeEntry {
             name: format!("node{i}"),
@@ -61,21 +59,21 @@ impl Chain {
         Self { genesis, keys }
     }
 
-    pub fn group(&self) -> &GroupGenesis {
+    pub(crate) fn group(&self) -> &GroupGenesis {
         &self.genesis.groups[0]
     }
 
-    pub fn context(&self) -> ChainContext {
+    pub(crate) fn context(&self) -> ChainContext {
         let group = self.group();
         ChainContext { genesis: SUITE.genesis_digest(&self.genesis), group: group.group, chain_id: group.chain_id }
     }
 
-    pub fn open(&self, disk: &Disk) -> Result<(Arc<Ledger>, Recovery), LedgerError> {
+    pub(crate) fn open(&self, disk: &Disk) -> Result<(Arc<Ledger>, Recovery), LedgerError> {
         let storage: Arc<dyn Storage> = Arc::new(disk.storage.clone());
         Ledger::open(disk.config(), storage, SUITE, &self.genesis, self.group())
     }
 
-    pub fn certificate(&self, number: u64, digest: ProposalDigest, block_hash: B256) -> Arc<Certificate> {
+    pub(crate) fn certificate(&self, number: u64, digest: ProposalDigest, block_hash: B256) -> Arc<Certificate> {
         let mut certificate = Certificate {
             epoch: Epoch(0),
             height: BlockNumber(number),
@@ -85,14 +83,16 @@ impl Chain {
             signatures: vec![],
         };
         let message = certificate.vote().signing_bytes(&self.context());
-        let sign =
-            |(i, key): (u16, &ConsensusSecretKey)| MemberSignature { signer: MemberIndex(i), signature: key.sign(&message) };
+        let sign = |(i, key): (u16, &ConsensusSecretKey)| MemberSignature {
+            signer: MemberIndex(i),
+            signature: key.sign(&message),
+        };
         certificate.signatures = (0u16..3).zip(&self.keys).map(sign).collect();
         Arc::new(certificate)
     }
 
     /// A block that changes the state in any way wanted, without transactions that would explain it.
-    pub fn block(&self, parent: &Parent, nodes: &dyn NodeSource, changes: StateChanges) -> FinalBlock {
+    pub(crate) fn block(&self, parent: &Parent, nodes: &dyn NodeSource, changes: StateChanges) -> FinalBlock {
         let number = parent.header.number + 1;
         let (trie, nodes) = parent.trie.apply(nodes, number, &changes.trie_updates()).unwrap();
         let extension = Extension {
@@ -127,7 +127,7 @@ impl Chain {
     }
 
     /// A block as a leader would propose it, with `count` calls of the counter from senders of their own.
-    pub fn real_block(&self, head: &Head, nodes: &dyn NodeSource, count: u64) -> FinalBlock {
+    pub(crate) fn real_block(&self, head: &Head, nodes: &dyn NodeSource, count: u64) -> FinalBlock {
         let number = head.number.0 + 1;
         let transactions: Vec<_> = (0..count).map(|i| Arc::new(self.call(number * 1_000 + i))).collect();
         let proposal = Proposal {
@@ -168,18 +168,18 @@ impl Chain {
 
 /// A simulated disk with a view.
 #[derive(Clone)]
-pub struct Disk {
-    pub storage: MemoryStorage,
-    pub view: Arc<MemoryView>,
-    pub history: u64,
+pub(crate) struct Disk {
+    pub(crate) storage: MemoryStorage,
+    pub(crate) view: Arc<MemoryView>,
+    pub(crate) history: u64,
 }
 
 impl Disk {
-    pub fn new(history: u64) -> Self {
+    pub(crate) fn new(history: u64) -> Self {
         Self { storage: MemoryStorage::new(), view: Arc::default(), history }
     }
 
-    pub fn config(&self) -> LedgerConfig {
+    pub(crate) fn config(&self) -> LedgerConfig {
         LedgerConfig {
             history: HistoryDepth::Blocks(self.history),
             view: ViewKind::Memory(Arc::clone(&self.view)),
@@ -189,19 +189,19 @@ impl Disk {
 }
 
 /// The account that addresses of tests have.
-pub fn account(nonce: u64) -> AccountState {
+pub(crate) fn account(nonce: u64) -> AccountState {
     AccountState { nonce, balance: U256::from(nonce * 10), ..AccountState::default() }
 }
 
 /// A change of one account's nonce and slots.
-pub fn change(address: Address, nonce: u64, slots: &[(u64, u64)]) -> StateChanges {
+pub(crate) fn change(address: Address, nonce: u64, slots: &[(u64, u64)]) -> StateChanges {
     let storage = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value))).collect();
     let change = AccountChange { account: Some(account(nonce)), storage_cleared: false, storage };
     StateChanges { accounts: BTreeMap::from([(address, change)]), codes: BTreeMap::new() }
 }
 
 /// Appends `count` blocks, each with changes of its own, in one go each.
-pub fn extend(chain: &Chain, ledger: &Ledger, count: u64) {
+pub(crate) fn extend(chain: &Chain, ledger: &Ledger, count: u64) {
     for _ in 0..count {
         let head = ledger.head();
         let number = head.number.0 + 1;

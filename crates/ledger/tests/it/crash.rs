@@ -19,7 +19,10 @@ enum Step {
     Append(Vec<StateChanges>),
     Flush,
     /// The machine stops; so much of what was not synced remains of each file, in eighths.
-    Crash { eighths: u64, zeroed: u64 },
+    Crash {
+        eighths: u64,
+        zeroed: u64,
+    },
     Reopen,
     LoseView,
     /// The view is as it was at this step's last snapshot.

@@ -412,3 +412,80 @@ fn codes_are_kept() {
     assert_eq!(ledger.head().parent.state.code(hash).unwrap(), code);
     assert!(ledger.head().parent.state.code(B256::repeat_byte(1)).is_err());
 }
+
+/// Readers of every kept state while blocks are appended and flushed: nobody ever sees a value of another height.
+#[test]
+fn readers_see_one_height_while_the_chain_moves() {
+    const BLOCKS: u64 = 400;
+    let (chain, disk) = (Chain::new(), Disk::new(32));
+    let (ledger, _) = chain.open(&disk).unwrap();
+    let flusher = ledger.start_flusher().unwrap();
+    let seen = std::thread::scope(|scope| {
+        let reader = |seed: u64| {
+            let ledger = &ledger;
+            move || {
+                let (mut seen, mut turn) = (0u64, seed);
+                while ledger.head().number.0 < BLOCKS || seen < 200 {
+                    turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let newest = ledger.head().number.0;
+                    let Ok(state) = ledger.state_at(BlockNumber(newest.saturating_sub((turn >> 40) % 34))) else {
+                        continue;
+                    };
+                    let number = newest.saturating_sub((turn >> 40) % 34);
+                    let address = Address::repeat_byte(u8::try_from(turn >> 60).unwrap() % 5 + 1);
+                    // Whoever falls out of the kept history meanwhile gets an error, never another height's value.
+                    let (Ok(found), Ok(slot)) = (state.account(address), state.storage(address, U256::ZERO)) else {
+                        continue;
+                    };
+                    let last =
+                        (1..=number).rev().find(|n| Address::repeat_byte(u8::try_from(n % 5).unwrap() + 1) == address);
+                    assert_eq!(found, last.map(account), "{address} after {number}");
+                    let expected = last.map_or(0, |last| if last % 3 == 0 { last * 7 } else { last });
+                    assert_eq!(slot, U256::from(expected), "{address} after {number}");
+                    seen += 1;
+                }
+                seen
+            }
+        };
+        let readers: Vec<_> = (0..3).map(|seed| scope.spawn(reader(seed))).collect();
+        for _ in 0..BLOCKS / 4 {
+            extend(&chain, &ledger, 4);
+            ledger.flush_step().unwrap();
+        }
+        readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>()
+    });
+    assert!(seen >= 600, "{seen}");
+    drop(flusher);
+}
+
+#[test]
+fn past_states_take_bounded_space() {
+    let (chain, disk) = (Chain::new(), Disk::new(3));
+    let (ledger, _) = chain.open(&disk).unwrap();
+    let segments = || {
+        let files = disk.storage.files();
+        files
+            .into_iter()
+            .filter(|(path, _)| path.starts_with("/ledger/history"))
+            .map(|(_, size)| size)
+            .collect::<Vec<_>>()
+    };
+    let mut most = 0;
+    for number in 1..40u64 {
+        let slots: Vec<_> = (0..4_000).map(|slot| (slot, slot + number)).collect();
+        let block = chain.block(&ledger.head().parent, &*ledger.nodes(), change(COUNTER, number, &slots));
+        ledger.append(&[block]).unwrap();
+        ledger.flush_step().unwrap();
+        most = most.max(segments().len());
+    }
+    let names: Vec<_> = disk.storage.files().into_iter().map(|(path, _)| path).collect();
+    assert!(!names.contains(&PathBuf::from("/ledger/history/0000000000.log")), "{names:?}");
+    assert!(most <= 3 && segments().iter().sum::<u64>() < 48 << 20, "{most} {:?}", segments());
+    for number in 37..40 {
+        let state = ledger.state_at(BlockNumber(number)).unwrap();
+        assert_eq!(state.storage(COUNTER, U256::from(5)).unwrap(), U256::from(5 + number));
+    }
+    drop(ledger);
+    let (ledger, _) = chain.open(&disk).unwrap();
+    assert_eq!(ledger.state_at(BlockNumber(37)).unwrap().storage(COUNTER, U256::ZERO).unwrap(), U256::from(37));
+}

@@ -1,8 +1,6 @@
 //! The segmented log under torn writes, damage and failing disks.
 
-use lian_ledger::{
-    Crash, Durability, Entry, Fault, Location, Log, LogError, LogOptions, MemoryStorage, Storage, Tail,
-};
+use lian_ledger::{Crash, Durability, Entry, Fault, Location, Log, LogError, LogOptions, MemoryStorage, Storage, Tail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -71,7 +71,8 @@ fn with_second(disk: &Disk, blocks: &[FinalBlock], genesis: &[u8], second: &Fina
     identity.read_at(0, &mut bytes).unwrap();
     storage.create(&PathBuf::from("/ledger/chain.json")).unwrap().append(&bytes).unwrap();
     let log = Log::open(shared, block_log_options()).unwrap().0;
-    let records = [genesis.to_vec(), blocks[0].record().unwrap(), second.record().unwrap(), blocks[2].record().unwrap()];
+    let records =
+        [genesis.to_vec(), blocks[0].record().unwrap(), second.record().unwrap(), blocks[2].record().unwrap()];
     for (height, payload) in (0..).zip(&records) {
         log.append(&[Entry { kind: 1, height, payload }]).unwrap();
     }

@@ -303,8 +303,11 @@ impl Sync {
         let known = self.peers.get_mut(&request.peer)?;
         known.in_flight = known.in_flight.saturating_sub(1);
         known.answered(now.since(request.sent), base);
-        known.withheld = if delivered { 0 } else { known.withheld.saturating_add(1) };
-        if !delivered {
+        if delivered {
+            known.withheld = 0;
+        } else if known.serves(request.heights.start) {
+            // It still says so; one that has pruned the block meanwhile has done no wrong.
+            known.withheld = known.withheld.saturating_add(1);
             known.not_before = now.saturating_add(base.0);
         }
         known.short = if complete { 0 } else { known.short.saturating_add(1) };

@@ -125,7 +125,8 @@ impl Peer {
         self.connected && self.banned_until.is_none()
     }
 
-    fn serves(&self, height: u64) -> bool {
+    /// Whether it says that it has a block, and may be asked for it.
+    pub(crate) fn serves(&self, height: u64) -> bool {
         self.can_be_asked() && self.status.is_some_and(|status| (status.oldest.0..=status.height.0).contains(&height))
     }
 }

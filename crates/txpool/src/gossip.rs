@@ -8,19 +8,19 @@ use std::{
     sync::Arc,
 };
 
-/// What a peer has.
+/// Why nothing more needs to be done for a transaction and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Has {
-    /// It waits in the line to that peer.
-    Waiting,
-    /// It was sent to the peer, or came from it.
-    Yes,
+enum Known {
+    /// It is in the line to that peer, or was.
+    Enqueued,
+    /// The peer sent it.
+    Received,
 }
 
 /// The line to one peer.
 #[derive(Debug, Default)]
 struct Peer {
-    known: B256Map<Has>,
+    known: B256Map<Known>,
     /// The hashes in `known`, the oldest first.
     order: VecDeque<TxHash>,
     waiting: VecDeque<Arc<VerifiedTransaction>>,
@@ -60,7 +60,7 @@ impl Gossip {
     pub fn note_received(&mut self, peer: &ConsensusKey, hashes: impl IntoIterator<Item = TxHash>) {
         let Some(line) = self.peers.get_mut(peer) else { return };
         for hash in hashes {
-            line.note(hash, Has::Yes);
+            line.note(hash, Known::Received);
         }
     }
 
@@ -88,7 +88,7 @@ impl Gossip {
         let (mut batch, mut bytes) = (Vec::new(), 0usize);
         while batch.len() < count_max {
             let Some(next) = line.waiting.front() else { break };
-            if line.known.get(&next.hash()) == Some(&Has::Yes) {
+            if line.known.get(&next.hash()) == Some(&Known::Received) {
                 line.waiting.pop_front();
                 continue;
             }
@@ -97,7 +97,6 @@ impl Gossip {
                 break;
             }
             let Some(next) = line.waiting.pop_front() else { break };
-            line.note(next.hash(), Has::Yes);
             batch.push(next);
         }
         batch
@@ -114,12 +113,12 @@ impl Peer {
             // The peer is slower than the clients. The oldest will be proposed soonest and fetched then.
             self.waiting.pop_front();
         }
-        self.note(hash, Has::Waiting);
+        self.note(hash, Known::Enqueued);
         self.waiting.push_back(Arc::clone(transaction));
     }
 
-    fn note(&mut self, hash: TxHash, has: Has) {
-        if self.known.insert(hash, has).is_none() {
+    fn note(&mut self, hash: TxHash, how: Known) {
+        if self.known.insert(hash, how).is_none() {
             self.order.push_back(hash);
         }
         while self.order.len() > limits::GOSSIP_KNOWN_MAX {

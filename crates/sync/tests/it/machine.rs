@@ -1,11 +1,12 @@
 //! The machine, step by step.
 
-use crate::chain::CHAIN;
+use crate::chain::{CHAIN, transaction};
 use lian_sync::{
     Anchor, BatchId, BlockError, BlockRequest, Effect, Input, Misbehaviour, Sync, SyncConfig, SyncError, SyncMessage,
     SyncStatus,
 };
-use lian_types::{BlockNumber, ConsensusKey, Epoch, Millis, limits};
+use lian_types::{Block, BlockNumber, ConsensusKey, Epoch, Millis, limits};
+use std::sync::Arc;
 
 const A: ConsensusKey = ConsensusKey([1; 33]);
 const B: ConsensusKey = ConsensusKey([2; 33]);
@@ -302,6 +303,40 @@ fn memory_is_bounded_whatever_peers_claim() {
     }
     let most = u64::try_from(limits::SYNC_BUFFER_BYTES_MAX / limits::SYNC_RESPONSE_BYTES_MAX).unwrap();
     assert_eq!(asked, most);
+}
+
+/// A full buffer of later blocks must not keep the node from asking for the very next ones.
+#[test]
+fn the_next_blocks_are_asked_for_even_where_memory_is_full() {
+    let mut machine = Machine::new(0);
+    let mut sent = Vec::new();
+    for i in 0..8 {
+        sent.extend(requests(&machine.connect(ConsensusKey([i; 33]), 100_000)));
+    }
+    let first = sent[0].0;
+    for (peer, request) in sent.iter().filter(|(peer, _)| *peer != first) {
+        let mut blocks = CHAIN.range(1, 3);
+        for (height, block) in (request.from.0..).zip(&mut blocks) {
+            let block_ = Arc::<Block>::make_mut(&mut block.block);
+            block_.header.number = height;
+            block_.transactions = vec![transaction(1, 1); limits::SYNC_RESPONSE_BYTES_MAX / 100];
+            block.certificate.height = BlockNumber(height);
+        }
+        machine.step(Input::Blocks { peer: *peer, request: request.request, blocks });
+    }
+    assert_eq!(ranges(&machine.step(Input::Tick)), [], "memory is full");
+    let effects = machine.step(Input::Disconnected(first));
+    let asked = ranges(&effects);
+    assert_eq!(asked.iter().map(|(_, from, _)| *from).collect::<Vec<_>>(), [1], "{asked:?}");
+}
+
+#[test]
+fn nobody_answers_for_another() {
+    let mut machine = Machine::new(0);
+    let request = requests(&machine.connect(A, 60))[0].1;
+    machine.connect(B, 60);
+    assert_eq!(machine.answer(&request, B, 32), []);
+    assert!(verify(&machine.answer(&request, A, 32)).is_some());
 }
 
 /// Evidence of consensus that a peer is ahead is enough to begin.

@@ -128,6 +128,8 @@ fn a_full_pool_prefers_ready_over_queued_and_its_own_clients_over_peers() {
     }
     // Peers have 6 of their 7 places. Queued ones of peers go first, the oldest before the others.
     offer(8, 0, Origin::Peer).1.unwrap();
+    let (_, result, refusal) = offer(15, 1, Origin::Peer);
+    assert_eq!(result, refusal, "a queued one of a peer evicts nothing");
     assert_eq!(offer(9, 0, Origin::Peer).1.unwrap().dropped, evicted(peer));
     assert_eq!(offer(10, 0, Origin::Peer).1.unwrap().dropped, evicted(last));
     // Nothing of their own is left to evict: the rest is for this node's clients.

@@ -150,7 +150,8 @@ impl Model {
                 }
             }
         }
-        self.bodies.retain(|name| pool.get(&hash(name)).is_some());
+        let open: BTreeSet<_> = self.open.values().flatten().copied().collect();
+        self.bodies.retain(|name| open.contains(name) || pool.get(&hash(name)).is_some());
         self.note_ready();
     }
 

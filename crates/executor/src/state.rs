@@ -127,3 +127,16 @@ impl StateChanges {
         self.accounts.iter().map(update).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn decoding_changes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = borsh::from_slice::<StateChanges>(&bytes);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use revm_inspectors::access_list::AccessListInspector;
 const ROUNDS_MAX: usize = 16;
 
 /// The access list that a request would profit from, and the gas that it then uses, as `eth_createAccessList`. Sender,
-/// target, precompiled contracts and the block's proposer are warm anyway and not listed unless for their slots.
+/// target, precompiled contracts and authorities (EIP-7702) are warm anyway and not listed unless for their slots.
 ///
 /// # Errors
 /// [`CallError`] where it cannot run; a revert or halt is in the result.

@@ -40,7 +40,8 @@ pub struct Timing {
     pub leader_lost_ms: u64,
     /// The least time between repetitions of own messages.
     pub resend_ms_min: u64,
-    /// The longest time that a commit waits for the execution to finish, so that it can carry the result (§2).
+    /// The longest time that a commit waits for one execution to finish, so that it can carry the result (§2). A full
+    /// block of token transfers takes about 60 ms.
     pub commit_hold_ms_max: u64,
 }
 
@@ -64,11 +65,11 @@ impl Default for Timing {
             timeout_ms_max: 8_000,
             censorship_ms: 5_000,
             heartbeat_ms: 500,
-            report_ms: 2_000,
+            report_ms: 1_000,
             leader_silence_ms: 2_000,
             leader_lost_ms: 250,
             resend_ms_min: 200,
-            commit_hold_ms_max: 50,
+            commit_hold_ms_max: 100,
         }
     }
 }

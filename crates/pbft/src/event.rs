@@ -59,7 +59,8 @@ pub enum Input {
         hash: B256,
     },
     /// The answer to [`Effect::WantTransactions`]. No transactions means that there are none; then no proposal is
-    /// made, unless empty blocks are allowed now. Every body is held.
+    /// made, unless empty blocks are allowed now, and nothing is asked for before the next [`Input::Pool`] says that
+    /// something is ready. Every body is held.
     Transactions {
         /// The height asked for.
         height: BlockNumber,
@@ -160,7 +161,8 @@ pub enum Effect {
         time_min: Millis,
     },
     /// The executed block of this height is proven final: append it to the ledger, then answer with [`Input::Final`].
-    /// Heights come in order, without gaps.
+    /// Heights come in order, without gaps, above the last [`Input::Final`]; one that was caught up meanwhile is to be
+    /// ignored.
     Certified {
         /// The height's proposal.
         proposal: Arc<Proposal>,

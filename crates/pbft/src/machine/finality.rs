@@ -101,6 +101,7 @@ impl Machine {
         let Some(run) = slot.run.as_mut().filter(|run| run.digest == digest && run.result.is_none()) else { return };
         if expected == Some(parent) {
             run.result = Some((parent, hash));
+            self.timers.executed_at = self.now;
         } else {
             // It ran on something that is gone by now; it is asked for anew.
             self.discard_from(height);
@@ -215,6 +216,7 @@ impl Machine {
             self.halt(Divergence::Order { height, own, other: Some(head.digest) });
             return;
         }
+        let buffered = self.buffer_limit();
         let above = self.slots.split_off(&height.next());
         let finished = std::mem::replace(&mut self.slots, above);
         self.head = head;
@@ -232,6 +234,9 @@ impl Machine {
         }
         self.keep_recent();
         self.early.retain(|early, _| *early > height);
+        if self.forced_up_to > buffered {
+            self.force_rest();
+        }
         self.forced_up_to = self.forced_up_to.max(height);
         self.forget_unused();
         self.timers.progress(self.now, self.promised == self.view);

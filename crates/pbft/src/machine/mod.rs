@@ -130,7 +130,7 @@ pub struct Machine {
     early: BTreeMap<BlockNumber, PrePrepare>,
     /// The view-change of the highest view of each member.
     changes: BTreeMap<MemberIndex, ViewChangeMessage>,
-    /// The own view-change for `promised`, once signed.
+    /// The last own view-change that was made durable; that of `promised`, or an older one while that is being signed.
     own_change: Option<ViewChangeMessage>,
     /// The proposals that belong to the own view-change while it is being signed.
     change_proposals: Vec<Arc<Proposal>>,

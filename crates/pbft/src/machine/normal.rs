@@ -268,19 +268,23 @@ impl Machine {
         }
     }
 
-    /// Until when a commit waits for its result: one round at most, since a wait of up to one message delay makes
-    /// finality come earlier, and a longer one holds up the heights above.
+    /// Until when a commit waits for its result. A vote with the result saves the checkpoints, and the block can be final
+    /// no earlier without; so it waits as long as this node keeps executing, but not longer than the bound for any one
+    /// execution, so that the order never hangs on a slow one.
     pub(super) fn hold_until(&self, height: BlockNumber) -> Option<Millis> {
-        let bound = self.config.timing.commit_hold_ms_max;
-        let hold = self.timers.round_ms.map_or(bound, |round| round.min(bound));
-        self.slots.get(&height)?.prepared_at.map(|at| at.saturating_add(hold))
+        let since = self.slots.get(&height)?.prepared_at?.max(self.timers.executed_at);
+        Some(since.saturating_add(self.config.timing.commit_hold_ms_max))
     }
 
     fn parent_committed(&self, height: BlockNumber) -> bool {
         let below = height.saturating_sub(1);
-        let sent = |vote: &SignedVote| vote.vote.view == self.view;
-        below == self.head.height
-            || self.slots.get(&below).and_then(|slot| slot.own_commit.as_ref()?.sent()).is_some_and(sent)
+        if below == self.head.height {
+            return true;
+        }
+        let received = self.slots.get(&height).and_then(|slot| slot.received.as_ref());
+        let sent = self.slots.get(&below).and_then(|slot| slot.own_commit.as_ref()?.sent());
+        let (Some(received), Some(sent)) = (received, sent) else { return false };
+        sent.vote.view == self.view && sent.vote.digest == received.proposal.parent
     }
 
     /// Binds the slot of a vote to it and has it signed.

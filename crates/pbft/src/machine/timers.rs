@@ -43,6 +43,8 @@ pub(super) struct Timers {
     pub resends: u32,
     /// Since when the head is the head.
     pub head_since: Millis,
+    /// When an execution last finished.
+    pub executed_at: Millis,
     /// Since when the best certificate is known.
     pub best_since: Millis,
     /// When catching up was last asked for.
@@ -286,7 +288,7 @@ impl Machine {
 
     /// Repeats own messages while something is open and does not move.
     fn repeat(&mut self) {
-        let changing = self.promised > self.view && self.own_change.is_some();
+        let changing = self.promised > self.view && self.sent_change().is_some();
         let best = self.best.as_ref().is_some_and(|best| best.height > self.head.height);
         let open = || self.slots.values().any(|slot| slot.received.is_some() || slot.own_checkpoint.is_some());
         if self.is_alone() || !(changing || best || open()) {
@@ -306,7 +308,7 @@ impl Machine {
 
     fn resend(&mut self) {
         if self.promised > self.view
-            && let Some(message) = self.own_change.clone()
+            && let Some(message) = self.sent_change().cloned()
         {
             self.send_all(Message::ViewChange(message));
         }

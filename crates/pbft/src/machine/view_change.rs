@@ -27,7 +27,6 @@ impl Machine {
             return;
         }
         self.promised = view;
-        self.own_change = None;
         self.starting = None;
         self.wanted = None;
         self.timers.left(self.now);
@@ -47,7 +46,7 @@ impl Machine {
         if change.epoch != self.epoch() || change.view != self.promised || self.promised == self.view {
             return;
         }
-        if self.own_change.is_some() {
+        if self.sent_change().is_some() {
             return;
         }
         let proposals = std::mem::take(&mut self.change_proposals);
@@ -109,9 +108,9 @@ impl Machine {
     /// alone would only lead away from the others (and see §3 on a lost vote log).
     pub(super) fn changes_moved(&mut self) {
         let promised = self.promised;
-        let moved = self.changes.values().filter(|message| message.signed.change.view >= promised).count();
-        let own = usize::from(self.me.is_some_and(|me| !self.changes.contains_key(&me)));
-        if promised > self.view && moved.saturating_add(own) >= self.quorum() && self.timers.change_since.is_none() {
+        let others = self.changes.iter().filter(|(member, _)| Some(**member) != self.me);
+        let moved = others.filter(|(_, message)| message.signed.change.view >= promised).count();
+        if promised > self.view && moved.saturating_add(1) >= self.quorum() && self.timers.change_since.is_none() {
             self.timers.change_since = Some(self.now);
         }
     }
@@ -119,7 +118,7 @@ impl Machine {
     /// The leader of the promised view has the new-view signed, once a quorum's view-changes are there.
     pub(super) fn start_view(&mut self) {
         let view = self.promised;
-        if self.me.is_none() || view == self.view || self.own_change.is_none() || self.starting == Some(view) {
+        if self.me.is_none() || view == self.view || self.sent_change().is_none() || self.starting == Some(view) {
             return;
         }
         let Some((changes, choice)) = self.choose_changes(view) else { return };
@@ -142,6 +141,11 @@ impl Machine {
             set.retain(|signed| signed.change.base_height() < base);
         }
         None
+    }
+
+    /// The own view-change for the promised view, once it was sent.
+    pub(super) fn sent_change(&self) -> Option<&ViewChangeMessage> {
+        self.own_change.as_ref().filter(|message| message.signed.change.view == self.promised)
     }
 
     /// A proposal that is held, or came with a view-change.
@@ -241,6 +245,25 @@ impl Machine {
         let first = self.slots.range(base.next()..).find(|(_, slot)| differs(slot)).map(|(height, _)| *height);
         if let Some(first) = first {
             self.discard_from(first);
+        }
+    }
+
+    fn force_one(&mut self, height: BlockNumber, digest: ProposalDigest, proposal: &Arc<Proposal>) {
+        let at = self.now;
+        if let Some(slot) = self.slot(height).filter(|slot| slot.received.is_none()) {
+            let proposal = Arc::clone(proposal);
+            slot.received =
+                Some(Received { digest, proposal: Arc::clone(&proposal), signature: None, at, accepted: false });
+            slot.stale = true;
+            self.know(digest, proposal);
+        }
+    }
+
+    /// Takes those forced proposals that lay beyond the buffer when the view was entered.
+    pub(super) fn force_rest(&mut self) {
+        let Some(choice) = self.entered_by.clone().and_then(|signed| self.choice_of(&signed)) else { return };
+        for (digest, proposal) in &choice.forced {
+            self.force_one(proposal.height, *digest, proposal);
         }
     }
 

@@ -1,0 +1,8 @@
+//! Whole networks of machines.
+
+mod chaos;
+mod network;
+mod scenarios;
+mod script;
+mod steps;
+mod verification;

@@ -19,7 +19,7 @@ pub struct Head {
     pub hash: B256,
     /// The time of its proposal.
     pub time: Millis,
-    /// The certificate stored with it: its own, or that of a descendant (§4); none for block 0.
+    /// Its certificate; none for block 0.
     pub certificate: Option<Certificate>,
 }
 
@@ -170,8 +170,7 @@ pub enum Effect {
         digest: ProposalDigest,
         /// The hash of its executed header.
         hash: B256,
-        /// The proof: the height's own, or a descendant's that finalises it as an ancestor (§4); `certificate.height`
-        /// says which.
+        /// The proof: the height's own certificate.
         certificate: Arc<Certificate>,
     },
     /// A greater height is final elsewhere and cannot be reached from the proposals held here: catch up.

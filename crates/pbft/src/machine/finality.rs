@@ -30,18 +30,32 @@ impl Machine {
     }
 
     /// Sends the checkpoint of what is order-committed and executed, once, where commits alone may not make a
-    /// certificate everywhere: there is none here, or some commit carried no result (§2).
+    /// certificate everywhere: there is none here, or some commit carried no result (§2). What a certificate finalises
+    /// as an ancestor counts as order-committed (§4): no other result can ever stand at its height, and every block is
+    /// stored with a certificate of its own.
     pub(super) fn checkpoint(&mut self, height: BlockNumber) {
         if self.me.is_none() || self.abstention.as_ref().is_some_and(|abstention| height <= abstention.until()) {
             return;
         }
-        let Some(slot) = self.slots.get(&height) else { return };
-        let Some(digest) = slot.ordered.filter(|_| slot.own_checkpoint.is_none()) else { return };
+        let Some(slot) = self.slots.get(&height).filter(|slot| slot.own_checkpoint.is_none()) else { return };
+        let Some(digest) = slot.ordered.or_else(|| self.proven_ancestor(height)) else { return };
         let Some((_, hash)) = slot.result_of(digest) else { return };
         let bare = slot.commits.iter().any(|signed| signed.vote.digest == digest && signed.vote.result.is_none());
         if (slot.certificate.is_none() || bare) && self.lock(height, digest) {
             self.sign_vote(View::ZERO, height, Phase::Checkpoint, digest, Some(hash));
         }
+    }
+
+    /// What a certificate of a greater height finalises at this one: results are executed each on its parent, so if the
+    /// certified result is this node's own, all below it are ancestors.
+    fn proven_ancestor(&self, height: BlockNumber) -> Option<ProposalDigest> {
+        let digest = self.slots.get(&height)?.run.filter(|run| run.result.is_some())?.digest;
+        let mut above = self.slots.range(height.next()..).map(|(_, slot)| slot);
+        let proves = |slot: &Slot| {
+            let own = slot.run.and_then(|run| Some((run.digest, run.result?.1)));
+            slot.certificate.as_ref().is_some_and(|proof| own == Some((proof.digest, proof.block_hash)))
+        };
+        above.any(proves).then_some(digest)
     }
 
     /// Stops where no header can gather a quorum any more (§7). A member's first result counts: an honest one has no
@@ -117,24 +131,21 @@ impl Machine {
         self.slots.get(&below)?.run?.result.map(|(_, hash)| hash)
     }
 
-    /// Reports executed heights that certificates prove final; a certificate finalises its ancestors (§4).
+    /// Reports executed heights that their certificates prove final, in order. A certificate finalises its ancestors
+    /// (§4), but an ancestor is reported when it has its own, which its checkpoints make: so every stored block can be
+    /// proven by itself.
     pub(super) fn certify(&mut self) {
         let mut proven = Vec::new();
-        let mut waiting = Vec::new();
         for height in self.open_heights() {
             let Some(slot) = self.slots.get(&height) else { break };
             let Some((digest, (_, hash))) = slot.run.and_then(|run| Some((run.digest, run.result?))) else { break };
-            waiting.push((height, digest, hash));
-            let Some(certificate) = slot.certificate.clone() else { continue };
-            if certificate.digest != digest {
-                break;
-            }
+            let Some(certificate) = slot.certificate.clone().filter(|proof| proof.digest == digest) else { break };
             if certificate.block_hash != hash {
                 let certificate = Box::new(certificate.as_ref().clone());
                 self.halt(Divergence::Result { height, digest, own: hash, certificate });
                 return;
             }
-            proven.extend(waiting.drain(..).map(|(height, digest, hash)| (height, digest, hash, certificate.clone())));
+            proven.push((height, digest, hash, certificate));
         }
         for (height, digest, hash, certificate) in proven {
             let Some(known) = self.known.get(&digest).filter(|_| height > self.certified) else { continue };

@@ -12,7 +12,7 @@ use alloy_primitives::TxHash;
 use lian_types::{
     BlockNumber, ConsensusKey, Millis, Phase, Proposal, ProposalDigest, Signature, SignedVote, View, Vote, limits,
 };
-use std::sync::Arc;
+use std::{collections::btree_map::Entry, sync::Arc};
 
 impl Machine {
     /// Asks for transactions where this node leads the next height and there is room and reason (§1, §6).
@@ -157,8 +157,8 @@ impl Machine {
 
     /// Has the bodies of a proposal checked, once.
     pub(super) fn know(&mut self, digest: ProposalDigest, proposal: Arc<Proposal>) {
-        if !self.known.contains_key(&digest) {
-            self.known.insert(digest, Known { proposal: Arc::clone(&proposal), bodies: None });
+        if let Entry::Vacant(vacant) = self.known.entry(digest) {
+            vacant.insert(Known { proposal: Arc::clone(&proposal), bodies: None });
             self.push(Effect::CheckBodies { digest, proposal });
         }
     }

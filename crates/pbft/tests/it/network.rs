@@ -469,7 +469,9 @@ impl Network {
         let node = &mut self.nodes[index];
         node.ledger.push(block);
         // A log is written anew now and then: nothing but the live records may be needed.
-        if let Some(machine) = node.machine.as_ref().filter(|_| height.0 % 3 == 0 && node.log == LogCondition::Whole) {
+        if let Some(machine) =
+            node.machine.as_ref().filter(|_| height.0.is_multiple_of(3) && node.log == LogCondition::Whole)
+        {
             node.disk = machine.live_records();
         }
         let head = self.head(index);
@@ -582,12 +584,7 @@ impl Network {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Deliver { from, to, message } => {
-                if !self.faults.cut.contains(&(from, to)) && self.check(to, &message) {
-                    let from = self.nodes[from].key.public();
-                    self.feed(to, Input::Message { from, message: Verified::assume(message) });
-                }
-            }
+            Event::Deliver { from, to, message } => self.deliver(from, to, message),
             Event::Input { node, incarnation, input } if self.nodes[node].incarnation == incarnation => {
                 let durable = matches!(input, Input::Final(_));
                 if let Input::Final(head) = &input {
@@ -610,11 +607,9 @@ impl Network {
                     self.feed(node, Input::Tick);
                 }
             }
-            Event::Restart { node } => {
-                if self.nodes[node].machine.is_none() {
-                    self.start(node);
-                    self.connect();
-                }
+            Event::Restart { node } if self.nodes[node].machine.is_none() => {
+                self.start(node);
+                self.connect();
             }
             Event::Synced { node, incarnation, from } if self.nodes[node].incarnation == incarnation => {
                 while let Some(block) = self.nodes[from].ledger.get(self.nodes[node].ledger.len()).cloned() {
@@ -622,6 +617,13 @@ impl Network {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, message: Message) {
+        if !self.faults.cut.contains(&(from, to)) && self.check(to, &message) {
+            let from = self.nodes[from].key.public();
+            self.feed(to, Input::Message { from, message: Verified::assume(message) });
         }
     }
 

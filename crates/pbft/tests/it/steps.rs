@@ -230,14 +230,21 @@ fn certificates_are_never_mixed() {
         certified 1a by checkpoints of 1
     "#]],
     );
-    // A certificate finalises the ancestors.
-    let both =
-        ["prepare 1a v0 by 0 2", "commit 1a v0 bare by 0 2", "prepare 2a v0 by 0 2", "commit 2a v0 result by 0 2"];
+    // A certificate finalises the ancestors, which are reported with certificates of their own.
+    let both = ["prepare 1a v0 by 0 2", "prepare 2a v0 by 0 2", "commit 2a v0 result by 0 2"];
     check(
         1,
         &after(&TWO, &both),
         expect![[r#"
-        certified 1a by commits v0 of 2
+        persist checkpoint 1a with result
+        send checkpoint 1a with result
+    "#]],
+    );
+    check(
+        1,
+        &after(&TWO, &after(&both, &["checkpoint 1a by 0 2"])),
+        expect![[r#"
+        certified 1a by checkpoints of 1
         certified 2a by commits v0 of 2
     "#]],
     );

@@ -73,6 +73,7 @@ impl CoreThread {
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         self.state.renewed_at = self.ledger.head().number;
         self.step(Input::Tick);
+        self.publish();
         loop {
             let first = match commands.recv_timeout(self.patience()) {
                 Ok(command) => Some(command),

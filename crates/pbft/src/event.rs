@@ -23,6 +23,14 @@ pub struct Head {
     pub certificate: Option<Certificate>,
 }
 
+impl Head {
+    /// Whether the certificate is there, where there must be one.
+    pub(crate) fn is_proven(&self) -> bool {
+        let proof = |certificate: &Certificate| certificate.height >= self.height;
+        self.height == BlockNumber::ZERO || self.certificate.as_ref().is_some_and(proof)
+    }
+}
+
 /// An input of [`crate::Machine::step`].
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -298,7 +306,7 @@ pub enum Divergence {
         /// Who voted for which header hash.
         results: Vec<(B256, Vec<MemberIndex>)>,
     },
-    /// Two proofs order different proposals at one height: more than f members are faulty.
+    /// Two proofs order different proposals at one height, or finalise different results: more than f members are faulty.
     Order {
         /// The height.
         height: BlockNumber,

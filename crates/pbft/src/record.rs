@@ -33,6 +33,8 @@ pub enum Record {
         /// The message that started it.
         Arc<SignedNewView>,
     ),
+    /// From here on this node abstains because an earlier log was lost (true), or votes again (false).
+    Abstains(bool),
 }
 
 /// The one result that this node stands for (§3).
@@ -78,7 +80,7 @@ impl Record {
     }
 
     /// The height that the record is about: once that height is final the record is of no use. None for view
-    /// promises and new views, of which the last ones stay needed; see [`crate::Machine::live_records`].
+    /// promises, new views and abstentions, of which the last ones stay needed; see [`crate::Machine::live_records`].
     #[must_use]
     pub fn height(&self) -> Option<BlockNumber> {
         match self {
@@ -86,17 +88,14 @@ impl Record {
             Self::Vote(signed) => Some(signed.vote.height),
             Self::Prepared { proposal, .. } => Some(proposal.height),
             Self::ResultLock(lock) => Some(lock.height),
-            Self::ViewPromise(_) | Self::NewView(_) => None,
+            Self::ViewPromise(_) | Self::NewView(_) | Self::Abstains(_) => None,
         }
     }
 
     /// The proposal whose bodies must be stored with this record, if any.
     #[must_use]
     pub const fn bodies_of(&self) -> Option<&Arc<Proposal>> {
-        match self {
-            Self::Prepared { proposal, .. } => Some(proposal),
-            _ => None,
-        }
+        if let Self::Prepared { proposal, .. } = self { Some(proposal) } else { None }
     }
 }
 

@@ -211,6 +211,7 @@ impl Machine {
         if height <= self.head.height {
             return;
         }
+        assert!(head.is_proven(), "the head at height {height} has no certificate");
         let run = self.slots.get(&height).and_then(|slot| slot.run);
         let in_line = run.is_some_and(|run| run.digest == head.digest);
         if let Some((parent, own)) = self.slots.get(&height).and_then(|slot| slot.result_of(head.digest))

@@ -160,13 +160,15 @@ impl Machine {
     /// epoch, the head's own as well.
     ///
     /// # Panics
-    /// Where no committee decides the height above the head: there is nothing to run then.
+    /// Where no committee decides the height above the head, and where a head above height 0 comes without certificate:
+    /// a view-change could not prove it.
     #[must_use]
     pub fn new(config: Config, committees: Committees, head: Head, records: Vec<Record>, log: LogCondition) -> Self {
         let committee = committees.at(head.height.next()).cloned();
         assert!(committee.is_some(), "no committee decides the height above {}", head.height);
         let committee = committee.unwrap_or_else(|| unreachable!());
         let me = config.key.and_then(|key| committee.members.members.index_of(&key));
+        assert!(head.is_proven(), "the head at height {} has no certificate", head.height);
         let best = head.certificate.clone().map(Arc::new);
         let mut machine = Self {
             config,

@@ -4,7 +4,7 @@ use super::{
     Known, Machine,
     slot::{Lock, Own, OwnProposal, Prepared},
 };
-use crate::{BodiesVerdict, Cause, Heartbeat, LogCondition, PrePrepare, PrepareCertificate, Record};
+use crate::{BodiesVerdict, Cause, Effect, Heartbeat, LogCondition, PrePrepare, PrepareCertificate, Record};
 use lian_types::{BlockNumber, ConsensusKey, Epoch, Phase, Proposal, SignedVote, View};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -41,10 +41,10 @@ impl Machine {
     /// Takes up what the vote log held.
     pub(super) fn restore(&mut self, records: Vec<Record>, log: LogCondition) {
         if log == LogCondition::Lost {
-            self.abstention = Some(Abstention::default());
-            self.settle_abstention();
+            self.abstain();
             return;
         }
+        let mut abstains = false;
         let mut proposals = Vec::new();
         let mut votes = Vec::new();
         let mut promise = None;
@@ -62,6 +62,7 @@ impl Machine {
                 Record::ViewPromise(message) if message.signed.change.epoch == self.epoch() => promise = Some(message),
                 Record::NewView(signed) if signed.new_view.epoch == self.epoch() => entered = Some(signed),
                 Record::ViewPromise(_) | Record::NewView(_) => {}
+                Record::Abstains(now) => abstains = now,
             }
         }
         if let Some(signed) = entered {
@@ -75,6 +76,18 @@ impl Machine {
         }
         votes.into_iter().for_each(|signed| self.restore_vote(signed));
         proposals.into_iter().for_each(|pre_prepare| self.restore_proposal(pre_prepare));
+        if abstains {
+            self.abstain();
+        }
+    }
+
+    /// Abstains from now on, over restarts, too.
+    fn abstain(&mut self) {
+        if self.abstention.is_none() {
+            self.abstention = Some(Abstention::default());
+            self.push(Effect::Persist(vec![Record::Abstains(true)]));
+            self.settle_abstention();
+        }
     }
 
     fn restore_prepared(&mut self, proposal: Arc<Proposal>, certificate: PrepareCertificate) {
@@ -97,7 +110,7 @@ impl Machine {
         }
         if vote.phase != Phase::Checkpoint && vote.view > self.view {
             // The new-view of that vote is older than the vote: a log without it has lost something.
-            self.abstention = Some(Abstention::default());
+            self.abstain();
             return;
         }
         let current = vote.phase == Phase::Checkpoint || vote.view == self.view;
@@ -127,6 +140,7 @@ impl Machine {
     #[must_use]
     pub fn live_records(&self) -> Vec<Record> {
         let mut records = Vec::new();
+        records.extend(self.abstention.as_ref().map(|_| Record::Abstains(true)));
         records.extend(self.entered_by.clone().filter(|_| self.me.is_some()).map(Record::NewView));
         records.extend(self.own_change.clone().map(Record::ViewPromise));
         for slot in self.slots.values() {
@@ -144,8 +158,11 @@ impl Machine {
         records
     }
 
-    /// Takes a member's report of where it stands.
+    /// Takes a member's report of where it stands. One that abstains itself does not know what it promised.
     pub(super) fn collect_report(&mut self, from: ConsensusKey, beat: Heartbeat) {
+        if beat.abstains_until.is_some() {
+            return;
+        }
         if let Some(abstention) = self.abstention.as_mut().filter(|abstention| abstention.resume.is_none()) {
             abstention.reports.insert(from, (beat.epoch, beat.height, beat.promised));
             self.settle_abstention();
@@ -189,6 +206,7 @@ impl Machine {
         let resume = self.abstention.as_ref().and_then(|abstention| abstention.resume);
         if resume.is_some_and(|resume| self.head.height >= resume.height && self.view >= resume.view) {
             self.abstention = None;
+            self.push(Effect::Persist(vec![Record::Abstains(false)]));
         }
     }
 

@@ -377,6 +377,7 @@ impl Script {
             Record::Prepared { certificate, .. } => {
                 format!("prepared {}@{}", self.name(&certificate.digest), certificate.view)
             }
+            Record::Abstains(now) => format!("abstains {now}"),
             Record::ResultLock(lock) => format!("lock {}", self.name(&lock.digest)),
             Record::ViewPromise(message) => self.show_change(&message.signed.change),
             Record::NewView(signed) => self.show_message(&Message::NewView(Arc::clone(signed))),

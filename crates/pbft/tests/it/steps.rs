@@ -640,11 +640,19 @@ fn leader_restarts_without_contradiction() {
 #[test]
 fn abstains_after_losing_its_log() {
     let mut script = Script::new(1);
-    script.restart(LogCondition::Lost);
+    expect![[r#"
+        persist abstains true
+    "#]].assert_eq(&script.restart(LogCondition::Lost));
+    // A second restart finds a log again, which says that it is not the whole one.
+    expect![[r#"
+        persist abstains true
+    "#]].assert_eq(&script.restart(LogCondition::Whole));
+    script.disk.clear();
     for line in ["propose 1a v0", "held 1a", "lost 0", "tick 5000"] {
         let shown = script.line(line);
         assert!(!shown.contains("send") && !shown.contains("persist"), "{line}: {shown}");
     }
+    // A member that abstains itself does not know what it promised; nor does one report make three.
     assert_eq!(script.machine_ref().status().abstains_until.unwrap().0, u64::MAX);
     script.line("beat 0 3 0");
     script.line("beat 2 5 0");

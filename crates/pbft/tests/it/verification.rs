@@ -168,7 +168,8 @@ fn certificates_prove_a_quorum_of_one_vote() {
     let checkpoints = script.certificate("1a", CertificateKind::Checkpoint);
     let is_signature = |error: &VerifyError| matches!(error, VerifyError::Signature(_));
     type Spoil<'a> = &'a dyn Fn(&mut Vec<MemberSignature>);
-    let table: [(Spoil<'_>, &dyn Fn(&VerifyError) -> bool); 6] = [
+    type Case<'a> = (Spoil<'a>, &'a dyn Fn(&VerifyError) -> bool);
+    let table: [Case<'_>; 6] = [
         (&|s| s.truncate(2), &|e| *e == VerifyError::NoQuorum { found: 2, quorum: 3 }),
         (&|s| s[2] = s[1], &|e| *e == VerifyError::NotRising("signers")),
         (&|s| s.swap(0, 1), &|e| *e == VerifyError::NotRising("signers")),
@@ -185,7 +186,7 @@ fn certificates_prove_a_quorum_of_one_vote() {
     // The same for prepare certificates in a view-change.
     let message = script.change(2, 1, &["1a@0"]);
     let other_view = script.prepared("1a", 1);
-    let table: [(Spoil<'_>, &dyn Fn(&VerifyError) -> bool); 4] = [
+    let table: [Case<'_>; 4] = [
         (&|s| s.truncate(2), &|e| *e == VerifyError::NoQuorum { found: 2, quorum: 3 }),
         (&|s| s[2] = s[1], &|e| *e == VerifyError::NotRising("signers")),
         (&|s| s[2].signer = MemberIndex(9), &|e| *e == VerifyError::UnknownSigner(MemberIndex(9))),

@@ -3,7 +3,9 @@
 // Clippy takes what tests share for production code.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
+mod byzantine;
 mod chaos;
+mod codec;
 mod network;
 mod scenarios;
 mod script;

@@ -11,12 +11,12 @@ use std::{
 
 /// Other versions of a leader's proposals, each the child of the other version below.
 #[derive(Default)]
-struct Equivocation {
+pub(crate) struct Equivocation {
     others: BTreeMap<ProposalDigest, PrePrepare>,
 }
 
 impl Equivocation {
-    fn other(&mut self, leader: usize, honest: &PrePrepare) -> PrePrepare {
+    pub(crate) fn other(&mut self, leader: usize, honest: &PrePrepare) -> PrePrepare {
         let digest = SUITE.proposal_digest(&honest.proposal);
         if let Some(known) = self.others.get(&digest) {
             return known.clone();

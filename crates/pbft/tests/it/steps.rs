@@ -642,11 +642,13 @@ fn abstains_after_losing_its_log() {
     let mut script = Script::new(1);
     expect![[r#"
         persist abstains true
-    "#]].assert_eq(&script.restart(LogCondition::Lost));
+    "#]]
+    .assert_eq(&script.restart(LogCondition::Lost));
     // A second restart finds a log again, which says that it is not the whole one.
     expect![[r#"
         persist abstains true
-    "#]].assert_eq(&script.restart(LogCondition::Whole));
+    "#]]
+    .assert_eq(&script.restart(LogCondition::Whole));
     script.disk.clear();
     for line in ["propose 1a v0", "held 1a", "lost 0", "tick 5000"] {
         let shown = script.line(line);

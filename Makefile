@@ -52,7 +52,9 @@ $(DENY):
 	@echo '== building cargo-deny $(DENY_VERSION) into target/tools (once)'
 	@cargo install --locked --quiet --root target/tools --version $(DENY_VERSION) cargo-deny
 
-examples: build
+# The program comes from the tests' build, whose dependencies are compiled already; `build` selects other features.
+examples: tools
+	@cargo test --release --locked --workspace --no-run --quiet
 	@echo '== ethers, viem, web3.py and cast against a network of four nodes'
 	@tests/examples.sh $(LIAN)
 

@@ -52,27 +52,17 @@ impl Watched {
         status.halted.map_or(Ok(()), |reason| Err(format!("group {} has stopped: {reason}", status.group)))
     }
 
-    /// Writes the group's state into the recorder.
+    /// Writes into the recorder what the group does not record itself.
     fn record(&self) {
         let status = self.group.status();
         let group = status.group.to_string();
         let gauge = |name: &'static str, value: u64| {
             metrics::gauge!(name, "group" => group.clone()).set(approximate(value));
         };
-        let known = status.height.0.saturating_add(status.lag);
-        let peers = u64::try_from(status.peers).unwrap_or(u64::MAX);
-        gauge("lian_block_height", status.height.0);
         gauge("lian_lag_blocks", status.lag);
-        gauge("lian_consensus_view", status.view.0);
-        gauge("lian_consensus_epoch", status.epoch.0);
-        gauge("lian_peers", peers);
-        gauge("lian_pool_pending_transactions", u64::try_from(status.pending).unwrap_or(u64::MAX));
-        gauge("lian_pool_queued_transactions", u64::try_from(status.queued).unwrap_or(u64::MAX));
+        gauge("lian_pbft_epoch", status.epoch.0);
+        gauge("lian_members", u64::try_from(status.members).unwrap_or(u64::MAX));
         gauge("lian_halted", u64::from(status.halted.is_some()));
-        // EIP-2159.
-        gauge("ethereum_blockchain_height", status.height.0);
-        gauge("ethereum_best_known_block_number", known);
-        gauge("ethereum_peer_count", peers);
         gauge("ethereum_peer_limit", u64::try_from(limits::MEMBERS_MAX).unwrap_or(u64::MAX));
     }
 }
@@ -175,9 +165,9 @@ fn describe() {
     for (name, text) in [
         ("lian_block_height", "Height of the last final block on this node."),
         ("lian_lag_blocks", "Blocks that this node is behind the highest height it has heard of."),
-        ("lian_consensus_view", "Current view of consensus."),
-        ("lian_consensus_epoch", "Epoch of the members."),
-        ("lian_peers", "Other nodes connected."),
+        ("lian_pbft_view", "Current view of PBFT."),
+        ("lian_pbft_epoch", "Epoch of the members."),
+        ("lian_members", "Voting members."),
         ("lian_pool_pending_transactions", "Transactions in the pool that could be proposed."),
         ("lian_pool_queued_transactions", "Transactions in the pool that wait for an earlier nonce."),
         ("lian_halted", "1 if the group has stopped on this node, else 0."),

@@ -24,8 +24,8 @@ pub(crate) async fn run(args: NodeArgs) -> Result<()> {
     Ok(())
 }
 
-/// One node's answer in the stable form `{chain_id, nodes: [{name, rpc, up, groups: […]}]}`. The node asked comes
-/// first. What it does not know of another node is `null`.
+/// One node's answer in the stable form `{chain_id, nodes: [{name, rpc, up, groups: […]}]}`, the nodes by name. What the
+/// node asked does not know of another one is `null`.
 fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
     let own = json!({
         "name": answer.get("node")?,
@@ -42,7 +42,9 @@ fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
             "groups": if known { vec![group(peer, answer)] } else { vec![] },
         })
     });
-    let nodes: Vec<_> = std::iter::once(own).chain(others).collect();
+    let mut nodes: Vec<_> = std::iter::once(own).chain(others).collect();
+    // Shorter names first, so that node10 follows node9.
+    nodes.sort_by_key(|node| (text(node, "name").len(), text(node, "name")));
     Some(json!({"chain_id": answer.get("chainId")?, "nodes": nodes}))
 }
 
@@ -100,8 +102,8 @@ mod tests {
             "epoch": 0, "view": 1, "leader": "node1", "members": 3, "peers": 1, "pending": 2, "queued": 0,
             "halted": null,
             "nodes": [
+                {"name": "node10", "key": "0x", "connected": false, "height": null, "lag": null, "view": null},
                 {"name": "node1", "key": "0x", "connected": true, "height": 5, "lag": 2, "view": 1, "reported": 9},
-                {"name": "node2", "key": "0x", "connected": false, "height": null, "lag": null, "view": null},
             ],
         })
     }
@@ -110,10 +112,10 @@ mod tests {
     fn one_node_answers_for_all() {
         let status = network_status(&answer(), "http://a").unwrap();
         expect![[r#"
-            node   up   group  consensus  role    height  lag  view  leader  peers  pending
-            node0  yes  0      pbft       sealer  7       0    1     node1   1      2
-            node1  yes  0      pbft       -       5       2    1     -       -      -
-            node2  no
+            node    up   group  consensus  role    height  lag  view  leader  peers  pending
+            node0   yes  0      pbft       sealer  7       0    1     node1   1      2
+            node1   yes  0      pbft       -       5       2    1     -       -      -
+            node10  no
         "#]]
         .assert_eq(&columns(&rows(&status)));
         assert_eq!(status["chain_id"], 20_200);

@@ -97,7 +97,7 @@ fn encrypted_keys_need_their_passphrase() {
     let config = dir.join("node0/config.toml");
     let check = |passphrase: Option<&str>| {
         let mut command = lian(&["node", "--check", "--config", text(&config)]);
-        let command = passphrase.map_or(&mut command, |text| command.env("LIAN_KEY_PASSPHRASE", text));
+        command.envs(passphrase.map(|text| ("LIAN_KEY_PASSPHRASE", text)));
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
     assert!(check(None).contains("is encrypted: give its passphrase in LIAN_KEY_PASSPHRASE"));

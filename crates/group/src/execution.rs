@@ -26,6 +26,8 @@ pub struct SpeculativeChain {
     block_gas_limit: u64,
     ledger: Arc<Ledger>,
     executed: BTreeMap<ProposalDigest, ExecutedBlock>,
+    /// Up to which height results were handed out as final. The ledger may not have them yet, so they stay.
+    sealed: BlockNumber,
     /// Proposals whose parent is not executed yet, by the parent's digest.
     waiting: BTreeMap<ProposalDigest, Vec<ProposalWithBodies>>,
 }
@@ -34,7 +36,8 @@ impl SpeculativeChain {
     /// Nothing executed yet, on top of a ledger.
     #[must_use]
     pub const fn new(rules: Rules, block_gas_limit: u64, ledger: Arc<Ledger>) -> Self {
-        Self { rules, block_gas_limit, ledger, executed: BTreeMap::new(), waiting: BTreeMap::new() }
+        let (executed, waiting) = (BTreeMap::new(), BTreeMap::new());
+        Self { rules, block_gas_limit, ledger, executed, sealed: BlockNumber::ZERO, waiting }
     }
 
     /// The result of a proposal, if it was executed.
@@ -147,8 +150,15 @@ impl SpeculativeChain {
         None
     }
 
-    /// Forgets every result at and above a height, when a new view orders something else there (pbft §5).
+    /// Notes that the result of a height is final and on its way to the ledger: it is never discarded.
+    pub fn seal(&mut self, height: BlockNumber) {
+        self.sealed = self.sealed.max(height);
+    }
+
+    /// Forgets every result at and above a height, when a new view orders something else there (pbft §5). Final ones
+    /// stay: what follows them may come before the ledger has them.
     pub fn discard_from(&mut self, height: BlockNumber) {
+        let height = height.max(self.sealed.next());
         self.executed.retain(|_, block| block.block.header.number < height.0);
         self.drop_waiting(|proposal| proposal.height < height);
     }

@@ -74,6 +74,7 @@ pub fn finalize(
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });
     }
+    chain.seal(height);
     Ok(FinalBlock { executed, certificate })
 }
 
@@ -99,6 +100,7 @@ pub fn replay(
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });
     }
+    chain.seal(height);
     Ok(FinalBlock { executed, certificate: Arc::new(received.certificate.clone()) })
 }
 

@@ -247,6 +247,8 @@ pub enum Cause {
     LeaderLost,
     /// The leader was silent for too long.
     LeaderSilent,
+    /// The leader says that it has left the view or abstains: it will not propose.
+    LeaderAway,
     /// The leader proposed what the rules refuse.
     InvalidProposal,
     /// f+1 members hold transactions that wait for too long.

@@ -1,6 +1,6 @@
 //! The machine: its state, and how a step goes. Each concern has its own file:
-//! `normal` (proposals, prepares, commits), `finality` (order, results, certificates), `view_change`, `timers`
-//! (timeouts, heartbeats, repetition), `recovery` (restart, abstention) and `epoch`.
+//! `normal` (proposals, prepares, commits), `finality` (order, results, certificates), `view_change`, `timers`,
+//! `repetition` (heartbeats, help for members that lag), `recovery` (restart, abstention) and `epoch`.
 //!
 //! The rules are level-triggered: an input changes a fact, then [`Machine::advance`] applies every rule whose
 //! conditions hold. A rule that was applied leaves a fact behind that keeps it from being applied again.
@@ -8,19 +8,21 @@
 mod epoch;
 mod finality;
 mod normal;
+mod parts;
 mod recovery;
+mod repetition;
 mod slot;
 mod timers;
 mod view_change;
 
 use crate::{
-    BodiesVerdict, Committee, Committees, Divergence, Effect, Head, Heartbeat, Input, LogCondition, Message,
-    Misbehaviour, PrePrepare, Recipient, Record, Rules, SignedNewView, Stage, Statement, Timing, ViewChangeMessage,
-    limits,
+    Committee, Committees, Divergence, Effect, Head, Input, LogCondition, Message, Misbehaviour, PrePrepare, Recipient,
+    Record, Rules, SignedNewView, Stage, Statement, Timing, ViewChangeMessage, limits,
 };
 use lian_types::{
     BlockNumber, Certificate, ConsensusKey, Epoch, MemberIndex, Millis, Proposal, ProposalDigest, Signature, View,
 };
+use parts::{Known, Peer, Pool, Recent};
 use recovery::Abstention;
 use slot::Slot;
 use std::{collections::BTreeMap, sync::Arc};
@@ -58,50 +60,6 @@ pub struct Status {
     pub abstains_until: Option<BlockNumber>,
     /// Whether this node stopped because results diverge (§7).
     pub halted: bool,
-}
-
-/// A proposal that some open height needs.
-#[derive(Clone, Debug)]
-struct Known {
-    proposal: Arc<Proposal>,
-    /// None until the bodies were checked.
-    bodies: Option<BodiesVerdict>,
-}
-
-/// A certificate of a final height, for members that lag a little.
-#[derive(Clone, Debug)]
-struct Recent {
-    certificate: Arc<Certificate>,
-    /// Since when the height is final here.
-    since: Millis,
-}
-
-/// What is known of another member.
-#[derive(Clone, Copy, Debug, Default)]
-struct Peer {
-    connected: bool,
-    /// When its session broke down, where there was one.
-    lost: Option<Millis>,
-    /// When it was last heard.
-    heard: Option<Millis>,
-    /// When a certificate was last sent to it because it lags.
-    helped_to_height: Option<Millis>,
-    /// When a new-view was last repeated for it.
-    helped_into_view: Option<Millis>,
-    /// When it was last asked for what it has and this node has not.
-    asked: Option<Millis>,
-    /// What it said last.
-    beat: Option<Heartbeat>,
-    /// Up to which height empty blocks are made for its recovery.
-    empty_until: Option<BlockNumber>,
-}
-
-/// What waits to be proposed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pool {
-    ready: bool,
-    waiting_since: Option<Millis>,
-    allow_empty: bool,
 }
 
 /// One member's part in parallel PBFT.
@@ -164,9 +122,9 @@ impl Machine {
     /// a view-change could not prove it.
     #[must_use]
     pub fn new(config: Config, committees: Committees, head: Head, records: Vec<Record>, log: LogCondition) -> Self {
-        let committee = committees.at(head.height.next()).cloned();
-        assert!(committee.is_some(), "no committee decides the height above {}", head.height);
-        let committee = committee.unwrap_or_else(|| unreachable!());
+        let Some(committee) = committees.at(head.height.next()).cloned() else {
+            unreachable!("no committee decides the height above {}", head.height)
+        };
         let me = config.key.and_then(|key| committee.members.members.index_of(&key));
         assert!(head.is_proven(), "the head at height {} has no certificate", head.height);
         let best = head.certificate.clone().map(Arc::new);

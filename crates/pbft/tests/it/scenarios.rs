@@ -2,7 +2,7 @@
 
 use crate::network::{Faults, Network, SUITE, key, members, rules};
 use alloy_primitives::keccak256;
-use lian_pbft::{Cause, Committee, Divergence, LogCondition, Message, Misbehaviour, PrePrepare, Statement};
+use lian_pbft::{Cause, Committee, Divergence, Input, LogCondition, Message, Misbehaviour, PrePrepare, Statement};
 use lian_types::{BlockNumber, Epoch, Phase, Proposal, ProposalDigest};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -118,6 +118,22 @@ fn the_leader_dies_under_load() {
     network.crash(1, None);
     let height = network.height(2);
     network.reach([0, 2, 3], height + 10, 8_000);
+    network.nobody_halted();
+}
+
+/// A member that left a view alone does not hold up the others when its turn to lead comes.
+#[test]
+fn a_leader_that_is_away_is_skipped() {
+    let mut network = Network::with(4, 4, 1, rules(8, 20));
+    network.connect();
+    network.reach(0..4, 10, 5_000);
+    // Only node 1 loses its session to the leader.
+    network.feed(1, Input::Peer { key: key(0).public(), connected: false });
+    network.run_while(network.now + 1_000, |network| network.nodes[1].left.is_empty());
+    assert!(network.nodes[1].left.iter().any(|(_, cause)| *cause == Cause::LeaderLost));
+    network.reach(0..4, 60, 3_000);
+    let causes: Vec<_> = network.nodes.iter().flat_map(|node| node.left.iter().map(|(_, cause)| *cause)).collect();
+    assert!(causes.contains(&Cause::LeaderAway), "{causes:?}");
     network.nobody_halted();
 }
 

@@ -1,0 +1,78 @@
+//! Messages on their way.
+
+use crate::trace;
+use lian_crypto::Verified;
+use lian_group::core::Outgoing;
+use lian_pbft::{Committees, Message, Rules, VerifyError, verify};
+use lian_sync::SyncMessage;
+use lian_txpool::PoolMessage;
+use lian_types::limits::FRAME_BYTES_MAX;
+use std::cell::OnceCell;
+
+/// A message as it left its sender. Several receivers share it, and its signatures are checked once for all of them:
+/// all know the same members.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    payload: Outgoing,
+    /// A hash of the bytes.
+    digest: u64,
+    length: usize,
+    verdict: OnceCell<Result<Verified<Message>, VerifyError>>,
+}
+
+/// Why a message cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvelopeError {
+    /// Its own program cannot read it.
+    #[error("a message was sent that cannot be read: {0}")]
+    Unreadable(#[from] lian_types::DecodeError),
+    /// It is larger than any frame.
+    #[error("a message of {0} bytes was sent, the largest frame has {FRAME_BYTES_MAX}")]
+    TooLong(usize),
+}
+
+impl Envelope {
+    /// Encodes a message and reads it back, as the receivers do.
+    pub(crate) fn new(message: &Outgoing) -> Result<Self, EnvelopeError> {
+        let bytes = match message {
+            Outgoing::Consensus(message) => message.encode(),
+            Outgoing::Pool(message) => message.encode(),
+            Outgoing::Sync(message) => message.encode(),
+        };
+        if bytes.len() > FRAME_BYTES_MAX {
+            return Err(EnvelopeError::TooLong(bytes.len()));
+        }
+        let payload = match message {
+            Outgoing::Consensus(_) => Outgoing::Consensus(Message::decode(&bytes)?),
+            Outgoing::Pool(_) => Outgoing::Pool(PoolMessage::decode(&bytes)?),
+            Outgoing::Sync(_) => Outgoing::Sync(SyncMessage::decode(&bytes)?),
+        };
+        Ok(Self { payload, digest: trace::hash(&bytes), length: bytes.len(), verdict: OnceCell::new() })
+    }
+
+    /// The message.
+    pub(crate) const fn payload(&self) -> &Outgoing {
+        &self.payload
+    }
+
+    /// A hash of its bytes.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Its length in bytes.
+    pub(crate) const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// A consensus message with its signatures checked, and whether this is the first check; nothing for other messages.
+    pub(crate) fn verified(
+        &self,
+        rules: &Rules,
+        committees: &Committees,
+    ) -> Option<(Result<Verified<Message>, VerifyError>, bool)> {
+        let Outgoing::Consensus(message) = &self.payload else { return None };
+        let is_first = self.verdict.get().is_none();
+        Some((self.verdict.get_or_init(|| verify(rules, committees, message.clone())).clone(), is_first))
+    }
+}

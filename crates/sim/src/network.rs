@@ -1,0 +1,170 @@
+//! Sessions between nodes, and the ways that carry them.
+
+use crate::{
+    event::{Event, NodeId},
+    message::Envelope,
+    random::Random,
+    scenario::Links,
+    sim::Sim,
+};
+use lian_group::core::{Outgoing, Recipient};
+use lian_types::limits::{DIAL_BACKOFF_MS_MAX, DIAL_BACKOFF_MS_MIN};
+use std::rc::Rc;
+
+/// Bytes that a way carries in a microsecond: 1 Gbit/s.
+const BYTES_PER_US: u64 = 125;
+/// How long checking a message takes, least and most, in microseconds.
+const CHECK_US: (u64, u64) = (40, 150);
+/// How much later a lost segment of a stream arrives, least and most, in milliseconds: TCP sends it again.
+const RETRANSMISSION_MS: (u64, u64) = (200, 1_500);
+
+/// What messages go over.
+pub(crate) struct Network {
+    jitter_us: u64,
+    /// Delays in microseconds, by sender and receiver.
+    delays: Vec<Vec<u64>>,
+    /// Each node's end of its session to each other node, by the session's number.
+    ends: Vec<Vec<Option<u64>>>,
+    /// How many faults cut a way, by sender and receiver: for everything, and for consensus messages.
+    cuts: Vec<Vec<Cuts>>,
+    /// Whether the two nodes, the lower number first, are about to try to connect.
+    connecting: Vec<Vec<bool>>,
+    sessions: u64,
+    /// Chances in a thousand.
+    pub(crate) loss_permille: u64,
+    pub(crate) duplication_permille: u64,
+    /// Chances in a thousand, and how much longer in milliseconds.
+    pub(crate) delay: Option<(u64, (u64, u64))>,
+}
+
+/// How many faults cut a way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cuts {
+    everything: u32,
+    consensus: u32,
+}
+
+impl Network {
+    /// A network without sessions.
+    pub(crate) fn new(nodes: usize, links: &Links, random: &mut Random) -> Self {
+        let row = |random: &mut Random| (0..nodes).map(|_| random.between(links.delay_us)).collect();
+        Self {
+            jitter_us: links.jitter_us,
+            delays: (0..nodes).map(|_| row(random)).collect(),
+            ends: vec![vec![None; nodes]; nodes],
+            cuts: vec![vec![Cuts::default(); nodes]; nodes],
+            connecting: vec![vec![false; nodes]; nodes],
+            sessions: 0,
+            loss_permille: 0,
+            duplication_permille: 0,
+            delay: None,
+        }
+    }
+
+    /// A node's end of its session to another.
+    pub(crate) fn end(&self, node: NodeId, peer: NodeId) -> Option<u64> {
+        self.ends[node][peer]
+    }
+
+    /// Closes a node's end.
+    pub(crate) fn close(&mut self, node: NodeId, peer: NodeId) {
+        self.ends[node][peer] = None;
+    }
+
+    /// Opens both ends of a new session.
+    pub(crate) fn open(&mut self, one: NodeId, two: NodeId) {
+        self.sessions += 1;
+        self.ends[one][two] = Some(self.sessions);
+        self.ends[two][one] = Some(self.sessions);
+    }
+
+    /// Whether a way carries messages in both directions.
+    pub(crate) fn is_sound(&self, one: NodeId, two: NodeId) -> bool {
+        self.cuts[one][two].everything == 0 && self.cuts[two][one].everything == 0
+    }
+
+    /// Cuts a way, or ends that.
+    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId, everything: bool, begins: bool) {
+        let cuts = &mut self.cuts[from][to];
+        let count = if everything { &mut cuts.everything } else { &mut cuts.consensus };
+        *count = if begins { *count + 1 } else { count.saturating_sub(1) };
+    }
+
+    /// Notes that two nodes have tried to connect.
+    pub(crate) fn tried(&mut self, one: NodeId, two: NodeId) {
+        self.connecting[one.min(two)][one.max(two)] = false;
+    }
+}
+
+impl Sim {
+    /// Lets two nodes try to connect after a while, as their dialling does.
+    pub(crate) fn connect_later(&mut self, one: NodeId, two: NodeId, least_ms: u64, most_ms: u64) {
+        let (one, two) = (one.min(two), one.max(two));
+        if one == two || std::mem::replace(&mut self.network.connecting[one][two], true) {
+            return;
+        }
+        let wait = self.random.between((least_ms * 1_000, most_ms * 1_000));
+        self.queue.push(self.now.after_us(wait), Event::Connect { one, two });
+    }
+
+    /// Lets two nodes try again after the wait of a failed attempt.
+    pub(crate) fn redial(&mut self, one: NodeId, two: NodeId) {
+        self.connect_later(one, two, DIAL_BACKOFF_MS_MIN, DIAL_BACKOFF_MS_MAX);
+    }
+
+    /// Lets a node notice after a while that its session to a peer is broken.
+    pub(crate) fn lose_session(&mut self, node: NodeId, peer: NodeId, after_us: u64) {
+        if let Some(session) = self.network.end(node, peer) {
+            self.queue.push(self.now.after_us(after_us), Event::SessionLost { node, peer, session });
+        }
+    }
+
+    /// Sends a message over every session that it is meant for.
+    pub(crate) fn send(&mut self, from: NodeId, to: Recipient, message: &Outgoing) {
+        let envelope = match Envelope::new(message) {
+            Ok(envelope) => Rc::new(envelope),
+            Err(error) => return self.fail("messages", || format!("n{from}: {error}")),
+        };
+        self.trace.add(envelope.digest());
+        self.count_sent(from, &envelope);
+        match to {
+            Recipient::All => (0..self.network.ends.len()).for_each(|peer| self.transmit(from, peer, &envelope)),
+            Recipient::One(key) => {
+                if let Some(peer) = self.chain.node_of(&key) {
+                    self.transmit(from, peer, &envelope);
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
+        let Some(session) = self.network.end(from, to) else { return };
+        let is_consensus = matches!(envelope.payload(), Outgoing::Consensus(_));
+        let cuts = self.network.cuts[from][to];
+        if cuts.everything > 0 || (is_consensus && cuts.consensus > 0) {
+            return;
+        }
+        let network = &self.network;
+        let random = &mut self.random;
+        let mut delay = network.delays[from][to] + random.below(network.jitter_us + 1) + random.between(CHECK_US);
+        delay += envelope.length() as u64 / BYTES_PER_US;
+        if let Some((permille, extra_ms)) = network.delay
+            && random.permille(permille)
+        {
+            delay += random.between((extra_ms.0 * 1_000, extra_ms.1 * 1_000));
+        }
+        if network.loss_permille > 0 && random.permille(network.loss_permille) {
+            // Consensus must do without single messages. Gossip and catch-up rely on their stream.
+            if is_consensus {
+                self.count("messages lost");
+                return;
+            }
+            delay += random.between((RETRANSMISSION_MS.0 * 1_000, RETRANSMISSION_MS.1 * 1_000));
+        }
+        let copies = 1 + u64::from(is_consensus && random.permille(network.duplication_permille));
+        for copy in 0..copies {
+            let at = self.now.after_us(delay * (1 + copy));
+            self.queue.push(at, Event::Deliver { from, to, session, envelope: Rc::clone(envelope) });
+        }
+    }
+}

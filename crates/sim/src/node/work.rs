@@ -1,0 +1,159 @@
+//! The execution thread, without the thread.
+
+use super::{Node, blocks::Append};
+use crate::{event::NodeEvent, oracle::Origin, scenario::CrashPoint, sim::Sim};
+use alloy_primitives::B256;
+use lian_executor::ExecutedBlock;
+use lian_group::{
+    check_blocks,
+    core::{Input, Outgoing, Recipient},
+    digest_of,
+    execution::ProposalWithBodies,
+    finality,
+};
+use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
+use lian_types::{BlockNumber, Certificate, ConsensusKey};
+use std::{collections::VecDeque, sync::Arc};
+
+/// How long reading for a peer, or discarding, takes, in microseconds.
+const SMALL_WORK_US: u64 = 100;
+/// How long checking a peer's block takes, in microseconds: a quorum of signatures and some roots.
+const CHECK_BLOCK_US: u64 = 300;
+
+/// What the core wants executed, or read.
+pub(super) enum Work {
+    Execute(ProposalWithBodies),
+    DiscardFrom(BlockNumber),
+    Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
+    Verify { batch: BatchId, parent: Anchor, blocks: Arc<Vec<BlockWithCertificate>> },
+    Apply(Arc<Vec<BlockWithCertificate>>),
+    Serve { to: ConsensusKey, request: BlockRequest },
+}
+
+/// The execution thread's queue, and what it is doing.
+#[derive(Default)]
+pub(super) struct Working {
+    waiting: VecDeque<Work>,
+    doing: Option<Work>,
+}
+
+impl Working {
+    pub(super) fn push(&mut self, work: Work) {
+        self.waiting.push_back(work);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + usize::from(self.doing.is_some())
+    }
+}
+
+impl Node {
+    /// Begins the next work, unless some is being done.
+    pub(super) fn work_on(&mut self, sim: &mut Sim) {
+        if self.is_ending() {
+            return;
+        }
+        let Some(run) = self.run.as_mut().filter(|run| run.working.doing.is_none()) else { return };
+        let Some(work) = run.working.waiting.pop_front() else { return };
+        let (block_us, transaction_us) = sim.scenario.execution_us;
+        let executing = |transactions: usize| block_us + transaction_us * transactions as u64;
+        let after = match &work {
+            Work::Execute(proposal) => executing(proposal.bodies.len()),
+            Work::Append { proposal, .. } if run.execution.result(&proposal.digest).is_none() => {
+                executing(proposal.bodies.len())
+            }
+            Work::Apply(blocks) => blocks.iter().map(|block| executing(block.block.transactions.len())).sum(),
+            Work::Append { .. } | Work::DiscardFrom(_) | Work::Verify { .. } | Work::Serve { .. } => SMALL_WORK_US,
+        };
+        run.working.doing = Some(work);
+        sim.later(self.id, self.life, after, NodeEvent::Worked);
+    }
+
+    pub(super) fn on_worked(&mut self, sim: &mut Sim) {
+        let Some(work) = self.run.as_mut().and_then(|run| run.working.doing.take()) else { return };
+        if let Err(reason) = self.do_work(sim, work) {
+            return self.stop(reason);
+        }
+        self.work_on(sim);
+    }
+
+    fn do_work(&mut self, sim: &mut Sim, work: Work) -> Result<(), String> {
+        let Some(run) = &mut self.run else { return Ok(()) };
+        match work {
+            Work::Execute(proposal) => {
+                let results =
+                    run.execution.execute(proposal).map_err(|error| format!("execution failed: {error}"))?;
+                if self.passes(sim, CrashPoint::Executed) {
+                    results.iter().for_each(|result| self.report(sim, result));
+                }
+            }
+            Work::DiscardFrom(height) => run.execution.discard_from(height),
+            Work::Append { proposal, hash, certificate } => {
+                if proposal.proposal.height > run.ledger.head().number {
+                    let block = finality::finalize(&mut run.execution, &proposal, hash, certificate)
+                        .map_err(|error| error.to_string())?;
+                    self.append(sim, Append { block, bodies: proposal.bodies, origin: Origin::Consensus });
+                }
+            }
+            Work::Verify { batch, parent, blocks } => {
+                let after = CHECK_BLOCK_US * blocks.len() as u64;
+                sim.later(self.id, self.life, after, NodeEvent::Checked { batch, parent, blocks });
+            }
+            Work::Apply(blocks) => self.apply(sim, &blocks)?,
+            Work::Serve { to, request } => self.serve(sim, to, &request),
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, sim: &mut Sim, result: &ExecutedBlock) {
+        let header = &result.block.header;
+        let (height, parent) = (BlockNumber(header.number), header.parent_hash);
+        self.step(sim, Input::Executed { height, digest: result.digest, parent, hash: result.hash });
+    }
+
+    pub(super) fn on_checked(
+        &mut self,
+        sim: &mut Sim,
+        batch: BatchId,
+        parent: Anchor,
+        blocks: &[BlockWithCertificate],
+    ) {
+        let chain = Arc::clone(&sim.chain);
+        let done = match check_blocks(&chain.info, &chain.committees, parent, blocks) {
+            Ok(()) => lian_sync::Input::Verified(batch),
+            Err(error) => lian_sync::Input::Invalid { batch, error },
+        };
+        self.step(sim, Input::SyncDone(done));
+    }
+
+    /// Executes verified blocks in order. Those that this node has by now are passed over.
+    fn apply(&mut self, sim: &mut Sim, blocks: &[BlockWithCertificate]) -> Result<(), String> {
+        let chain = Arc::clone(&sim.chain);
+        for received in blocks {
+            let Some(run) = &mut self.run else { return Ok(()) };
+            let height = BlockNumber(received.block.header.number);
+            if height <= run.ledger.head().number {
+                continue;
+            }
+            let parent = run.execution.digest_of(received.block.header.parent_hash);
+            let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
+            let digest = digest_of(&chain.info, &chain.committees, parent, &received.block)
+                .map_err(|error| format!("block {height} of a peer: {error}"))?;
+            let block = finality::replay(&mut run.execution, chain.info.suite, parent, digest, received)
+                .map_err(|error| error.to_string())?;
+            sim.count("blocks caught up");
+            self.append(sim, Append { block, bodies: Arc::default(), origin: Origin::CaughtUp });
+        }
+        Ok(())
+    }
+
+    fn serve(&self, sim: &mut Sim, to: ConsensusKey, request: &BlockRequest) {
+        let Some(run) = &self.run else { return };
+        let answer = serve(request, |height| {
+            let stored = run.ledger.block_by_number(height).ok().flatten()?;
+            let certificate = stored.certificate.as_ref().clone();
+            Some(BlockWithCertificate { block: Arc::clone(&stored.block), certificate })
+        });
+        sim.send(self.id, Recipient::One(to), &Outgoing::Sync(answer));
+    }
+}

@@ -1,0 +1,206 @@
+//! What a key signs, and what certificates are made of.
+
+use crate::{
+    chain::{Chain, SUITE},
+    event::NodeId,
+    trace,
+};
+use alloy_primitives::B256;
+use lian_pbft::{Message, Record, Statement};
+use lian_types::{
+    BlockNumber, Certificate, CertificateKind, Epoch, MemberIndex, Phase, ProposalDigest, Signature, View, Vote,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every vote that was ever sent, and every promise that was ever made durable.
+#[derive(Default)]
+pub(crate) struct Votes {
+    votes: BTreeMap<(BlockNumber, NodeId, Epoch, View, Phase), Vote>,
+    proposals: BTreeMap<(BlockNumber, NodeId, Epoch, View), ProposalDigest>,
+    /// A hash of the view-change that a node sent for a view, and of the new-view.
+    changes: BTreeMap<(NodeId, Epoch, View), u64>,
+    new_views: BTreeMap<(NodeId, Epoch, View), u64>,
+    /// The least view that a node may vote in, by what it has promised.
+    promised: BTreeMap<NodeId, (Epoch, View)>,
+    /// What each node has on its disk.
+    durable: BTreeMap<NodeId, BTreeSet<Promise>>,
+    /// Signatures that hold.
+    held: BTreeMap<(BlockNumber, Vote, MemberIndex), Signature>,
+}
+
+/// Something that a node has made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Promise {
+    Vote(BlockNumber, Vote),
+    Proposal(BlockNumber, Epoch, View, ProposalDigest),
+    Prepared(BlockNumber, Epoch, View, ProposalDigest),
+    Lock(BlockNumber, ProposalDigest, B256),
+    Change(Epoch, View, u64),
+    NewView(Epoch, View, u64),
+    Abstains(bool),
+}
+
+impl Promise {
+    const fn height(&self) -> Option<BlockNumber> {
+        match self {
+            Self::Vote(height, _)
+            | Self::Proposal(height, ..)
+            | Self::Prepared(height, ..)
+            | Self::Lock(height, ..) => Some(*height),
+            Self::Change(..) | Self::NewView(..) | Self::Abstains(_) => None,
+        }
+    }
+
+    fn of(record: &Record) -> Self {
+        match record {
+            Record::PrePrepare(made) => {
+                let proposal = &made.proposal;
+                Self::Proposal(proposal.height, proposal.epoch, made.view, SUITE.proposal_digest(proposal))
+            }
+            Record::Vote(signed) => Self::Vote(signed.vote.height, signed.vote),
+            Record::Prepared { certificate, .. } => {
+                Self::Prepared(certificate.height, certificate.epoch, certificate.view, certificate.digest)
+            }
+            Record::ResultLock(lock) => Self::Lock(lock.height, lock.digest, lock.hash),
+            Record::ViewPromise(message) => {
+                let change = &message.signed.change;
+                Self::Change(change.epoch, change.view, content(&Statement::ViewChange(Box::new(change.clone()))))
+            }
+            Record::Abstains(abstains) => Self::Abstains(*abstains),
+            Record::NewView(signed) => {
+                let new_view = &signed.new_view;
+                let content = content(&Statement::NewView(Box::new(new_view.clone())));
+                Self::NewView(new_view.epoch, new_view.view, content)
+            }
+        }
+    }
+}
+
+/// A hash of what a statement says.
+fn content(statement: &Statement) -> u64 {
+    let context = lian_types::ChainContext { genesis: B256::ZERO, group: lian_types::GroupId(0), chain_id: 0 };
+    trace::hash(&statement.signing_bytes(&context))
+}
+
+impl Votes {
+    /// Records are durable on a node's disk, or were found there.
+    pub(crate) fn recovered<'a>(&mut self, node: NodeId, records: impl Iterator<Item = &'a Record>) {
+        self.durable.entry(node).or_default().extend(records.map(Promise::of));
+    }
+
+    /// A node has crashed: what it made durable will be found again, or is gone.
+    pub(crate) fn crashed(&mut self, node: NodeId) {
+        self.durable.remove(&node);
+    }
+
+    /// A message leaves a node. One key makes no two different statements for one place, over all crashes, and none
+    /// before it is durable (pbft §3).
+    pub(crate) fn sent(&mut self, node: NodeId, chain: &Chain, message: &Message) -> Result<(), String> {
+        match message {
+            Message::Vote(signed) if usize::from(signed.signer.0) == node => self.vote(node, signed.vote),
+            Message::PrePrepare(made) if made.proposal.proposer == chain.publics[node] => {
+                let (height, epoch) = (made.proposal.height, made.proposal.epoch);
+                let digest = SUITE.proposal_digest(&made.proposal);
+                let first = *self.proposals.entry((height, node, epoch, made.view)).or_insert(digest);
+                if first != digest {
+                    return Err(format!("proposes {digest} at height {height} in view {}, before {first}", made.view));
+                }
+                self.must_hold(node, Promise::Proposal(height, epoch, made.view, digest))
+            }
+            Message::ViewChange(sent) if usize::from(sent.signed.signer.0) == node => {
+                let change = &sent.signed.change;
+                let content = content(&Statement::ViewChange(Box::new(change.clone())));
+                let place = (node, change.epoch, change.view);
+                if *self.changes.entry(place).or_insert(content) != content {
+                    return Err(format!("sends two view-changes for view {}", change.view));
+                }
+                let promised = self.promised.entry(node).or_default();
+                *promised = (change.epoch, change.view).max(*promised);
+                self.must_hold(node, Promise::Change(change.epoch, change.view, content))
+            }
+            Message::NewView(signed) if usize::from(signed.signer.0) == node => {
+                let new_view = &signed.new_view;
+                let content = content(&Statement::NewView(Box::new(new_view.clone())));
+                let place = (node, new_view.epoch, new_view.view);
+                if *self.new_views.entry(place).or_insert(content) != content {
+                    return Err(format!("starts view {} twice", new_view.view));
+                }
+                self.must_hold(node, Promise::NewView(new_view.epoch, new_view.view, content))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn vote(&mut self, node: NodeId, vote: Vote) -> Result<(), String> {
+        let Vote { epoch, view, height, phase, digest, result } = vote;
+        let place = (height, node, epoch, view, phase);
+        match self.votes.get(&place) {
+            Some(first) if *first == vote => {}
+            Some(first) => return Err(format!("sends {vote:?}, before it sent {first:?}")),
+            None => {
+                let promised = self.promised.get(&node).copied().unwrap_or_default();
+                if phase != Phase::Checkpoint && (epoch, view) < promised {
+                    return Err(format!("sends {vote:?} for the first time after it has left for {promised:?}"));
+                }
+                self.votes.insert(place, vote);
+            }
+        }
+        self.must_hold(node, Promise::Vote(height, vote))?;
+        if phase == Phase::Commit {
+            self.must_hold(node, Promise::Prepared(height, epoch, view, digest))?;
+        }
+        match result {
+            Some(hash) => self.must_hold(node, Promise::Lock(height, digest, hash)),
+            None => Ok(()),
+        }
+    }
+
+    fn must_hold(&self, node: NodeId, promise: Promise) -> Result<(), String> {
+        let holds = self.durable.get(&node).is_some_and(|durable| durable.contains(&promise));
+        if holds { Ok(()) } else { Err(format!("sends what rests on {promise:?}, which is not durable")) }
+    }
+
+    /// A message was checked: its vote holds.
+    pub(crate) fn verified(&mut self, message: &Message) {
+        if let Message::Vote(signed) = message {
+            self.held.insert((signed.vote.height, signed.vote, signed.signer), signed.signature);
+        }
+    }
+
+    /// Checks a certificate by other means than the code under test. Returns its kind.
+    pub(crate) fn certificate(&self, chain: &Chain, certificate: &Certificate) -> Result<&'static str, String> {
+        let vote = certificate.vote();
+        let bytes = vote.signing_bytes(&chain.info.context);
+        let mut signers = BTreeSet::new();
+        for signature in &certificate.signatures {
+            let signer = signature.signer;
+            if usize::from(signer.0) >= chain.members || !signers.insert(signer) {
+                return Err(format!("signer {signer} of {certificate:?} does not exist or stands twice"));
+            }
+            if self.held.get(&(vote.height, vote, signer)) == Some(&signature.signature) {
+                continue;
+            }
+            let key = &chain.publics[usize::from(signer.0)];
+            SUITE.verify(key, &bytes, &signature.signature).map_err(|error| format!("signer {signer}: {error}"))?;
+        }
+        if signers.len() < chain.quorum {
+            return Err(format!("{} signers, {} are needed: {certificate:?}", signers.len(), chain.quorum));
+        }
+        Ok(match certificate.kind {
+            CertificateKind::Commit { view } if view > View::ZERO => "commit certificates of later views",
+            CertificateKind::Commit { .. } => "commit certificates",
+            CertificateKind::Checkpoint => "checkpoint certificates",
+        })
+    }
+
+    /// Forgets what concerns heights that all nodes have left far behind.
+    pub(crate) fn forget_below(&mut self, height: u64) {
+        let height = BlockNumber(height);
+        self.votes.retain(|(at, ..), _| *at >= height);
+        self.proposals.retain(|(at, ..), _| *at >= height);
+        self.held.retain(|(at, ..), _| *at >= height);
+        for durable in self.durable.values_mut() {
+            durable.retain(|promise| promise.height().is_none_or(|at| at >= height));
+        }
+    }
+}

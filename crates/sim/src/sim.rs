@@ -1,0 +1,133 @@
+//! Everything in a simulation but the nodes.
+
+use crate::{
+    chain::Chain,
+    clients::Clients,
+    event::{Event, NodeEvent, NodeId, Queue},
+    message::Envelope,
+    network::Network,
+    oracle::Oracle,
+    random::Random,
+    scenario::{CrashPoint, Scenario},
+    time::Moment,
+    trace::{Story, TraceHash},
+};
+use lian_group::core::Outgoing;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The purpose of the random numbers of a running simulation.
+const PURPOSE: u64 = 2;
+
+/// A rule that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) at: Moment,
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+/// What nodes share: time, network, clients, and who watches them all.
+pub(crate) struct Sim {
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) now: Moment,
+    pub(crate) queue: Queue,
+    pub(crate) random: Random,
+    pub(crate) trace: TraceHash,
+    pub(crate) story: Story,
+    pub(crate) network: Network,
+    pub(crate) oracle: Oracle,
+    pub(crate) clients: Clients,
+    pub(crate) traps: Vec<Trap>,
+    /// How much longer each fsync of a node takes at most, in milliseconds.
+    pub(crate) slow_disks: BTreeMap<NodeId, u64>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) broken: Option<Broken>,
+}
+
+/// A point at which a node goes down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trap {
+    pub(crate) fault: usize,
+    pub(crate) node: NodeId,
+    pub(crate) point: CrashPoint,
+    pub(crate) times: u32,
+    pub(crate) down_ms: u64,
+}
+
+impl Sim {
+    pub(crate) fn new(scenario: Arc<Scenario>, chain: Arc<Chain>, tell: bool) -> Self {
+        let mut random = Random::new(scenario.seed, PURPOSE);
+        Self {
+            network: Network::new(scenario.nodes(), &scenario.links, &mut random),
+            oracle: Oracle::new(&chain),
+            clients: Clients::new(scenario.seed),
+            now: Moment::default(),
+            queue: Queue::default(),
+            trace: TraceHash::default(),
+            story: Story::new(tell),
+            traps: Vec::new(),
+            slow_disks: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            broken: None,
+            random,
+            scenario,
+            chain,
+        }
+    }
+
+    /// Notes that a rule does not hold. The first one counts.
+    pub(crate) fn fail(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            let what = what();
+            self.tell(|| format!("BROKEN: {invariant}: {what}"));
+            self.broken = Some(Broken { at: self.now, invariant, what });
+        }
+    }
+
+    /// Adds a line to the story.
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+        self.story.tell(self.now, line);
+    }
+
+    /// Counts that a situation occurred.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// Lets something happen in a node's program after a while, unless it ends before.
+    pub(crate) fn later(&mut self, node: NodeId, life: u64, after_us: u64, what: NodeEvent) {
+        self.queue.push(self.now.after_us(after_us), Event::Node { node, life, what });
+    }
+
+    /// How long an fsync takes now, in microseconds.
+    pub(crate) fn sync_us(&mut self, node: NodeId) -> u64 {
+        let extra_us = self.slow_disks.get(&node).copied().unwrap_or(0) * 1_000;
+        self.random.between(self.scenario.sync_us) + self.random.below(extra_us + 1)
+    }
+
+    /// Whether a node goes down at a point that it passes, and for how long in milliseconds.
+    pub(crate) fn trapped(&mut self, node: NodeId, point: CrashPoint) -> Option<u64> {
+        let trap = self.traps.iter_mut().find(|trap| trap.node == node && trap.point == point && trap.times > 0)?;
+        // Not every time, so that the node does something in between.
+        if !self.random.permille(200) {
+            return None;
+        }
+        trap.times -= 1;
+        Some(trap.down_ms)
+    }
+
+    /// Counts a message that a node sends, and has it checked.
+    pub(crate) fn count_sent(&mut self, from: NodeId, envelope: &Envelope) {
+        self.count(match envelope.payload() {
+            Outgoing::Consensus(_) => "consensus messages",
+            Outgoing::Pool(_) => "pool messages",
+            Outgoing::Sync(_) => "catch-up messages",
+        });
+        if let Outgoing::Consensus(message) = envelope.payload()
+            && let Err(what) = self.oracle.votes.sent(from, &self.chain, message)
+        {
+            self.fail("votes", || format!("n{from} {what}"));
+        }
+    }
+}

@@ -150,18 +150,16 @@ impl Key {
         Self::new(Table::Meta, &[name.as_bytes()])
     }
 
-    /// The key that [`Self::tagged`] gave.
+    /// The key that [`Self::write_tagged`] wrote.
     pub(crate) fn from_tagged(tagged: &[u8]) -> Option<Self> {
         let (tag, bytes) = tagged.split_first()?;
         (bytes.len() <= KEY_BYTES_MAX).then_some(Self::new(Table::from_tag(*tag)?, &[bytes]))
     }
 
-    /// One byte for the table, then the key's bytes; for the versioned tables.
-    pub(crate) fn tagged(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + self.bytes().len());
-        bytes.push(self.table as u8);
-        bytes.extend_from_slice(self.bytes());
-        bytes
+    /// Writes one byte for the table, then the key's bytes; for the versioned tables.
+    pub(crate) fn write_tagged(&self, to: &mut Vec<u8>) {
+        to.push(self.table as u8);
+        to.extend_from_slice(self.bytes());
     }
 
     /// Its table.
@@ -265,7 +263,9 @@ mod tests {
         }
         assert_eq!(Key::node(Some(owner), &longest).bytes().len(), KEY_BYTES_MAX);
         for key in keys.iter().take(9) {
-            assert_eq!(Key::from_tagged(&key.tagged()).as_ref(), Some(key));
+            let mut tagged = Vec::new();
+            key.write_tagged(&mut tagged);
+            assert_eq!(Key::from_tagged(&tagged).as_ref(), Some(key));
         }
     }
 }

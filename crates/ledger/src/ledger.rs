@@ -185,8 +185,15 @@ impl Ledger {
         Arc::clone(&self.head.read())
     }
 
-    /// The nodes of the newest trie that are not in memory: what executing on top of the head, or of blocks that
-    /// follow it, needs.
+    /// The nodes that are not in memory of the trie after `parent`, which may be final or yet to become so: what
+    /// executing on top of it needs. They stay right while other blocks become final.
+    #[must_use]
+    pub fn nodes_after(&self, parent: BlockNumber) -> Arc<dyn NodeSource + Send + Sync> {
+        Arc::new(StateAt { store: Arc::clone(&self.store), height: parent.0 })
+    }
+
+    /// The nodes of the newest trie that are not in memory. Only for tries that no final block overtakes meanwhile;
+    /// [`Self::nodes_after`] has no such condition.
     #[must_use]
     pub fn nodes(&self) -> Arc<dyn NodeSource + Send + Sync> {
         Arc::new(StateAt { store: Arc::clone(&self.store), height: u64::MAX })

@@ -1,7 +1,7 @@
 //! The memory layer: what final blocks changed that is not in the view yet.
 
 use crate::key::{Key, Value};
-use alloy_primitives::map::HashMap;
+use alloy_primitives::map::{Entry, HashMap};
 use parking_lot::RwLock;
 
 /// Parts with a lock each, so that reading threads seldom meet the one that appends.
@@ -12,8 +12,39 @@ pub(crate) struct Overlay {
     shards: Vec<RwLock<HashMap<Key, Versions>>>,
 }
 
-/// The values of one key, by rising height. Most keys have one version at a time.
-type Versions = Vec<(u64, Value)>;
+/// The values of one key, by rising height. Most keys have one at a time, which needs no memory of its own.
+enum Versions {
+    One(u64, Value),
+    More(Vec<(u64, Value)>),
+}
+
+impl Versions {
+    fn push(&mut self, height: u64, value: Value) {
+        match self {
+            Self::One(at, first) => *self = Self::More(vec![(*at, first.take()), (height, value)]),
+            Self::More(all) => all.push((height, value)),
+        }
+    }
+
+    /// The newest value up to a height.
+    fn get(&self, height: u64) -> Option<&Value> {
+        match self {
+            Self::One(at, value) => (*at <= height).then_some(value),
+            Self::More(all) => all.iter().rev().find(|(at, _)| *at <= height).map(|(_, value)| value),
+        }
+    }
+
+    /// Drops the values up to a height and returns whether none is left.
+    fn remove(&mut self, height: u64) -> bool {
+        match self {
+            Self::One(at, _) => *at <= height,
+            Self::More(all) => {
+                all.retain(|(at, _)| *at > height);
+                all.is_empty()
+            }
+        }
+    }
+}
 
 impl Overlay {
     pub(crate) fn new() -> Self {
@@ -28,29 +59,31 @@ impl Overlay {
     /// The value that the newest block up to `height` in this layer gave to a key; `None` if none changed it.
     pub(crate) fn get(&self, key: &Key, height: u64) -> Option<Value> {
         let shard = self.shard(key)?.read();
-        let versions = shard.get(key)?;
-        versions.iter().rev().find(|(at, _)| *at <= height).map(|(_, value)| value.clone())
+        shard.get(key)?.get(height).cloned()
     }
 
     /// Adds what a block changed; its height is above all before.
     pub(crate) fn insert(&self, height: u64, changes: &[(Key, Value)]) {
         for (key, value) in changes {
             if let Some(shard) = self.shard(key) {
-                shard.write().entry(*key).or_default().push((height, value.clone()));
+                match shard.write().entry(*key) {
+                    Entry::Occupied(mut versions) => versions.get_mut().push(height, value.clone()),
+                    Entry::Vacant(place) => {
+                        place.insert(Versions::One(height, value.clone()));
+                    }
+                }
             }
         }
     }
 
     /// Drops the versions of these keys up to `height`.
-    pub(crate) fn remove(&self, height: u64, changes: &[(Key, Value)]) {
-        for (key, _) in changes {
+    pub(crate) fn remove<'k>(&self, height: u64, keys: impl Iterator<Item = &'k Key>) {
+        for key in keys {
             let Some(shard) = self.shard(key) else { continue };
-            let mut shard = shard.write();
-            if let Some(versions) = shard.get_mut(key) {
-                versions.retain(|(at, _)| *at > height);
-                if versions.is_empty() {
-                    shard.remove(key);
-                }
+            if let Entry::Occupied(mut versions) = shard.write().entry(*key)
+                && versions.get_mut().remove(height)
+            {
+                versions.remove();
             }
         }
     }

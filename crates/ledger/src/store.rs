@@ -160,7 +160,8 @@ impl Store {
         keep_from: u64,
     ) -> Result<(), ReadError> {
         let Some((last, _)) = blocks.last() else { return Ok(()) };
-        let mut newest: HashMap<Key, Value> = HashMap::default();
+        let count = blocks.iter().map(|(_, changes)| changes.len()).max().unwrap_or(0);
+        let mut newest: HashMap<Key, Value> = HashMap::with_capacity_and_hasher(count, Default::default());
         let mut records = Vec::new();
         for (height, changes) in blocks {
             let keep = *height >= keep_from.max(1);
@@ -183,16 +184,21 @@ impl Store {
         }
         self.history.append(&records, *last)?;
         self.cache.begin_flush();
-        let batch = newest.iter().map(|(key, value)| (*key, value.clone())).chain(others).collect();
+        let mut batch: Vec<_> = newest.iter().map(|(key, value)| (*key, value.clone())).chain(others).collect();
+        // The view takes sorted keys faster.
+        batch.sort_unstable_by_key(|(key, _)| *key);
         self.noted(self.view.commit(batch))?;
-        for (key, value) in newest {
-            self.cache.replace(key, value);
+        for (key, value) in &newest {
+            // A node is a slice of all nodes of its block: the cache must not keep those alive for it.
+            let value = match key.table() {
+                Table::Nodes => value.as_deref().map(|node| Bytes::copy_from_slice(node)),
+                _ => value.clone(),
+            };
+            self.cache.replace(*key, value);
         }
         self.cache.end_flush();
         self.flushed.store(*last, Ordering::SeqCst);
-        for (height, changes) in blocks {
-            self.overlay.remove(*height, changes);
-        }
+        self.overlay.remove(*last, newest.keys());
         Ok(())
     }
 

@@ -42,14 +42,17 @@ pub const RPC_REQUEST_BYTES_MAX: u32 = 10 * 1024 * 1024;
 pub const RPC_RESPONSE_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Most entries in one JSON-RPC batch; geth's default (`--rpc.batch-request-limit`).
 pub const RPC_BATCH_ENTRIES_MAX: u32 = 1_000;
-/// Entries of one batch that are worked on at once: enough to keep every signature worker busy.
-pub const RPC_BATCH_CONCURRENCY: usize = 64;
+/// Entries of one batch that are worked on at once: enough to keep every signature worker busy while each waits some
+/// milliseconds for the pool's answer.
+pub const RPC_BATCH_CONCURRENCY: usize = 128;
 /// Most connections of one JSON-RPC server, HTTP and WebSocket together. One costs about 20 KB.
 pub const RPC_CONNECTIONS_MAX: u32 = 1_024;
 /// Most subscriptions on one WebSocket connection.
 pub const RPC_SUBSCRIPTIONS_MAX: u32 = 128;
 /// Messages that wait for one WebSocket client; a subscriber whose client is further behind is dropped.
 pub const RPC_SUBSCRIPTION_BUFFER: u32 = 1_024;
+/// How long a message waits for a WebSocket client that does not read before its subscription ends, in milliseconds.
+pub const RPC_SUBSCRIPTION_MS_MAX: u64 = 20_000;
 /// Most filters of one group (`eth_newFilter` and its like).
 pub const RPC_FILTERS_MAX: usize = 1_024;
 /// Changes that wait in one filter for its owner, in entries; a filter with more is removed.
@@ -82,6 +85,8 @@ pub const RPC_SIMULATED_CALLS_MAX: usize = 5_000;
 pub const RPC_REQUEST_MS_MAX: u64 = 60_000;
 /// Longest silence of a client between and within request heads, in milliseconds.
 pub const RPC_IDLE_MS_MAX: u64 = 120_000;
+/// Longest time that a server which stops waits for requests in progress, in milliseconds: as long as a call may take.
+pub const RPC_STOP_MS_MAX: u64 = 5_000;
 /// How often a WebSocket client is pinged, in milliseconds; one that stays silent for two of them is dropped.
 pub const RPC_PING_MS: u64 = 30_000;
 /// Longest wait of `eth_sendRawTransactionSync` for a receipt, in milliseconds (EIP-7966 lets a node choose).
@@ -220,20 +225,22 @@ pub const HISTORY_INDEX_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Most final blocks that are in the log and in memory but not in the key-value view; then appending waits.
 pub const UNFLUSHED_BLOCKS_MAX: usize = 256;
-/// Most memory for such blocks and what they changed, in bytes: some of the largest blocks that gas allows.
-pub const UNFLUSHED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most memory for such blocks and what they changed, in bytes: some twenty blocks of 1,000 transfers.
+pub const UNFLUSHED_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Most memory of blocks that are moved to the view at once, in bytes; moving them takes about as much again.
+pub const FLUSH_BYTES: usize = 24 * 1024 * 1024;
 /// Final blocks after which they are moved to the view without waiting for more: values that change often are written
 /// once for all of them.
 pub const FLUSH_BLOCKS: usize = 32;
 /// Longest time that a final block waits to be moved to the view, in milliseconds.
 pub const FLUSH_DELAY_MS: u64 = 1_000;
 
-/// Memory for values of the view that are read or written often, in bytes: about 200,000 accounts, slots and nodes.
-pub const STATE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Memory for values of the view that are read or written often, in bytes: about 150,000 accounts, slots and nodes.
+pub const STATE_CACHE_BYTES: u64 = 48 * 1024 * 1024;
 /// Memory for blocks read from the log, in bytes.
 pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Most nodes of the newest state's trie in memory. A node takes 300 bytes on average.
-pub const TRIE_NODES_MAX: usize = 400_000;
+pub const TRIE_NODES_MAX: usize = 300_000;
 
 /// Memory for what one trace records, in bytes: a million instructions with a dozen entries on the stack each take 640 MB,
 /// which no client reads; callTracer stays far below.

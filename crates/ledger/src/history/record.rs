@@ -22,51 +22,59 @@ const PROBES: u32 = 6;
 
 /// Encodes the replaced values of a block.
 pub(super) fn encode(replaced: &[(Key, Value)]) -> Vec<u8> {
-    let mut entries = Vec::with_capacity(replaced.len() * 128);
-    let mut index = Vec::with_capacity(replaced.len());
     let blocks = (replaced.len() * BITS_PER_KEY).div_ceil(BLOCK_WORDS * 64).max(1);
     let mut filter = vec![0u64; blocks * BLOCK_WORDS];
+    let mut index = Vec::with_capacity(replaced.len());
+    let index_at = HEADER + filter.len() * 8;
+    let entries_at = index_at + replaced.len() * INDEX_ENTRY;
+    let size = |(key, value): &(Key, Value)| {
+        ENTRY_HEADER + 1 + key.bytes().len() + value.as_ref().map_or(0, |value| value.len())
+    };
+    let mut bytes = Vec::with_capacity(entries_at + replaced.iter().map(size).sum::<usize>());
+    bytes.resize(entries_at, 0);
     for (key, value) in replaced {
         let fingerprint = key.fingerprint();
         mark(&mut filter, fingerprint);
         // 2³² bytes of replaced values would need a block of as many changes, which no gas limit allows.
-        index.push((fingerprint, u32::try_from(entries.len()).unwrap_or(u32::MAX)));
-        encode_entry(&mut entries, key, value);
+        index.push((fingerprint, u32::try_from(bytes.len() - entries_at).unwrap_or(u32::MAX)));
+        encode_entry(&mut bytes, key, value);
     }
     index.sort_unstable();
 
-    let filter: Vec<u8> = filter.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let index: Vec<u8> = index
-        .iter()
-        .flat_map(|(fingerprint, at)| fingerprint.to_le_bytes().into_iter().chain(at.to_le_bytes()))
-        .collect();
-    let mut bytes = Vec::with_capacity(HEADER + filter.len() + index.len() + entries.len());
-    for number in [
-        u32::try_from(replaced.len()).unwrap_or(u32::MAX),
-        u32::try_from(blocks * BLOCK_WORDS).unwrap_or(u32::MAX),
-        crc32fast::hash(&filter),
-        crc32fast::hash(&index),
-    ] {
-        bytes.extend_from_slice(&number.to_le_bytes());
+    let (front, _) = bytes.split_at_mut(entries_at);
+    let (front, index_bytes) = front.split_at_mut(index_at);
+    let (header, filter_bytes) = front.split_at_mut(HEADER);
+    for (place, word) in filter_bytes.as_chunks_mut::<8>().0.iter_mut().zip(&filter) {
+        *place = word.to_le_bytes();
     }
-    let own = crc32fast::hash(&bytes);
-    bytes.extend_from_slice(&own.to_le_bytes());
-    bytes.extend_from_slice(&filter);
-    bytes.extend_from_slice(&index);
-    bytes.extend_from_slice(&entries);
+    for (place, (fingerprint, at)) in index_bytes.as_chunks_mut::<INDEX_ENTRY>().0.iter_mut().zip(&index) {
+        let (left, right) = place.split_at_mut(8);
+        left.copy_from_slice(&fingerprint.to_le_bytes());
+        right.copy_from_slice(&at.to_le_bytes());
+    }
+    let numbers = [
+        u32::try_from(replaced.len()).unwrap_or(u32::MAX),
+        u32::try_from(filter.len()).unwrap_or(u32::MAX),
+        crc32fast::hash(filter_bytes),
+        crc32fast::hash(index_bytes),
+    ];
+    let (fields, own) = header.split_at_mut(HEADER - 4);
+    for (place, number) in fields.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+        *place = number.to_le_bytes();
+    }
+    own.copy_from_slice(&crc32fast::hash(fields).to_le_bytes());
     bytes
 }
 
 /// Checksum, length of the value, length of the tagged key, whether there is a value; then key and value.
 fn encode_entry(entries: &mut Vec<u8>, key: &Key, value: &Value) {
     let start = entries.len();
-    let key = key.tagged();
     let bytes = value.as_ref().map(Bytes::as_ref).unwrap_or_default();
     entries.extend_from_slice(&[0; 4]);
     entries.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    entries.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+    entries.push(u8::try_from(key.bytes().len() + 1).unwrap_or(u8::MAX));
     entries.push(u8::from(value.is_some()));
-    entries.extend_from_slice(&key);
+    key.write_tagged(entries);
     entries.extend_from_slice(bytes);
     let checksum = crc32fast::hash(entries.get(start + 4..).unwrap_or_default());
     if let Some(place) = entries.get_mut(start..start + 4) {

@@ -32,7 +32,7 @@ impl PressureState {
     }
 
     fn is_worth_a_flush(&self) -> bool {
-        self.blocks >= limits::FLUSH_BLOCKS || self.bytes >= limits::UNFLUSHED_BYTES_MAX / 2
+        self.blocks >= limits::FLUSH_BLOCKS || self.bytes >= limits::FLUSH_BYTES
     }
 }
 
@@ -119,8 +119,8 @@ impl Ledger {
         }
     }
 
-    /// Moves the oldest unflushed blocks to the view, up to [`limits::UNFLUSHED_BLOCKS_MAX`] at once, and drops past
-    /// states that are no longer to be kept. Returns whether there was anything to move.
+    /// Moves the oldest unflushed blocks to the view, as many as [`limits::FLUSH_BYTES`] hold but at least one, and drops
+    /// past states that are no longer to be kept. Returns whether there was anything to move.
     ///
     /// # Errors
     /// [`LedgerError`]; the ledger takes nothing any more then.
@@ -135,8 +135,13 @@ impl Ledger {
     }
 
     fn flush_locked(&self) -> Result<bool, LedgerError> {
-        let pending: Vec<Arc<Pending>> =
-            self.recent.read().blocks.iter().take(limits::UNFLUSHED_BLOCKS_MAX).map(Arc::clone).collect();
+        let mut bytes = 0;
+        let fits = |pending: &&Arc<Pending>| {
+            let is_first = bytes == 0;
+            bytes += pending.bytes;
+            is_first || bytes <= limits::FLUSH_BYTES
+        };
+        let pending: Vec<_> = self.recent.read().blocks.iter().take_while(fits).map(Arc::clone).collect();
         let Some(last) = pending.last() else { return Ok(false) };
         let state = ViewState {
             format: ViewState::FORMAT,

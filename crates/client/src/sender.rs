@@ -76,8 +76,24 @@ impl<'a> Sender<'a> {
                 self.client.request::<U64>("eth_estimateGas", vec![call]).await?.to()
             }
         };
+        let (_, raw) = self.sign(chain_id.to(), nonce, gas_limit, request)?;
+        self.client.request("eth_sendRawTransaction", vec![json!(raw)]).await
+    }
+
+    /// Signs a transaction without sending it: its hash and its bytes. `request`'s own nonce and gas limit are not
+    /// looked at. The same arguments give the same bytes (RFC 6979), so that sending twice sends one transaction.
+    ///
+    /// # Errors
+    /// [`ClientError::Argument`] where the key cannot sign.
+    pub fn sign(
+        &self,
+        chain_id: u64,
+        nonce: u64,
+        gas_limit: u64,
+        request: &SendRequest,
+    ) -> Result<(TxHash, Bytes), ClientError> {
         let transaction = TxEip1559 {
-            chain_id: chain_id.to(),
+            chain_id,
             nonce,
             gas_limit,
             to: request.to,
@@ -90,8 +106,7 @@ impl<'a> Sender<'a> {
             .sign_hash_sync(&transaction.signature_hash())
             .map_err(|error| ClientError::Argument(format!("signing failed: {error}")))?;
         let envelope: TxEnvelope = transaction.into_signed(signature).into();
-        let raw = Bytes::from(envelope.encoded_2718());
-        self.client.request("eth_sendRawTransaction", vec![json!(raw)]).await
+        Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
     }
 
     /// Waits until a transaction is final and returns its receipt, as the node gives it.

@@ -125,13 +125,14 @@ fn the_leader_dies_under_load() {
 #[test]
 fn a_leader_that_is_away_is_skipped() {
     let mut network = Network::with(4, 4, 1, rules(8, 20));
+    network.pace_ms = 60;
     network.connect();
-    network.reach(0..4, 10, 5_000);
+    network.reach(0..4, 5, 5_000);
     // Only node 1 loses its session to the leader.
     network.feed(1, Input::Peer { key: key(0).public(), connected: false });
     network.run_while(network.now + 1_000, |network| network.nodes[1].left.is_empty());
     assert!(network.nodes[1].left.iter().any(|(_, cause)| *cause == Cause::LeaderLost));
-    network.reach(0..4, 60, 3_000);
+    network.reach(0..4, 60, 6_000);
     let causes: Vec<_> = network.nodes.iter().flat_map(|node| node.left.iter().map(|(_, cause)| *cause)).collect();
     assert!(causes.contains(&Cause::LeaderAway), "{causes:?}");
     network.nobody_halted();

@@ -92,6 +92,7 @@ impl<'de> Deserialize<'de> for BlockId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(json: &str) -> Result<BlockId, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -136,6 +137,16 @@ mod tests {
         ];
         for json in cases {
             assert!(parse(&json).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}", number in any::<u64>()) {
+            let _ = serde_json::from_value::<BlockId>(text.into());
+            let shown = format!("{number:#x}");
+            let read: BlockId = serde_json::from_value(shown.into()).unwrap();
+            prop_assert_eq!(read, BlockId::Tag(BlockTag::Number(number)));
         }
     }
 }

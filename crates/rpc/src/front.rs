@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{HttpBody, StopHandle, ws};
 use jsonrpsee::types::{ErrorObjectOwned, Id, ResponsePayload};
+use lian_types::limits::RPC_STOP_MS_MAX;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -90,7 +91,10 @@ impl Front {
             result = &mut connection => result,
             () = &mut stopped => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                match tokio::time::timeout(Duration::from_millis(RPC_STOP_MS_MAX), connection).await {
+                    Ok(result) => result,
+                    Err(_) => return,
+                }
             }
         };
         if let Err(error) = result {

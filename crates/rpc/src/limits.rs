@@ -16,8 +16,10 @@ pub struct RpcLimits {
     pub connections_max: u32,
     /// Most subscriptions on one connection.
     pub subscriptions_max: u32,
-    /// Messages that wait for one WebSocket client before it is dropped.
+    /// Messages that may wait for one WebSocket client.
     pub subscription_buffer: u32,
+    /// How long a message may wait for a client that does not read before its subscription ends, in milliseconds.
+    pub subscription_ms_max: u64,
     /// Most filters of one group.
     pub filters_max: usize,
     /// Entries that wait in one filter before it is removed.
@@ -56,6 +58,7 @@ impl Default for RpcLimits {
             connections_max: limits::RPC_CONNECTIONS_MAX,
             subscriptions_max: limits::RPC_SUBSCRIPTIONS_MAX,
             subscription_buffer: limits::RPC_SUBSCRIPTION_BUFFER,
+            subscription_ms_max: limits::RPC_SUBSCRIPTION_MS_MAX,
             filters_max: limits::RPC_FILTERS_MAX,
             filter_changes_max: limits::RPC_FILTER_CHANGES_MAX,
             filter_idle_ms_max: limits::RPC_FILTER_IDLE_MS_MAX,

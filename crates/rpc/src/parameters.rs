@@ -67,6 +67,7 @@ fn plain(reason: &str) -> String {
 mod tests {
     use super::*;
     use alloy_primitives::{Address, B256, address};
+    use proptest::prelude::*;
 
     #[test]
     fn reads_in_order_and_knows_what_is_optional() {
@@ -92,6 +93,17 @@ mod tests {
         for (raw, expected) in cases {
             let result = Parameters::parse(Some(raw), 1).and_then(|mut p| p.required::<B256>("hash"));
             assert_eq!(result, Err(CallError::InvalidParams(expected.to_owned())), "{raw}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\]{}\",:0-9a-fnulrtse ]{0,60}") {
+            if let Ok(mut parameters) = Parameters::parse(Some(&text), 3) {
+                let _ = parameters.required::<crate::block_id::BlockId>("block");
+                let _ = parameters.optional::<alloy_rpc_types_eth::TransactionRequest>("transaction");
+                let _ = parameters.optional::<alloy_rpc_types_eth::Filter>("filter");
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::{
 };
 use jsonrpsee::server::{ServerHandle, stop_channel};
 use lian_group::GroupHandle;
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use lian_types::limits::RPC_STOP_MS_MAX;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// How to serve JSON-RPC.
@@ -43,11 +44,14 @@ impl RpcServerHandle {
         self.address
     }
 
-    /// Stops: no new connections, requests in progress are answered, subscriptions end.
+    /// Stops: no new connections, requests in progress are answered within [`RPC_STOP_MS_MAX`], subscriptions end.
     pub async fn stop(self) {
         // A server that has stopped already needs no telling.
         let _ = self.server.stop();
-        self.server.stopped().await;
+        let patience = Duration::from_millis(RPC_STOP_MS_MAX);
+        if tokio::time::timeout(patience, self.server.stopped()).await.is_err() {
+            tracing::info!("JSON-RPC requests were cut off: they were not done within {RPC_STOP_MS_MAX} ms");
+        }
     }
 }
 

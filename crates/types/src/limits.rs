@@ -43,8 +43,9 @@ pub const RPC_RESPONSE_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Most entries in one JSON-RPC batch; geth's default (`--rpc.batch-request-limit`).
 pub const RPC_BATCH_ENTRIES_MAX: u32 = 1_000;
 /// Entries of one batch that are worked on at once: enough to keep every signature worker busy while each waits some
-/// milliseconds for the pool's answer.
-pub const RPC_BATCH_CONCURRENCY: usize = 128;
+/// milliseconds for the pool's answer, and no more than the pool queues of one account, so that a batch of one account's
+/// transactions is taken whole although workers finish out of order.
+pub const RPC_BATCH_CONCURRENCY: usize = POOL_ACCOUNT_QUEUED_MAX;
 /// Most connections of one JSON-RPC server, HTTP and WebSocket together. One costs about 20 KB.
 pub const RPC_CONNECTIONS_MAX: u32 = 1_024;
 /// Most subscriptions on one WebSocket connection.

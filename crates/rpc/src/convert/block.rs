@@ -79,7 +79,7 @@ mod tests {
         let signature = Signature::new(U256::from(1), U256::from(2), false);
         let envelope = |nonce: u64| -> TxEnvelope {
             let input = Bytes::from(vec![7; 40 * usize::try_from(nonce).unwrap()]);
-            if nonce % 2 == 0 {
+            if nonce.is_multiple_of(2) {
                 TxLegacy { chain_id: Some(1), nonce, input, ..Default::default() }.into_signed(signature).into()
             } else {
                 TxEip1559 { chain_id: 1, nonce, input, ..Default::default() }.into_signed(signature).into()

@@ -1,7 +1,7 @@
 //! `eth_subscribe`: news of the chain and of the pool, over WebSocket.
 //!
 //! News come from a bounded channel. Blocks that a slow moment let slip out of it are read from the ledger again, so
-//! that heads and logs have no gaps; a client that does not read for [`SEND_PATIENCE`] loses its subscription.
+//! that heads and logs have no gaps; a client that does not read for too long loses its subscription.
 
 use super::{eth_chain::syncing, eth_logs::matching};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 use alloy_rpc_types_eth::Filter;
 use jsonrpsee::{
     core::{RegisterMethodError, SubscriptionError},
-    server::SubscriptionSink,
+    server::{SendTimeoutError, SubscriptionSink},
     types::ErrorObjectOwned,
 };
 use lian_group::GroupEvent;
@@ -25,9 +25,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
-
-/// How long a message waits for a client that does not read.
-const SEND_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let names = ("eth_subscribe", "eth_subscription", "eth_unsubscribe");
@@ -184,10 +181,12 @@ impl Feed {
     async fn send<T: Serialize>(&self, message: &T) -> Result<(), End> {
         let json: Box<RawValue> =
             to_json(message, self.chain.limits().response_bytes_max).map_err(|error| End::Told(error.to_string()))?;
-        self.sink.send_timeout(json, SEND_PATIENCE).await.map_err(|error| match error {
-            jsonrpsee::server::SendTimeoutError::Closed(_) => End::Gone,
-            jsonrpsee::server::SendTimeoutError::Timeout(_) => {
-                End::Told(format!("the subscription ended: nothing was read for {} s", SEND_PATIENCE.as_secs()))
+        let patience_ms = self.chain.limits().subscription_ms_max;
+        let sent = self.sink.send_timeout(json, Duration::from_millis(patience_ms)).await;
+        sent.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => End::Gone,
+            SendTimeoutError::Timeout(_) => {
+                End::Told(format!("the subscription ended: the client read nothing for {patience_ms} ms"))
             }
         })
     }

@@ -15,7 +15,7 @@ async fn calls_and_estimates() {
     let client = &chain.client;
     let contract = chain.deploy(0).await;
     chain.send(&chain.sign(1, TxKind::Call(contract), word(7))).await;
-    let stored = |value| Bytes::from(word(value)).to_string();
+    let stored = |value| word(value).to_string();
     assert_eq!(client.result("eth_call", json!([{"to": contract}, "latest"])).await, stored(7));
     assert_eq!(client.result("eth_call", json!([{"to": contract}])).await, stored(7));
     assert_eq!(client.result("eth_call", json!([{"to": contract}, "0x1"])).await, stored(0));
@@ -88,7 +88,7 @@ async fn traces() {
     let hash = &receipt["transactionHash"];
     let call = client.result("debug_traceTransaction", json!([hash, {"tracer": "callTracer"}])).await;
     assert_eq!((&call["type"], &call["gasUsed"]), (&json!("CALL"), &receipt["gasUsed"]));
-    assert_eq!(call["input"], Bytes::from(word(7)).to_string());
+    assert_eq!(call["input"], word(7).to_string());
     let before = client.result("debug_traceTransaction", json!([hash, {"tracer": "prestateTracer"}])).await;
     let lower = contract.to_string().to_lowercase();
     assert_eq!(before[&lower]["code"], Bytes::from(CODE.to_vec()).to_string(), "{before}");
@@ -129,9 +129,9 @@ async fn simulation() {
     assert_eq!(blocks[0]["calls"][0]["status"], "0x1");
     assert_eq!(blocks[0]["calls"][0]["logs"][0]["blockHash"], blocks[0]["hash"]);
     assert_eq!(blocks[0]["calls"][1]["error"]["code"], 3);
-    assert_eq!(blocks[1]["calls"][0]["returnData"], Bytes::from(word(3)).to_string());
+    assert_eq!(blocks[1]["calls"][0]["returnData"], word(3).to_string());
     assert_eq!(blocks[0]["transactions"][0]["from"], me.to_string().to_lowercase());
-    assert_eq!(client.result("eth_call", json!([{"to": contract}])).await, Bytes::from(word(0)).to_string());
+    assert_eq!(client.result("eth_call", json!([{"to": contract}])).await, word(0).to_string());
 
     let backwards = json!({"blockStateCalls": [{"blockOverrides": {"number": "0x1"}, "calls": []}]});
     let (code, message) = client.failure("eth_simulateV1", json!([backwards])).await;

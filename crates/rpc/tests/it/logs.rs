@@ -1,7 +1,7 @@
 //! Log queries and filters.
 
 use crate::{chain::Chain, contract::word};
-use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_primitives::{Address, TxKind};
 use lian_rpc::RpcLimits;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn values(logs: &Value) -> Vec<String> {
 }
 
 fn words(range: std::ops::RangeInclusive<u64>) -> Vec<String> {
-    range.map(|value| Bytes::from(word(value)).to_string()).collect()
+    range.map(|value| word(value).to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,11 @@ async fn bad_parameters() {
         ("eth_getBlockByHash", json!(["0x1234"]), "invalid argument 0 (blockHash): invalid string length"),
         ("eth_getTransactionByHash", json!(["0x123"]), "invalid argument 0 (hash): odd number of digits"),
         ("eth_getStorageAt", json!([address, "0xzz"]), "invalid argument 1 (slot): invalid hex string"),
-        ("eth_sendRawTransaction", json!(["0x123"]), "invalid argument 0 (transaction): invalid value: string \"0x123\", expected a valid hex string"),
+        (
+            "eth_sendRawTransaction",
+            json!(["0x123"]),
+            "invalid argument 0 (transaction): invalid value: string \"0x123\", expected a valid hex string",
+        ),
         ("eth_sendRawTransaction", json!(["hello"]), "invalid argument 0 (transaction): "),
         ("eth_sendRawTransactionSync", json!(["0x", 0]), "invalid argument 1 (timeout): 0 ms, must be 1 to 30000"),
         (
@@ -84,7 +88,11 @@ async fn bad_parameters() {
         ("eth_feeHistory", json!(["0x1", "latest", [60, 50]]), "invalid reward percentile: 60 stands before 50"),
         ("debug_traceTransaction", json!([hash, {"tracer": 5}]), "invalid argument 1 (options): "),
         ("debug_traceCall", json!([{"to": address}, "latest", {"tracer": "jsTracer"}]), "unknown tracer `jsTracer`"),
-        ("web3_sha3", json!(["0x1"]), "invalid argument 0 (data): invalid value: string \"0x1\", expected a valid hex string"),
+        (
+            "web3_sha3",
+            json!(["0x1"]),
+            "invalid argument 0 (data): invalid value: string \"0x1\", expected a valid hex string",
+        ),
     ];
     for (method, params, expected) in cases {
         let (code, message) = chain.client.failure(method, params.clone()).await;

@@ -98,7 +98,7 @@ async fn state_now_and_then() {
     for (block, nonce, value) in [("0x0", "0x0", 0), ("0x1", "0x1", 0), ("0x2", "0x2", 7), ("latest", "0x3", 8)] {
         assert_eq!(client.result("eth_getTransactionCount", json!([me, block])).await, nonce);
         let stored = client.result("eth_getStorageAt", json!([contract, "0x0", block])).await;
-        assert_eq!(stored, Bytes::from(word(value)).to_string(), "{block}");
+        assert_eq!(stored, word(value).to_string(), "{block}");
         let full_slot = format!("{:#066x}", 0);
         assert_eq!(client.result("eth_getStorageAt", json!([contract, full_slot, block])).await, stored);
         let proof = client.result("eth_getProof", json!([contract, ["0x0", full_slot], block])).await;
@@ -113,7 +113,7 @@ async fn state_now_and_then() {
     }
     let hash = client.result("eth_getBlockByNumber", json!(["0x2", false])).await["hash"].clone();
     let by_hash = json!([contract, "0x0", {"blockHash": hash, "requireCanonical": true}]);
-    assert_eq!(client.result("eth_getStorageAt", by_hash).await, Bytes::from(word(7)).to_string());
+    assert_eq!(client.result("eth_getStorageAt", by_hash).await, word(7).to_string());
     chain.stop().await;
 }
 

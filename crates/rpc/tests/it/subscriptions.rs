@@ -10,6 +10,10 @@ use jsonrpsee::{
 use lian_rpc::RpcLimits;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// A test that would wait longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +60,7 @@ async fn heads_logs_and_pending_transactions() {
     assert!(futures::poll!(Box::pin(none.next())).is_pending());
     heads.unsubscribe().await.unwrap();
     chain.send(&chain.sign(4, TxKind::Call(contract), word(4))).await;
-    assert_eq!(next(&mut logs).await["data"], Bytes::from(word(4)).to_string());
+    assert_eq!(next(&mut logs).await["data"], word(4).to_string());
     chain.stop().await;
 }
 
@@ -111,6 +115,69 @@ async fn subscriptions_are_checked_and_bounded() {
         again = subscribe(&client, vec![json!("newHeads")]).await;
     }
     chain.stop().await;
+}
+
+/// A WebSocket counts as a connection as long as it lives, although its HTTP connection has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_keeps_its_place() {
+    let chain = Chain::with(RpcLimits { connections_max: 1, ..RpcLimits::default() }).await;
+    let client = connect(&chain).await;
+    assert_eq!(client.request::<String, _>("eth_chainId", rpc_params![]).await.unwrap(), "0x4ee8");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+    for _ in 0..3 {
+        assert_eq!(chain.client.post(body).await.status, 503);
+    }
+    assert_eq!(client.request::<String, _>("eth_chainId", rpc_params![]).await.unwrap(), "0x4ee8");
+    drop(client);
+    // The place is free once the server has seen the client go.
+    while chain.client.post(body).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    chain.stop().await;
+}
+
+/// A client that subscribes and does not read loses its subscription, and is told so when it reads again.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_dropped() {
+    let limits = RpcLimits { subscription_buffer: 2, subscription_ms_max: 1, ..RpcLimits::default() };
+    let chain = Chain::with(limits).await;
+    let mut socket = TcpStream::connect(chain.client.address).await.unwrap();
+    let upgrade = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).await.unwrap();
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newPendingTransactions",true]}"#;
+    // RFC 6455 §5.2: a final text frame of less than 126 bytes, masked with zeros.
+    let length = u8::try_from(request.len()).unwrap();
+    socket.write_all(&[&[0x81, 0x80 | length, 0, 0, 0, 0], request.as_bytes()].concat()).await.unwrap();
+    let mut seen = Vec::new();
+    read_until(&mut socket, &mut seen, "\"result\":\"0x").await;
+
+    // Each is told as 240 kB of JSON; thirty of them are more than the sockets hold.
+    let to = TxKind::Call(chain.signer.address());
+    for nonce in 0..30 {
+        let input = vec![0; 120_000];
+        chain
+            .send(&chain.sign_with(|t| (t.nonce, t.to, t.gas_limit, t.input) = (nonce, to, 2_000_000, input.into())))
+            .await;
+    }
+    let told = "the subscription ended: the client read nothing for 1 ms";
+    tokio::time::timeout(PATIENCE, read_until(&mut socket, &mut seen, told)).await.expect("it was not dropped");
+    let news = seen.windows(11).filter(|window| window == b"\"blockHash\"").count();
+    assert!(news < 30, "{news} arrived: nothing was dropped");
+    chain.stop().await;
+}
+
+async fn read_until(socket: &mut TcpStream, seen: &mut Vec<u8>, text: &str) {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = socket.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the connection ended before {text}");
+        let from = seen.len().saturating_sub(text.len());
+        seen.extend_from_slice(&buffer[..count]);
+        if seen[from..].windows(text.len()).any(|window| window == text.as_bytes()) {
+            return;
+        }
+    }
 }
 
 /// Stopping the server ends its WebSockets; a client that goes away leaves the server well.

@@ -151,8 +151,8 @@ impl NodeConfig {
     /// Names the file and the line or value that is wrong.
     pub(crate) fn read_as_written(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let config: Self =
-            toml::from_str(&text).map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
         config.storage.history.depth().with_context(|| path.display().to_string())?;
         Ok(config)
     }

@@ -152,7 +152,9 @@ mod tests {
         let address = "f39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
         let grant: Grant = format!("0x{address}=2ether").parse().unwrap();
         assert_eq!(grant.amount, U256::from(2_000_000_000_000_000_000u128));
-        for text in ["", "0x12=1", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266=x"] {
+        for text in
+            ["", "0x12=1", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266=x"]
+        {
             assert!(text.parse::<Grant>().is_err(), "{text}");
         }
     }

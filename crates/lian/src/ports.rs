@@ -33,7 +33,9 @@ impl Ports {
         };
         match (port(P2P), port(RPC), port(METRICS)) {
             (Some(p2p), Some(rpc), Some(metrics)) => Ok(Self { p2p, rpc, metrics }),
-            _ => bail!("a port offset of {offset} puts node {index}'s ports above 65535; choose a smaller --port-offset"),
+            _ => {
+                bail!("a port offset of {offset} puts node {index}'s ports above 65535; choose a smaller --port-offset")
+            }
         }
     }
 }

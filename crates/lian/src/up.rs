@@ -116,7 +116,9 @@ fn describe(network: &LocalNetwork) -> Result<()> {
     output::print(table)?;
     let funded = network.development_accounts()?;
     if !funded.is_empty() {
-        output::say("\naccounts with 10,000 coins each; their keys are public: never use them where value is at stake")?;
+        output::say(
+            "\naccounts with 10,000 coins each; their keys are public: never use them where value is at stake",
+        )?;
         for (index, (address, key)) in funded.iter().enumerate() {
             output::say(format!("{index}  {address}  {key}"))?;
         }

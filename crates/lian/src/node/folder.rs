@@ -71,11 +71,7 @@ impl NodeFolder {
         };
         let others = self.genesis.nodes.iter().filter(|node| node.name != self.config.name);
         others
-            .map(|node| PeerConfig {
-                key: node.consensus_key,
-                name: node.name.clone(),
-                address: address(&node.name),
-            })
+            .map(|node| PeerConfig { key: node.consensus_key, name: node.name.clone(), address: address(&node.name) })
             .collect()
     }
 }

@@ -84,9 +84,9 @@ impl LocalNetwork {
     /// The first thing that is wrong.
     pub(super) fn check(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| {
-            NodeFolder::open(&node.config_file())
-                .map(drop)
-                .with_context(|| format!("{} is damaged (restore it, or remove {})", node.dir.display(), self.dir.display()))
+            NodeFolder::open(&node.config_file()).map(drop).with_context(|| {
+                format!("{} is damaged (restore it, or remove {})", node.dir.display(), self.dir.display())
+            })
         })
     }
 

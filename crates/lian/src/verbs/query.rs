@@ -51,8 +51,7 @@ pub(crate) async fn transaction(args: HashArgs) -> Result<()> {
 }
 
 pub(crate) async fn receipt(args: HashArgs) -> Result<()> {
-    let found: Option<Value> =
-        args.node.client()?.request("eth_getTransactionReceipt", vec![json!(args.hash)]).await?;
+    let found: Option<Value> = args.node.client()?.request("eth_getTransactionReceipt", vec![json!(args.hash)]).await?;
     let Some(receipt) = found else {
         bail!("no receipt of {} on {}: unknown, or not final yet", args.hash, args.node.rpc_url)
     };

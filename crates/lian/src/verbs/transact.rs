@@ -2,7 +2,10 @@
 
 use super::{NodeArgs, query::print_receipt};
 use crate::output::{printable, say};
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{
+    Address, Bytes, TxKind, U256,
+    utils::{ParseUnits, Unit},
+};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use lian_client::{AccountStore, Artifact, FunctionCall, RpcClient, SendRequest, Sender, encode_constructor};
@@ -175,12 +178,19 @@ pub(crate) fn parse_value(text: &str) -> Result<U256, String> {
     if digits.starts_with("0x") {
         return digits.parse().map_err(|error| refuse(format!("{error}")));
     }
-    let unit = if unit.is_empty() { "wei" } else { unit };
-    let parsed = alloy_primitives::utils::parse_units(digits.trim(), unit).map_err(|error| refuse(error.to_string()))?;
-    if parsed.is_negative() {
-        return Err(refuse("negative".to_owned()));
+    let unit: Unit = if unit.is_empty() { "wei" } else { unit }.parse().map_err(|error| refuse(format!("{error}")))?;
+    let digits = digits.trim();
+    let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
+    let is_number =
+        digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if !is_number {
+        return Err(refuse("not a number".to_owned()));
     }
-    Ok(parsed.get_absolute())
+    // The library would cut further digits off without a word.
+    if fraction.len() > usize::from(unit.get()) {
+        return Err(refuse(format!("more than {} digits after the point", unit.get())));
+    }
+    ParseUnits::parse_units(digits, unit).map(|amount| amount.get_absolute()).map_err(|error| refuse(error.to_string()))
 }
 
 #[cfg(test)]
@@ -189,10 +199,16 @@ mod tests {
 
     #[test]
     fn amounts() {
-        for (text, wei) in [("0", 0u128), ("15", 15), ("0x10", 16), ("10gwei", 10_000_000_000), ("1.5ether", 1_500_000_000_000_000_000)] {
+        for (text, wei) in [
+            ("0", 0u128),
+            ("15", 15),
+            ("0x10", 16),
+            ("10gwei", 10_000_000_000),
+            ("1.5ether", 1_500_000_000_000_000_000),
+        ] {
             assert_eq!(parse_value(text), Ok(U256::from(wei)), "{text}");
         }
-        for text in ["-1", "1.5", "ten", "1furlong", ""] {
+        for text in ["-1", "1.5", "0.0000000001gwei", "ten", "1furlong", "", "ether", ".", "1.2.3ether"] {
             assert!(parse_value(text).is_err(), "{text}");
         }
     }

@@ -12,7 +12,9 @@ const NOBODY: &str = "http://127.0.0.1:1";
 fn help_and_version() {
     assert_eq!(succeed(&["--version"]), format!("lian {}\n", env!("CARGO_PKG_VERSION")));
     let help = succeed(&["--help"]);
-    for verb in ["up", "init", "node", "status", "account", "send", "call", "deploy", "tx", "receipt", "block", "statetest"] {
+    for verb in
+        ["up", "init", "node", "status", "account", "send", "call", "deploy", "tx", "receipt", "block", "statetest"]
+    {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
     }
 }
@@ -50,7 +52,10 @@ fn what_is_wrong_is_said_in_one_line() {
         assert!(line.contains(expected), "{arguments:?}: {line}");
     };
     check(&["send", ADDRESS, "--private-key", "0x1234", "--rpc-url", NOBODY], "--private-key is not a key");
-    check(&["send", ADDRESS, "transfer(address", "--private-key", KEY], "`transfer(address` is not a function signature");
+    check(
+        &["send", ADDRESS, "transfer(address", "--private-key", KEY],
+        "`transfer(address` is not a function signature",
+    );
     check(&["call", ADDRESS, "f(uint256)", "minus"], "argument 1: `minus` is not a uint256");
     check(&["call", ADDRESS, "f(uint256)"], "takes 1 arguments, 0 given");
     check(&["call", ADDRESS, "0x1234", "5"], "call data `0x1234` takes no arguments, 1 given");
@@ -86,7 +91,8 @@ fn accounts() {
     assert!(list.contains(&imported) && list.contains(&new) && list.lines().count() == 2, "{list}");
     let json: Vec<String> = serde_json::from_str(&succeed(&["account", "list", "--json", "--dir", &dir])).unwrap();
     assert_eq!(json.len(), 2);
-    let again = refused(lian(&["account", "import", "--private-key", KEY, "--dir", &dir]).env("LIAN_ACCOUNT_PASSPHRASE", "x"));
+    let again =
+        refused(lian(&["account", "import", "--private-key", KEY, "--dir", &dir]).env("LIAN_ACCOUNT_PASSPHRASE", "x"));
     assert!(again.ends_with("is stored already"), "{again}");
 }
 

@@ -50,7 +50,8 @@ fn init_makes_folders_that_check_out() {
     assert!(config("node0").contains("address = \"10.1.2.3:"));
     // `lian init` gives nobody coins unless told to.
     assert!(fs::read_to_string(dir.join("genesis.json")).unwrap().contains("\"accounts\": {}"));
-    let leftover: Vec<_> = fs::read_dir(dir.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let leftover: Vec<_> =
+        fs::read_dir(dir.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(leftover, ["net"]);
 }
 

@@ -160,7 +160,8 @@ impl Core {
     /// When to call [`Core::step`] with [`Input::Tick`] at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let pacing = if self.told.0 { None } else { self.pacing.deadline() };
+        // Only where something waits for the stride's end: without that there is nothing to do then.
+        let pacing = self.pacing.deadline().filter(|_| matches!(self.told, (false, Some(_))));
         [
             self.pbft.deadline(),
             self.sync.deadline(),

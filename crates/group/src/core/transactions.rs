@@ -25,7 +25,12 @@ impl Core {
             self.note_pooled(now, transaction.hash());
             effects.push(Effect::Pooled(transaction.hash()));
         });
+        let is_taken = result.is_ok();
         effects.push(Effect::Reply { ticket, result });
+        if is_taken {
+            // A proposal may wait for it, for example this node's own from before a restart.
+            self.complete_fetches(now, effects);
+        }
     }
 
     pub(super) fn on_transactions(

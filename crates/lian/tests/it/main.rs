@@ -1,4 +1,5 @@
 //! The program from outside: what it prints, what it refuses, how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // This crate is tests only.
 
 mod commands;
 mod folders;

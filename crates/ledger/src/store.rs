@@ -273,3 +273,110 @@ impl NodeSource for StateAt {
         self.store.get_at(&Key::node(owner, path), self.height).map_err(SourceError::new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+    use crate::view::{MemoryView, Visit};
+    use parking_lot::Mutex;
+
+    type Hook = Box<dyn FnOnce() + Send>;
+
+    /// A view in which something else happens between its own work and its return.
+    #[derive(Default)]
+    struct Hooked {
+        view: MemoryView,
+        after_get: Mutex<Option<Hook>>,
+        after_commit: Mutex<Option<Hook>>,
+    }
+
+    fn run(hook: &Mutex<Option<Hook>>) {
+        let hook = hook.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    impl View for Hooked {
+        fn get(&self, key: &Key) -> Result<Option<Bytes>, ViewError> {
+            let value = self.view.get(key);
+            run(&self.after_get);
+            value
+        }
+
+        fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
+            self.view.scan(table, prefix, visit)
+        }
+
+        fn commit(&self, batch: Vec<Write>) -> Result<(), ViewError> {
+            let result = self.view.commit(batch);
+            run(&self.after_commit);
+            result
+        }
+
+        fn clear(&self) -> Result<(), ViewError> {
+            self.view.clear()
+        }
+    }
+
+    fn setup() -> (Arc<Hooked>, Arc<Store>) {
+        let view = Arc::new(Hooked::default());
+        let history = History::open(Arc::new(MemoryStorage::new()), "/history".into(), 0).unwrap();
+        let store = Store::new(Arc::clone(&view) as Arc<dyn View>, history, 1 << 20, 0);
+        (view, Arc::new(store))
+    }
+
+    fn key() -> Key {
+        Key::account(Address::repeat_byte(1))
+    }
+
+    fn value(height: u8) -> Value {
+        Some(Bytes::copy_from_slice(&[height]))
+    }
+
+    fn flush(store: &Store, height: u8) {
+        let changes = [(key(), value(height))];
+        store.overlay.insert(height.into(), &changes);
+        store.flush(&[(height.into(), &changes)], vec![], 0).unwrap();
+    }
+
+    #[test]
+    fn older_states_stay_right_while_the_view_has_changed_already() {
+        let (view, store) = setup();
+        flush(&store, 1);
+        let reader = Arc::clone(&store);
+        let seen = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&seen);
+        *view.after_commit.lock() = Some(Box::new(move || {
+            // The cache is passed by: it still has the value from before the flush.
+            assert_eq!(reader.view.get(&key()).unwrap(), value(2));
+            let replaced = reader.history.replaced_after(&key(), 1).unwrap();
+            *result.lock() = match replaced {
+                Replaced::Value(value) => Some(value),
+                Replaced::Not | Replaced::Dropped => None,
+            };
+        }));
+        flush(&store, 2);
+        assert_eq!(*seen.lock(), Some(value(1)));
+    }
+
+    #[test]
+    fn a_value_read_before_a_flush_is_not_cached_after_it() {
+        let (view, store) = setup();
+        flush(&store, 1);
+        let reader = Store::new(
+            Arc::clone(&view) as Arc<dyn View>,
+            History::open(Arc::new(MemoryStorage::new()), "/h".into(), 1).unwrap(),
+            1 << 20,
+            1,
+        );
+        let reader = Arc::new(reader);
+        let flusher = Arc::clone(&reader);
+        *view.after_get.lock() = Some(Box::new(move || flush(&flusher, 2)));
+        // The reader has the old value in hand when the flush comes.
+        assert_eq!(reader.newest(&key()).unwrap(), value(1));
+        assert_eq!(reader.newest(&key()).unwrap(), value(2));
+        assert_eq!(reader.get_at(&key(), 1).unwrap(), value(1));
+    }
+}

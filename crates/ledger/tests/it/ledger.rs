@@ -320,6 +320,31 @@ fn a_view_that_cannot_be_used_is_built_again() {
     assert_extended(&ledger, 14);
 }
 
+/// The log lost blocks and got others, of the same size, in their place: the place alone proves nothing.
+#[test]
+fn a_view_of_other_blocks_is_built_again() {
+    let (chain, disk) = (Chain::new(), Disk::new(1_024));
+    let (ledger, _) = chain.open(&disk).unwrap();
+    extend(&chain, &ledger, 2);
+    let other = Disk { storage: disk.storage.copy(), view: Arc::default(), history: 1_024 };
+    let append = |ledger: &Ledger, nonce| {
+        let changes = change(COUNTER, nonce, &[(1, nonce)]);
+        ledger.append(&[chain.block(&ledger.head().parent, &*ledger.nodes(), changes)]).unwrap();
+    };
+    append(&ledger, 7);
+    ledger.flush_step().unwrap();
+    drop(ledger);
+    let (ledger, _) = chain.open(&other).unwrap();
+    append(&ledger, 8);
+    drop(ledger);
+    assert_eq!(disk.storage.files()[0], other.storage.files()[0]);
+
+    let mixed = Disk { storage: other.storage, view: Arc::clone(&disk.view), history: 1_024 };
+    let (ledger, recovery) = chain.open(&mixed).unwrap();
+    assert!(matches!(recovery.view, ViewRecovery::Rebuilt(_)), "{recovery:?}");
+    assert_eq!(ledger.head().parent.state.account(COUNTER).unwrap(), Some(account(8)));
+}
+
 #[test]
 fn a_missing_log_is_not_taken_for_a_new_chain() {
     let (chain, disk) = (Chain::new(), Disk::new(1_024));

@@ -24,9 +24,11 @@ pub struct Head {
 }
 
 impl Head {
-    /// Whether the certificate is there, where there must be one.
+    /// Whether the certificate proves it; block 0 needs none.
     pub(crate) fn is_proven(&self) -> bool {
-        let proof = |certificate: &Certificate| certificate.height >= self.height;
+        let proof = |certificate: &Certificate| {
+            (certificate.height, certificate.digest, certificate.block_hash) == (self.height, self.digest, self.hash)
+        };
         self.height == BlockNumber::ZERO || self.certificate.as_ref().is_some_and(proof)
     }
 }

@@ -27,7 +27,7 @@ pub use committee::{Committee, Committees, Rules, Timing};
 pub use event::{BodiesVerdict, Cause, Divergence, Effect, Head, Input, Misbehaviour, Recipient, Stage};
 pub use machine::{Config, Machine, Status};
 pub use message::{
-    Heartbeat, Message, NewView, PrePrepare, PrepareCertificate, ResultHash, SignedNewView, SignedViewChange,
+    Ancestry, Heartbeat, Message, NewView, PrePrepare, PrepareCertificate, ResultHash, SignedNewView, SignedViewChange,
     Statement, ViewChange, ViewChangeMessage,
 };
 pub use record::{LogCondition, Record, ResultLock};

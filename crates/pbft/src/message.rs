@@ -28,6 +28,8 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// The proof that a block is final, for a member that lags.
     Certificate(Certificate),
+    /// The proposals below a certificate, for a member that lacks them.
+    Ancestry(Ancestry),
 }
 
 impl Message {
@@ -184,6 +186,16 @@ pub struct Heartbeat {
     pub starving: bool,
     /// The height up to which it abstains because its vote log was lost (§3), if it does.
     pub abstains_until: Option<BlockNumber>,
+}
+
+/// A certificate with the proposals that it orders (§4): its own first, then each one's parent. The digests prove them.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Ancestry {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The proposals by falling height, at least that of the certificate.
+    #[borsh(serialize_with = "write_shared_list", deserialize_with = "read_proposals")]
+    pub proposals: Vec<Arc<Proposal>>,
 }
 
 /// Everything that a member's consensus key signs.

@@ -1,7 +1,7 @@
 //! Checking what peers send before the machine sees it. It needs no machine, so that it can run on other threads.
 
 use crate::{
-    Committee, Committees, Message, NewView, PrePrepare, Rules, SignedNewView, SignedViewChange, Statement,
+    Ancestry, Committee, Committees, Message, NewView, PrePrepare, Rules, SignedNewView, SignedViewChange, Statement,
     ViewChangeMessage,
     choice::{ChoiceError, choose},
 };
@@ -112,6 +112,7 @@ pub fn verify(rules: &Rules, committees: &Committees, message: Message) -> Resul
         Message::ViewChange(message) => checker.view_change_message(message)?,
         Message::NewView(signed) => checker.new_view(signed)?,
         Message::Certificate(certificate) => checker.certificate(certificate)?,
+        Message::Ancestry(ancestry) => checker.ancestry(ancestry)?,
         // Not signed: the session says who sent it.
         Message::Heartbeat(_) => {}
     }
@@ -188,6 +189,23 @@ impl<'a> Checker<'a> {
         }
         let committee = self.committee(certificate.height, certificate.epoch)?;
         self.quorum(committee, &certificate.vote(), &certificate.signatures)
+    }
+
+    /// Each proposal must be the one that the certificate, or the proposal above, names.
+    fn ancestry(&mut self, ancestry: &Ancestry) -> Result<(), VerifyError> {
+        self.certificate(&ancestry.certificate)?;
+        let (mut height, mut digest) = (ancestry.certificate.height, ancestry.certificate.digest);
+        if ancestry.proposals.is_empty() {
+            return Err(VerifyError::DigestMismatch(height));
+        }
+        for proposal in &ancestry.proposals {
+            self.proposal(proposal)?;
+            if proposal.height != height || self.rules.suite.proposal_digest(proposal) != digest {
+                return Err(VerifyError::DigestMismatch(height));
+            }
+            (height, digest) = (height.saturating_sub(1), proposal.parent);
+        }
+        Ok(())
     }
 
     /// That a quorum of different members signed one vote.

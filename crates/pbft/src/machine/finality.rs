@@ -1,7 +1,7 @@
 //! Order, results and certificates (§3, §4, §7).
 
 use super::{Machine, Recent, slot::Run, slot::Slot};
-use crate::{BodiesVerdict, Divergence, Effect, Head, Stage, limits};
+use crate::{Ancestry, BodiesVerdict, Divergence, Effect, Head, Stage, limits};
 use alloy_primitives::B256;
 use lian_types::{BlockNumber, Certificate, ConsensusKey, MemberIndex, Phase, ProposalDigest, View};
 use std::{
@@ -30,32 +30,18 @@ impl Machine {
     }
 
     /// Sends the checkpoint of what is order-committed and executed, once, where commits alone may not make a
-    /// certificate everywhere: there is none here, or some commit carried no result (§2). What a certificate finalises
-    /// as an ancestor counts as order-committed (§4): no other result can ever stand at its height, and every block is
-    /// stored with a certificate of its own.
+    /// certificate everywhere: there is none here, or some commit carried no result (§2).
     pub(super) fn checkpoint(&mut self, height: BlockNumber) {
         if self.me.is_none() || self.abstention.as_ref().is_some_and(|abstention| height <= abstention.until()) {
             return;
         }
-        let Some(slot) = self.slots.get(&height).filter(|slot| slot.own_checkpoint.is_none()) else { return };
-        let Some(digest) = slot.ordered.or_else(|| self.proven_ancestor(height)) else { return };
+        let Some(slot) = self.slots.get(&height) else { return };
+        let Some(digest) = slot.ordered.filter(|_| slot.own_checkpoint.is_none()) else { return };
         let Some((_, hash)) = slot.result_of(digest) else { return };
         let bare = slot.commits.iter().any(|signed| signed.vote.digest == digest && signed.vote.result.is_none());
         if (slot.certificate.is_none() || bare) && self.lock(height, digest) {
             self.sign_vote(View::ZERO, height, Phase::Checkpoint, digest, Some(hash));
         }
-    }
-
-    /// What a certificate of a greater height finalises at this one: results are executed each on its parent, so if the
-    /// certified result is this node's own, all below it are ancestors.
-    fn proven_ancestor(&self, height: BlockNumber) -> Option<ProposalDigest> {
-        let digest = self.slots.get(&height)?.run.filter(|run| run.result.is_some())?.digest;
-        let mut above = self.slots.range(height.next()..).map(|(_, slot)| slot);
-        let proves = |slot: &Slot| {
-            let own = slot.run.and_then(|run| Some((run.digest, run.result?.1)));
-            slot.certificate.as_ref().is_some_and(|proof| own == Some((proof.digest, proof.block_hash)))
-        };
-        above.any(proves).then_some(digest)
     }
 
     /// Stops where no header can gather a quorum any more (§7). A member's first result counts: an honest one has no
@@ -131,24 +117,69 @@ impl Machine {
         self.slots.get(&below)?.run?.result.map(|(_, hash)| hash)
     }
 
-    /// Reports executed heights that their certificates prove final, in order. A certificate finalises its ancestors
-    /// (§4), but an ancestor is reported when it has its own, which its checkpoints make: so every stored block can be
-    /// proven by itself.
+    /// Order-commits what lies below a certified proposal: it names its ancestors (§4).
+    pub(super) fn order_ancestors(&mut self) {
+        for height in self.open_heights().into_iter().rev() {
+            let certificate = self.slots.get(&height).and_then(|slot| slot.certificate.as_ref());
+            if let Some(digest) = certificate.map(|certificate| certificate.digest) {
+                self.order_below(height, digest);
+            }
+        }
+    }
+
+    fn order_below(&mut self, mut height: BlockNumber, mut digest: ProposalDigest) {
+        while let Some(parent) = self.known.get(&digest).map(|known| known.proposal.parent) {
+            height = height.saturating_sub(1);
+            digest = parent;
+            let own = match self.slot(height) {
+                Some(slot) => *slot.ordered.get_or_insert(digest),
+                None => self.head.digest,
+            };
+            if own != digest {
+                self.halt(Divergence::Order { height, own, other: Some(digest) });
+            }
+            if self.halted || height <= self.head.height {
+                return;
+            }
+        }
+    }
+
+    /// Takes the proposals below a certificate, to execute them and to checkpoint those that lack a certificate.
+    pub(super) fn take_ancestry(&mut self, from: ConsensusKey, ancestry: Ancestry) {
+        let Ancestry { certificate, proposals } = ancestry;
+        let (mut height, mut digest) = (certificate.height, certificate.digest);
+        let is_open = height > self.head.height && height <= self.limit();
+        self.learn(Some(from), certificate);
+        for proposal in proposals {
+            if !is_open || self.halted || height <= self.head.height {
+                return;
+            }
+            let parent = proposal.parent;
+            self.know(digest, proposal);
+            (height, digest) = (height.saturating_sub(1), parent);
+        }
+    }
+
+    /// Reports executed heights that are proven final, in order, each with its own certificate. One that has only a
+    /// descendant's waits for checkpoints (§4).
     pub(super) fn certify(&mut self) {
-        let mut proven = Vec::new();
+        let mut in_line = true;
         for height in self.open_heights() {
-            let Some(slot) = self.slots.get(&height) else { break };
-            let Some((digest, (_, hash))) = slot.run.and_then(|run| Some((run.digest, run.result?))) else { break };
-            let Some(certificate) = slot.certificate.clone().filter(|proof| proof.digest == digest) else { break };
+            let Some(slot) = self.slots.get(&height) else { return };
+            let Some((digest, (_, hash))) = slot.run.and_then(|run| Some((run.digest, run.result?))) else { return };
+            let Some(certificate) = slot.certificate.clone() else {
+                in_line = false;
+                continue;
+            };
+            if certificate.digest != digest {
+                return;
+            }
             if certificate.block_hash != hash {
                 let certificate = Box::new(certificate.as_ref().clone());
                 self.halt(Divergence::Result { height, digest, own: hash, certificate });
                 return;
             }
-            proven.push((height, digest, hash, certificate));
-        }
-        for (height, digest, hash, certificate) in proven {
-            let Some(known) = self.known.get(&digest).filter(|_| height > self.certified) else { continue };
+            let Some(known) = self.known.get(&digest).filter(|_| in_line && height > self.certified) else { continue };
             let proposal = Arc::clone(&known.proposal);
             self.certified = height;
             self.reached(height, digest, Stage::Certified);
@@ -211,14 +242,14 @@ impl Machine {
         if height <= self.head.height {
             return;
         }
-        assert!(head.is_proven(), "the head at height {height} has no certificate");
+        assert!(head.is_proven(), "the head at height {height} has no certificate of its own");
         let run = self.slots.get(&height).and_then(|slot| slot.run);
         let in_line = run.is_some_and(|run| run.digest == head.digest);
         if let Some((parent, own)) = self.slots.get(&height).and_then(|slot| slot.result_of(head.digest))
             && own != head.hash
         {
             let digest = head.digest;
-            self.halt(match head.certificate.filter(|certificate| certificate.height == height) {
+            self.halt(match head.certificate {
                 Some(certificate) => Divergence::Result { height, digest, own, certificate: Box::new(certificate) },
                 None => Divergence::Execution { height, digest, voted: (parent, own), found: (parent, head.hash) },
             });

@@ -126,7 +126,7 @@ impl Machine {
             unreachable!("no committee decides the height above {}", head.height)
         };
         let me = config.key.and_then(|key| committee.members.members.index_of(&key));
-        assert!(head.is_proven(), "the head at height {} has no certificate", head.height);
+        assert!(head.is_proven(), "the head at height {} has no certificate of its own", head.height);
         let best = head.certificate.clone().map(Arc::new);
         let mut machine = Self {
             config,
@@ -217,6 +217,7 @@ impl Machine {
             Message::NewView(signed) => self.take_new_view(from, signed),
             Message::Heartbeat(beat) => self.take_heartbeat(from, beat),
             Message::Certificate(certificate) => self.learn(Some(from), certificate),
+            Message::Ancestry(ancestry) => self.take_ancestry(from, ancestry),
         }
     }
 
@@ -239,6 +240,7 @@ impl Machine {
             self.accept(height);
             self.prepare(height);
         }
+        self.order_ancestors();
         self.execute();
         for height in self.open_heights() {
             self.note_prepared(height);

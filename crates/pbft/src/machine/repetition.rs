@@ -4,8 +4,9 @@ use super::{
     Machine, Peer,
     slot::{Own, OwnProposal},
 };
-use crate::{Effect, Heartbeat, Message, Recipient, limits};
+use crate::{Ancestry, Effect, Heartbeat, Message, Recipient, limits};
 use lian_types::{BlockNumber, ConsensusKey, Millis};
+use std::sync::Arc;
 
 /// How often the time between repetitions doubles.
 const RESEND_DOUBLINGS_MAX: u32 = 4;
@@ -79,6 +80,8 @@ impl Machine {
             let votes = [&slot.own_prepare, &slot.own_commit, &slot.own_checkpoint];
             messages.extend(votes.into_iter().flatten().filter_map(Own::sent).map(|signed| Message::Vote(*signed)));
         }
+        // Others may lack what lies below a certificate, and their checkpoints with it.
+        messages.extend(self.ancestry().map(Message::Ancestry));
         messages.into_iter().for_each(|message| self.send_all(message));
         if self.me.is_some() {
             self.report(Recipient::All);
@@ -86,6 +89,23 @@ impl Machine {
         if self.now.since(self.timers.best_since).0 >= self.resend_ms() && !self.holds_path_to_best() {
             self.report_behind();
         }
+    }
+
+    /// The best certificate with the proposals down to the final height, where they are all held and some height among
+    /// them lacks a certificate of its own.
+    fn ancestry(&self) -> Option<Ancestry> {
+        let best = self.best.as_ref().filter(|best| best.height > self.head.height)?;
+        if !self.slots.range(..best.height).any(|(_, slot)| slot.certificate.is_none()) {
+            return None;
+        }
+        let mut digest = best.digest;
+        let mut proposals = Vec::new();
+        for _ in self.head.height.0..best.height.0.min(self.limit().0) {
+            let known = self.known.get(&digest)?;
+            proposals.push(Arc::clone(&known.proposal));
+            digest = known.proposal.parent;
+        }
+        (digest == self.head.digest).then(|| Ancestry { certificate: best.as_ref().clone(), proposals })
     }
 
     /// Asks to catch up to the best certificate.

@@ -461,10 +461,8 @@ impl Network {
         assert_eq!(block.proposal.parent, below.digest, "node {index} at {height}: parent");
         let agreed = *self.agreed.entry(height).or_insert((block.digest, block.hash));
         assert_eq!(agreed, (block.digest, block.hash), "two final blocks at height {height}, node {index}");
-        assert!(block.certificate.height >= height);
-        if block.certificate.height == height {
-            assert_eq!((block.certificate.digest, block.certificate.block_hash), (block.digest, block.hash));
-        }
+        let proven = (block.certificate.height, block.certificate.digest, block.certificate.block_hash);
+        assert_eq!(proven, (height, block.digest, block.hash), "node {index}: a block without certificate of its own");
         if let Some((decided, committee)) = self.change.clone()
             && decided == height.0
         {
@@ -712,5 +710,6 @@ fn kind(message: &Message) -> &'static str {
         Message::NewView(_) => "new-view",
         Message::Heartbeat(_) => "heartbeat",
         Message::Certificate(_) => "certificate",
+        Message::Ancestry(_) => "ancestry",
     }
 }

@@ -276,6 +276,37 @@ fn proposal_returns_in_a_later_view_with_missing_bodies() {
     assert_eq!(network.nodes[3].checks[&first], 1);
 }
 
+/// §4: a certified height above one without certificate, whose proposals a needed member lacks.
+#[test]
+fn an_ancestor_without_certificate_is_not_lost() {
+    let mut network = Network::with(4, 4, 1, rules(8, 1_000));
+    let filtered = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let filter = Arc::clone(&filtered);
+    network.tamper = Some(Box::new(move |_, to, message| {
+        let lost = match message {
+            // Node 3 sees no proposal, and nobody sees enough results of height 1.
+            Message::PrePrepare(_) | Message::Ancestry(_) => to == 3,
+            Message::Vote(signed) => signed.vote.height.0 == 1 && signed.vote.result.is_some(),
+            _ => false,
+        };
+        (lost && filter.load(std::sync::atomic::Ordering::Relaxed)).then(Vec::new)
+    }));
+    network.max_transactions = 2;
+    network.connect();
+    network.run_for(250);
+    assert!(network.agreed.is_empty());
+    // One of the three that know is gone for good: the fourth is needed to prove height 1.
+    network.crash(0, None);
+    network.run_for(2_000);
+    assert!(network.agreed.is_empty());
+    filtered.store(false, std::sync::atomic::Ordering::Relaxed);
+    network.max_transactions = u64::MAX;
+    network.reach(1..4, 10, 10_000);
+    assert_eq!(network.nodes[3].ledger[0].proposal.proposer, key(0).public());
+    assert!(network.sent["ancestry"] > 0);
+    network.nobody_halted();
+}
+
 #[test]
 fn crash_at_every_persist_point() {
     for node in [0, 1] {

@@ -6,9 +6,9 @@
 use crate::network::{START, SUITE, genesis_head, key, members, result, rules};
 use alloy_primitives::{B256, keccak256};
 use lian_pbft::{
-    BodiesVerdict, Committee, Committees, Config, Divergence, Effect, Head, Heartbeat, Input, LogCondition, Machine,
-    Message, PrePrepare, PrepareCertificate, Recipient, Record, Rules, SignedViewChange, Statement, Timing, ViewChange,
-    ViewChangeMessage, verify,
+    Ancestry, BodiesVerdict, Committee, Committees, Config, Divergence, Effect, Head, Heartbeat, Input, LogCondition,
+    Machine, Message, PrePrepare, PrepareCertificate, Recipient, Record, Rules, SignedViewChange, Statement, Timing,
+    ViewChange, ViewChangeMessage, verify,
 };
 use lian_types::{
     BlockNumber, Certificate, CertificateKind, Epoch, MemberIndex, MemberSignature, Millis, Phase, Proposal,
@@ -179,6 +179,11 @@ impl Script {
         }
     }
 
+    pub(crate) fn ancestry(&mut self, names: &[&str]) -> Ancestry {
+        let certificate = self.certificate(names[0], CertificateKind::Commit { view: View(0) });
+        Ancestry { certificate, proposals: names.iter().map(|name| self.proposal(name)).collect() }
+    }
+
     pub(crate) fn prepared(&mut self, name: &str, view: u64) -> PrepareCertificate {
         let vote = self.vote(&["prepare", name, &format!("v{view}")]);
         let signatures = self.signatures(&vote, 0..3);
@@ -272,6 +277,11 @@ impl Script {
                     certificate: Some(certificate),
                 };
                 self.step(Input::Final(head))
+            }
+            // `ancestry 2a 1a from 3`: a certificate of the first, and the proposals.
+            "ancestry" => {
+                let ancestry = self.ancestry(&words[1..words.len() - 2]);
+                self.message(words[words.len() - 1].parse().unwrap(), Message::Ancestry(ancestry))
             }
             "certificate" => {
                 let certificate = self.certificate(words[1], CertificateKind::Checkpoint);
@@ -367,6 +377,9 @@ impl Script {
             }
             Message::Heartbeat(beat) => format!("heartbeat height {} view {}", beat.height, beat.view),
             Message::Certificate(certificate) => format!("certificate {}", self.name(&certificate.digest)),
+            Message::Ancestry(ancestry) => {
+                format!("ancestry of {} with {}", self.name(&ancestry.certificate.digest), ancestry.proposals.len())
+            }
         }
     }
 

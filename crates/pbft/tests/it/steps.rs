@@ -230,7 +230,7 @@ fn certificates_are_never_mixed() {
         certified 1a by checkpoints of 1
     "#]],
     );
-    // A certificate finalises the ancestors, which are reported with certificates of their own.
+    // A certificate orders the ancestors; each is reported with a certificate of its own.
     let both = ["prepare 1a v0 by 0 2", "prepare 2a v0 by 0 2", "commit 2a v0 result by 0 2"];
     check(
         1,
@@ -246,6 +246,18 @@ fn certificates_are_never_mixed() {
         expect![[r#"
         certified 1a by checkpoints of 1
         certified 2a by commits v0 of 2
+    "#]],
+    );
+    check(
+        1,
+        &after(&TWO, &after(&both, &["tick 300"])),
+        expect![[r#"
+        send prepare 1a v0
+        send commit 1a v0 with result
+        send checkpoint 1a with result
+        send prepare 2a v0
+        send commit 2a v0 with result
+        send ancestry of 2a with 2
     "#]],
     );
     // It is of use only after the execution.
@@ -269,6 +281,75 @@ fn certificates_are_never_mixed() {
         &["certificate 9a 2"],
         expect![[r#"
         behind 9
+    "#]],
+    );
+}
+
+/// §4: who lacks what lies below a certificate is shown it, executes it and checkpoints it.
+#[test]
+fn takes_the_ancestry_of_a_certificate() {
+    let shown = ["ancestry 2a 1a from 3"];
+    check(
+        1,
+        &shown,
+        expect![[r#"
+        check 2a
+        check 1a
+    "#]],
+    );
+    check(
+        1,
+        &after(&shown, &["held 2a", "held 1a"]),
+        expect![[r#"
+        execute 1a
+        execute 2a
+    "#]],
+    );
+    check(
+        1,
+        &after(&shown, &["held 2a", "held 1a", "executed 1a"]),
+        expect![[r#"
+        persist lock 1a, checkpoint 1a with result
+        send checkpoint 1a with result
+    "#]],
+    );
+    let all = ["held 2a", "held 1a", "executed 1a", "executed 2a", "checkpoint 1a by 0 3"];
+    check(
+        1,
+        &after(&shown, &all),
+        expect![[r#"
+        certified 1a by checkpoints of 1
+        certified 2a by commits v0 of 2
+    "#]],
+    );
+    check(
+        1,
+        &["ancestry 2a 1b from 3"],
+        expect![[r#"
+        refused: proposal of height 1 does not match its digest
+    "#]],
+    );
+    check(
+        1,
+        &["ancestry 2a 2a from 3"],
+        expect![[r#"
+        refused: proposal of height 1 does not match its digest
+    "#]],
+    );
+    check(
+        1,
+        &["ancestry 9a 8a 7a from 3"],
+        expect![[r#"
+        behind 9
+    "#]],
+    );
+    // It does not fit what is final here: more than f members are faulty.
+    check(
+        1,
+        &["final 1b", "ancestry 2a 1a from 3"],
+        expect![[r#"
+        check 2a
+        halt: two orders of 1
     "#]],
     );
 }

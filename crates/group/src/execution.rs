@@ -36,8 +36,14 @@ impl SpeculativeChain {
     /// Nothing executed yet, on top of a ledger.
     #[must_use]
     pub const fn new(rules: Rules, block_gas_limit: u64, ledger: Arc<Ledger>) -> Self {
-        let (executed, waiting) = (BTreeMap::new(), BTreeMap::new());
-        Self { rules, block_gas_limit, ledger, executed, sealed: BlockNumber::ZERO, waiting }
+        Self {
+            rules,
+            block_gas_limit,
+            ledger,
+            executed: BTreeMap::new(),
+            sealed: BlockNumber::ZERO,
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// The result of a proposal, if it was executed.
@@ -78,7 +84,7 @@ impl SpeculativeChain {
         let head = self.ledger.head();
         self.forget_final(head.number);
         let Some(parent) = self.parent(&head, parent) else { return Ok(None) };
-        let nodes = self.ledger.nodes();
+        let nodes = self.ledger.nodes_after(BlockNumber(parent.header.number));
         let mut result = execute_block(&self.rules, &parent, nodes.as_ref(), block, digest, transactions)?;
         result.trie = self.ledger.evict(&result.trie);
         self.executed.insert(digest, result.clone());
@@ -114,7 +120,7 @@ impl SpeculativeChain {
             self.waiting.entry(next.proposal.parent).or_default().push(next);
             return Ok(None);
         };
-        let nodes = self.ledger.nodes();
+        let nodes = self.ledger.nodes_after(BlockNumber(parent.header.number));
         let mut result =
             execute_proposal(&self.rules, self.block_gas_limit, &parent, nodes.as_ref(), &next.proposal, &next.bodies)?;
         result.trie = self.ledger.evict(&result.trie);

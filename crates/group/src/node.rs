@@ -9,7 +9,11 @@ use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
 use lian_types::{Genesis, GenesisError, GroupId, HistoryDepth};
-use std::{collections::BTreeMap, path::PathBuf, thread::JoinHandle};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
 
 /// What a node needs to start.
 pub struct NodeSetup {
@@ -61,6 +65,21 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Notes in a new node's data folder that its key has never voted. To be called once, when the key is made; without the
+/// note a node that finds no votes abstains until it is sure that it contradicts none (pbft §3).
+///
+/// # Errors
+/// The operating system's error where the folder cannot be written.
+pub fn note_new_key(data_dir: &Path, genesis: &Genesis) -> std::io::Result<()> {
+    for group in &genesis.groups {
+        let text = "This node's key has never voted in this group. Do not copy this file.\n";
+        let mut file = std::fs::File::create_new(driver::never_voted(data_dir, group.group))?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
+    }
+    std::fs::File::open(data_dir)?.sync_all()
 }
 
 /// A running node.

@@ -197,7 +197,11 @@ impl Plan {
             write_new(&folder.join(CONFIG_FILE), &node.config(&self.nodes).to_toml(), 0o644)?;
             keys.push(key.public());
         }
-        let genesis = self.genesis(authority.certificate_pem(), &keys)?.to_json();
+        let genesis = self.genesis(authority.certificate_pem(), &keys)?;
+        for node in &self.nodes {
+            lian_group::note_new_key(&dir.join(&node.name).join("data"), &genesis)?;
+        }
+        let genesis = genesis.to_json();
         write_new(&dir.join(GENESIS_FILE), &genesis, 0o644)?;
         self.nodes.iter().try_for_each(|node| write_new(&dir.join(&node.name).join(GENESIS_FILE), &genesis, 0o644))
     }

@@ -67,6 +67,8 @@ pub(super) struct State {
     next_ticket: u64,
     replies: BTreeMap<u64, Reply>,
     renewed_at: BlockNumber,
+    /// Whether this node abstained when last looked at.
+    abstained: bool,
 }
 
 impl CoreThread {
@@ -213,8 +215,13 @@ impl CoreThread {
     }
 
     /// Publishes where the group stands, for clients and metrics.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let pbft = self.core.pbft_status();
+        let abstains = pbft.abstains_until.is_some();
+        if std::mem::replace(&mut self.state.abstained, abstains) && !abstains {
+            // As in `hand_on`.
+            let _ = self.outbox.send(Item::RestoreTrust);
+        }
         let highest = self.core.reports().values().map(|report| report.height).max().unwrap_or_default();
         let best = highest.max(pbft.height);
         let committee = self.core.committees().at(pbft.height.next());

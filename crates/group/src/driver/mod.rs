@@ -37,11 +37,11 @@ use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
 use lian_network::NetworkHandle;
 use lian_pbft::{Committee, Committees, Timing};
 use lian_txpool::{Limits, Pool, PoolConfig};
-use lian_types::{BlockNumber, Epoch, Genesis, GroupGenesis, HistoryDepth, View};
+use lian_types::{BlockNumber, Epoch, Genesis, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
@@ -50,6 +50,12 @@ use std::{
 const COMMANDS_MAX: usize = 16_384;
 /// News that a slow subscriber may be behind.
 const EVENTS_MAX: usize = 65_536;
+
+/// The file that says that this node's key has never voted in a group. It is made with the key and removed at the first
+/// start: a node that lost its data must not take itself for a new one (pbft §3).
+pub(crate) fn never_voted(data_dir: &Path, group: GroupId) -> PathBuf {
+    data_dir.join(format!("group{group}.never-voted"))
+}
 
 /// What a group needs to start.
 pub(crate) struct GroupSetup<'a> {
@@ -113,7 +119,8 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         node: setup.name.to_owned(),
     });
     let start = start_of(&ledger);
-    let votes = votes::Votes::open(&storage, &folder, suite, start.head.height)?;
+    let votes =
+        votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, start.head.height)?;
     let pbft = lian_pbft::Config {
         rules: lian_pbft::Rules {
             suite,

@@ -33,6 +33,7 @@ const INVALID_TRANSACTION_WEIGHT: u32 = 1;
 pub(super) enum Item {
     Persist(Vec<DurableRecord>),
     Renew { live: Vec<DurableRecord>, below: BlockNumber },
+    RestoreTrust,
     Send { to: Recipient, message: Outgoing },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Reply, Result<(), Refusal>),
@@ -86,6 +87,11 @@ impl Outbox {
             Item::Renew { below, .. } => {
                 if let Err(error) = self.log.retire(below) {
                     self.stop.stop(format!("old votes cannot be removed: {error}"));
+                }
+            }
+            Item::RestoreTrust => {
+                if let Err(error) = self.log.restore_trust() {
+                    self.stop.stop(format!("the end of abstaining cannot be noted: {error}"));
                 }
             }
             Item::Send { to, message } => self.send(to, &message),

@@ -6,7 +6,7 @@ use crate::{
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_crypto::Suite;
-use lian_ledger::{Condition, Storage, VoteLog};
+use lian_ledger::{Condition, LogError, Storage, VoteLog};
 use lian_pbft::{LogCondition, Record};
 use lian_types::{BlockNumber, Transaction};
 use std::{path::Path, sync::Arc};
@@ -34,15 +34,26 @@ struct Borrowed<'a> {
 }
 
 impl Votes {
-    /// Opens the log in a group's folder; `height` is the ledger's.
+    /// Opens the log in a group's folder; `height` is the ledger's, `note` the file that says that the key never voted.
     pub(super) fn open(
         storage: &Arc<dyn Storage>,
         folder: &Path,
+        note: &Path,
         suite: Suite,
         height: BlockNumber,
     ) -> Result<Self, StartError> {
-        let (log, entries, condition) = VoteLog::open(Arc::clone(storage), folder, height)?;
-        tracing::info!(records = entries.len(), ?condition, "vote log is open");
+        let key_is_new = note.exists();
+        let (log, entries, condition) = VoteLog::open(Arc::clone(storage), folder, height, key_is_new)?;
+        if key_is_new {
+            // From here on the log itself says that there were votes.
+            storage.remove(note).map_err(LogError::from)?;
+        }
+        match &condition {
+            Condition::Damaged { reason } => {
+                tracing::warn!(reason, "votes may be lost: this node abstains for a while")
+            }
+            _ => tracing::info!(records = entries.len(), ?condition, "vote log is open"),
+        }
         let condition = condition_of(&condition);
         let mut records = Vec::with_capacity(entries.len());
         for bytes in entries {

@@ -23,6 +23,7 @@ fn run(folder: &Path) -> Node {
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_become_final_and_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
+    lian_group::note_new_key(folder.path(), &genesis()).unwrap();
     for round in 0..2u64 {
         let node = run(folder.path());
         let group = node.handles().remove(0);
@@ -51,6 +52,7 @@ async fn transactions_become_final_and_survive_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_why() {
     let folder = tempfile::tempdir().unwrap();
+    lian_group::note_new_key(folder.path(), &genesis()).unwrap();
     let node = run(folder.path());
     let group = node.handles().remove(0);
     let garbage = group.submit(Bytes::from_static(&[2, 1])).await.unwrap_err();

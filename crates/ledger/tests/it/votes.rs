@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 fn open(storage: &MemoryStorage, height: u64) -> (VoteLog, Vec<Vec<u8>>, Condition) {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    VoteLog::open(storage, Path::new("/node"), BlockNumber(height)).unwrap()
+    VoteLog::open(storage, Path::new("/node"), BlockNumber(height), true).unwrap()
 }
 
 fn vote(log: &VoteLog, height: u64, text: &str) {
@@ -99,4 +99,14 @@ fn old_votes_are_retired() {
     let (_, records, condition) = open(&storage, 15);
     assert_eq!(condition, Condition::Whole);
     assert!((5..10).contains(&records.len()), "{}", records.len());
+}
+
+/// A node whose whole folder was lost must not take itself for one that never voted.
+#[test]
+fn a_missing_log_of_a_used_key_is_damage() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+    for _ in 0..2 {
+        let opened = VoteLog::open(Arc::clone(&storage), Path::new("/node"), BlockNumber(0), false).unwrap();
+        assert!(matches!(opened.2, Condition::Damaged { .. }), "{:?}", opened.2);
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use lian_sim::cli::SimArgs;
 use std::{future::Future, path::PathBuf};
 
 /// Lian, a consortium blockchain for financial institutions.
@@ -52,6 +53,8 @@ enum Verb {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Simulate whole networks with faults, from seeds, and check what must always hold.
+    Sim(SimArgs),
     /// Send load to a network and report throughput, latency and cost; or measure this machine.
     #[command(subcommand)]
     Bench(BenchVerb),
@@ -76,6 +79,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Block(args) => wait_for(query::block(args)),
         Verb::Verify(verb) => verbs::verify::run(&verb),
         Verb::Statetest { paths } => statetest(&paths),
+        Verb::Sim(args) => simulate(&args),
         Verb::Bench(verb) => verbs::bench::run(verb),
     }
 }
@@ -83,6 +87,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 /// Runs what a client does: one connection needs one thread.
 fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+fn simulate(args: &SimArgs) -> Result<()> {
+    match lian_sim::cli::main(args) {
+        0 => Ok(()),
+        _ => Err(anyhow!("the simulation found what must not happen, see above")),
+    }
 }
 
 fn statetest(paths: &[PathBuf]) -> Result<()> {

@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod ports;
 mod stop;
+mod terminal;
 mod up;
 mod verbs;
 

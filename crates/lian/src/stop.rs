@@ -11,7 +11,7 @@ use tokio::{
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    hang_up: Option<Signal>,
     parent_gone: Option<oneshot::Receiver<()>>,
 }
 
@@ -24,7 +24,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up: if is_hang_up_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
             parent_gone: if follow_stdin { Some(watch_stdin()?) } else { None },
         })
     }
@@ -38,13 +38,33 @@ impl StopSignals {
                 None => std::future::pending().await,
             }
         };
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            () = hang_up => "SIGHUP",
             () = parent_gone => "the process that started this one is gone",
         }
     }
+}
+
+/// Whether whoever started this process wants it to outlive its terminal, as `nohup` does by ignoring SIGHUP. Listening
+/// for the signal would undo that.
+fn is_hang_up_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores(&status, SignalKind::hangup().as_raw_value())
+}
+
+/// Whether a process with this `/proc/…/status` ignores a signal: proc(5), a mask of signals, the first in bit 0.
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    u32::try_from(signal.saturating_sub(1)).is_ok_and(|bit| mask.checked_shr(bit).is_some_and(|rest| rest & 1 == 1))
 }
 
 /// Tells when standard input ends, which it does when the process at its other end does, however that ends.
@@ -68,5 +88,19 @@ pub(crate) fn within(patience: Duration) {
     });
     if let Err(error) = watchdog {
         tracing::warn!(%error, "no thread to watch over the stop");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_which_signals_are_ignored() {
+        let status = "Name:\tlian\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\tffffffffffffffff\n";
+        for (signal, expected) in [(1, true), (2, false), (13, true), (15, false), (0, false), (200, false)] {
+            assert_eq!(ignores(status, signal), expected, "{signal}");
+        }
+        assert!(!ignores("", 1));
     }
 }

@@ -68,21 +68,24 @@ async fn supervise(network: &LocalNetwork) -> Result<()> {
         let child = Child::new(node)?;
         children.spawn(child.keep_running(stopping.clone()));
     }
-    describe(network)?;
     let outcome = tokio::select! {
         outcome = watch_over(network, &mut children) => outcome,
         _ = signals.requested() => Ok(()),
     };
-    output::say("stopping")?;
+    // Whatever happened, the nodes are stopped cleanly, even if nobody reads the output any more.
+    let stopping = output::say("stopping");
     // The receivers live in the children; none is left where all have ended.
     let _ = stop.send(true);
     while children.join_next().await.is_some() {}
+    outcome?;
+    stopping?;
     output::say("stopped")?;
-    outcome
+    Ok(())
 }
 
-/// Waits until the network is ready, says so, and then until no node is left.
+/// Tells about the network, waits until it is ready, says so, and then waits until no node is left.
 async fn watch_over(network: &LocalNetwork, children: &mut JoinSet<Ending>) -> Result<()> {
+    describe(network)?;
     tokio::select! {
         biased;
         ended = children.join_next() => {

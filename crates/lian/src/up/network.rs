@@ -84,9 +84,13 @@ impl LocalNetwork {
     /// The first thing that is wrong.
     pub(super) fn check(&self) -> Result<()> {
         self.nodes.iter().try_for_each(|node| {
-            NodeFolder::open(&node.config_file()).map(drop).with_context(|| {
-                format!("{} is damaged (restore it, or remove {})", node.dir.display(), self.dir.display())
-            })
+            let (own, dir) = (node.dir.display(), self.dir.display());
+            let folder = NodeFolder::open(&node.config_file())
+                .with_context(|| format!("{own} is damaged (restore it, or remove {dir})"))?;
+            if folder.genesis != self.genesis {
+                bail!("{own}/{GENESIS_FILE} differs from {dir}/{GENESIS_FILE}; restore it, or remove {dir}");
+            }
+            Ok(())
         })
     }
 

@@ -1,13 +1,10 @@
 //! `lian account new|list|import`.
 
-use crate::output::say;
-use anyhow::{Context, Result, bail};
+use crate::{output::say, terminal};
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use lian_client::AccountStore;
-use std::{
-    io::{BufRead, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AccountVerb {
@@ -41,7 +38,7 @@ pub(crate) fn run(verb: AccountVerb) -> Result<()> {
     match verb {
         AccountVerb::New { dir } => {
             let store = store(dir)?;
-            say(store.create(&passphrase()?)?)?;
+            say(store.create(&new_passphrase()?)?)?;
         }
         AccountVerb::List { dir, json } => {
             let addresses = store(dir)?.list()?;
@@ -54,9 +51,9 @@ pub(crate) fn run(verb: AccountVerb) -> Result<()> {
         AccountVerb::Import { private_key, dir } => {
             let key = match private_key {
                 Some(key) => key,
-                None => read_line("private key: ")?,
+                None => terminal::read_secret("private key")?,
             };
-            say(store(dir)?.import(&key, &passphrase()?)?)?;
+            say(store(dir)?.import(&key, &new_passphrase()?)?)?;
         }
     }
     Ok(())
@@ -70,13 +67,16 @@ pub(crate) fn default_folder() -> Result<PathBuf> {
 
 /// The passphrase of stored accounts, from `LIAN_ACCOUNT_PASSPHRASE` or asked for.
 pub(crate) fn passphrase() -> Result<String> {
-    if let Ok(passphrase) = std::env::var("LIAN_ACCOUNT_PASSPHRASE") {
-        return Ok(passphrase);
-    }
-    if !std::io::stdin().is_terminal() {
-        bail!("no passphrase: set LIAN_ACCOUNT_PASSPHRASE, or run in a terminal");
-    }
-    read_line("passphrase: ")
+    given_passphrase().map_or_else(|| terminal::read_secret("passphrase"), Ok)
+}
+
+/// The passphrase of an account to store.
+fn new_passphrase() -> Result<String> {
+    given_passphrase().map_or_else(|| terminal::read_new_secret("passphrase"), Ok)
+}
+
+fn given_passphrase() -> Option<String> {
+    std::env::var("LIAN_ACCOUNT_PASSPHRASE").ok()
 }
 
 fn store(dir: Option<PathBuf>) -> Result<AccountStore> {
@@ -84,18 +84,4 @@ fn store(dir: Option<PathBuf>) -> Result<AccountStore> {
         Some(dir) => dir,
         None => default_folder()?,
     }))
-}
-
-fn read_line(prompt: &str) -> Result<String> {
-    if std::io::stdin().is_terminal() {
-        eprint!("{prompt}");
-        std::io::stderr().flush()?;
-    }
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    let line = line.trim_end_matches(['\r', '\n']).to_owned();
-    if line.is_empty() {
-        bail!("nothing was entered");
-    }
-    Ok(line)
 }

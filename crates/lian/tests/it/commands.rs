@@ -1,7 +1,7 @@
 //! Verbs without a node: exit codes and messages.
 
 use crate::program::{lian, refused, run, succeed, text};
-use std::fs;
+use std::{fs, process::Stdio};
 
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const ADDRESS: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
@@ -12,16 +12,15 @@ const NOBODY: &str = "http://127.0.0.1:1";
 fn help_and_version() {
     assert_eq!(succeed(&["--version"]), format!("lian {}\n", env!("CARGO_PKG_VERSION")));
     let help = succeed(&["--help"]);
-    for verb in
-        ["up", "init", "node", "status", "account", "send", "call", "deploy", "tx", "receipt", "block", "statetest"]
-    {
+    let verbs = "up node init status account send call deploy tx receipt block verify statetest sim bench";
+    for verb in verbs.split(' ') {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
     }
 }
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 12] = [
+    let cases: [&[&str]; 16] = [
         &[],
         &["dance"],
         &["block", "--colour"],
@@ -34,6 +33,10 @@ fn wrong_usage_ends_with_2() {
         &["up", "--consensus", "dice"],
         &["init", "--dir", "x", "--host", "10.0.0.1"],
         &["node"],
+        &["verify"],
+        &["bench", "run", "--rate", "0"],
+        &["bench", "run", "--against", "http://a", "--rpc-url", "http://b"],
+        &["sim", "--seeds", "7..3"],
     ];
     for arguments in cases {
         let run = run(arguments);
@@ -94,6 +97,8 @@ fn accounts() {
     let again =
         refused(lian(&["account", "import", "--private-key", KEY, "--dir", &dir]).env("LIAN_ACCOUNT_PASSPHRASE", "x"));
     assert!(again.ends_with("is stored already"), "{again}");
+    let silent = refused(lian(&["account", "new", "--dir", &dir]).stdin(Stdio::null()));
+    assert_eq!(silent, "no passphrase was entered");
 }
 
 #[test]

@@ -167,10 +167,28 @@ fn a_busy_port_is_named() {
 }
 
 #[test]
+fn verify_needs_a_ledger() {
+    let (_folder, dir) = network(free_offset());
+    let check = |node: &str| refused(&mut lian(&["verify", "--dir", text(&dir.join(node))]));
+    assert!(check("node9").contains("cannot read"));
+    // A node that never ran has no blocks to check.
+    let line = check("node0");
+    assert!(line.contains("group0"), "{line}");
+    // Looking changes nothing: the node starts as if nobody had looked.
+    let blocks = dir.join("node0/data/group0/blocks");
+    assert!(!blocks.exists(), "{}", blocks.display());
+}
+
+#[test]
 fn options_must_agree_with_the_folder() {
     let (_folder, dir) = network(free_offset());
     let line = refused(&mut lian(&["up", "--dir", text(&dir), "--nodes", "7"]));
     assert!(line.contains("is a network with 3 nodes, --nodes asks for 7"), "{line}");
+    let genesis = dir.join("node1/genesis.json");
+    let text_before = fs::read_to_string(&genesis).unwrap();
+    fs::write(&genesis, text_before.replace("\"window\": 8", "\"window\": 9")).unwrap();
+    let line = refused(&mut lian(&["up", "--dir", text(&dir)]));
+    assert!(line.contains("node1/genesis.json differs from"), "{line}");
     fs::remove_file(dir.join("node1/config.toml")).unwrap();
     let line = refused(&mut lian(&["up", "--dir", text(&dir)]));
     assert!(line.contains("node1 is damaged"), "{line}");

@@ -30,11 +30,21 @@ pub(crate) struct Network {
     /// Whether the two nodes, the lower number first, are about to try to connect.
     connecting: Vec<Vec<bool>>,
     sessions: u64,
+    /// What streams carry once a way is no longer cut, unless the session breaks before.
+    held: Vec<Held>,
     /// Chances in a thousand.
     pub(crate) loss_permille: u64,
     pub(crate) duplication_permille: u64,
     /// Chances in a thousand, and how much longer in milliseconds.
     pub(crate) delay: Option<(u64, (u64, u64))>,
+}
+
+/// A message in a stream that is interrupted.
+struct Held {
+    from: NodeId,
+    to: NodeId,
+    session: u64,
+    envelope: Rc<Envelope>,
 }
 
 /// How many faults cut a way.
@@ -55,6 +65,7 @@ impl Network {
             cuts: vec![vec![Cuts::default(); nodes]; nodes],
             connecting: vec![vec![false; nodes]; nodes],
             sessions: 0,
+            held: Vec::new(),
             loss_permille: 0,
             duplication_permille: 0,
             delay: None,
@@ -137,11 +148,30 @@ impl Sim {
         }
     }
 
+    /// Lets streams go on whose way is no longer cut.
+    pub(crate) fn resume_streams(&mut self) {
+        for held in std::mem::take(&mut self.network.held) {
+            let Held { from, to, session, envelope } = &held;
+            if self.network.end(*from, *to) != Some(*session) {
+                continue;
+            }
+            if self.network.cuts[*from][*to].everything > 0 {
+                self.network.held.push(held);
+            } else {
+                self.transmit(*from, *to, envelope);
+            }
+        }
+    }
+
     fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
         let Some(session) = self.network.end(from, to) else { return };
         let is_consensus = matches!(envelope.payload(), Outgoing::Consensus(_));
         let cuts = self.network.cuts[from][to];
-        if cuts.everything > 0 || (is_consensus && cuts.consensus > 0) {
+        if is_consensus && (cuts.everything > 0 || cuts.consensus > 0) {
+            return;
+        }
+        if cuts.everything > 0 {
+            self.network.held.push(Held { from, to, session, envelope: Rc::clone(envelope) });
             return;
         }
         let network = &self.network;

@@ -22,9 +22,9 @@ use lian_ledger::{Crash, Ledger, MemoryView, VoteLog};
 use lian_txpool::Pool;
 use lian_types::{BlockNumber, Millis};
 use outbox::Outbox;
-pub(crate) use step::Reading;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
+pub(crate) use step::Reading;
 use work::Working;
 
 /// A node: what outlives its program, and its program while it runs.

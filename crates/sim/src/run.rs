@@ -1,9 +1,6 @@
 //! Running seeds.
 
-use crate::{
-    scenario::Scenario,
-    world::World,
-};
+use crate::{scenario::Scenario, world::World};
 use std::{
     any::Any,
     collections::BTreeMap,

@@ -320,7 +320,10 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, members, observers, window, leader_term, .. } = self;
-        writeln!(f, "seed {seed}: {members} members, {observers} observers, window {window}, leader term {leader_term}")?;
+        writeln!(
+            f,
+            "seed {seed}: {members} members, {observers} observers, window {window}, leader term {leader_term}"
+        )?;
         writeln!(
             f,
             "view timeouts {:?} ms, censorship {} ms, links {:?}, fsync {:?} µs, execution {:?} µs, clocks off by {:?} ms",

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, LazyLock},
 };
 
@@ -54,6 +55,12 @@ pub(crate) enum Action {
     Pay { to: usize, amount: u128 },
     /// Moves tokens.
     Token { to: usize, amount: u128 },
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "account {} nonce {} variant {}", self.account, self.nonce, self.variant)
+    }
 }
 
 impl Name {

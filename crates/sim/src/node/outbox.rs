@@ -106,7 +106,9 @@ impl Node {
         sim.count("vote fsyncs");
         for item in &batch {
             let (Item::Persist(written) | Item::Renew { live: written, .. }) = item else { continue };
-            sim.oracle.votes.recovered(self.id, written.iter().map(|durable| &durable.record));
+            if let Err(what) = sim.oracle.votes.durable(self.id, written.iter().map(|durable| &durable.record)) {
+                sim.fail("votes", || format!("n{} {what}", self.id));
+            }
         }
         if self.passes(sim, CrashPoint::VoteDurable) {
             self.perform_all(sim, batch);
@@ -144,7 +146,10 @@ impl Node {
             Item::Append { proposal, hash, certificate } => {
                 run.working.push(Work::Append { proposal, hash, certificate });
             }
-            Item::Reply(name, result) => sim.clients.answered(self.id, self.life, name, &result),
+            Item::Reply(name, result) => {
+                sim.tell(|| format!("n{} answers {name}: {result:?}", self.id));
+                sim.clients.answered(self.id, self.life, name, &result);
+            }
         }
     }
 }

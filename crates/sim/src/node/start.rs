@@ -52,7 +52,7 @@ impl Node {
         if matches!(recovery.view, ViewRecovery::Rebuilt(_)) {
             sim.count("views rebuilt");
         }
-        let (votes, entries, condition) = VoteLog::open(storage, &folder, ledger.head().number).map_err(text)?;
+        let (votes, entries, condition) = VoteLog::open(storage, &folder, ledger.head().number, true).map_err(text)?;
         sim.tell(|| format!("n{} opens its vote log: {} records, {condition:?}", self.id, entries.len()));
         match condition {
             Condition::CutTail { .. } => sim.count("torn vote logs"),
@@ -79,11 +79,7 @@ impl Node {
         let limits = Limits { chain_id: chain.group.chain_id, block_gas_limit: chain.group.block_gas_limit };
         let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
         let config = CoreConfig {
-            pbft: lian_pbft::Config {
-                rules: chain.rules,
-                timing: chain.timing,
-                key: Some(chain.publics[self.id]),
-            },
+            pbft: lian_pbft::Config { rules: chain.rules, timing: chain.timing, key: Some(chain.publics[self.id]) },
             committees: chain.committees.clone(),
             parameters: chain.group.consensus,
             block_gas_limit: chain.group.block_gas_limit,

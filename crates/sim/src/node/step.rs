@@ -278,9 +278,8 @@ fn recover(transaction: &Arc<Transaction>) -> Result<Arc<VerifiedTransaction>, S
     let known = wallet::known(transaction.hash());
     match known {
         Some(known) => Ok(known),
-        None => crate::chain::SUITE
-            .recover_sender(Arc::clone(transaction))
-            .map(Arc::new)
-            .map_err(|error| error.to_string()),
+        None => {
+            crate::chain::SUITE.recover_sender(Arc::clone(transaction)).map(Arc::new).map_err(|error| error.to_string())
+        }
     }
 }

@@ -81,8 +81,7 @@ impl Node {
         let Some(run) = &mut self.run else { return Ok(()) };
         match work {
             Work::Execute(proposal) => {
-                let results =
-                    run.execution.execute(proposal).map_err(|error| format!("execution failed: {error}"))?;
+                let results = run.execution.execute(proposal).map_err(|error| format!("execution failed: {error}"))?;
                 if self.passes(sim, CrashPoint::Executed) {
                     results.iter().for_each(|result| self.report(sim, result));
                 }

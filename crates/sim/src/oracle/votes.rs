@@ -6,7 +6,7 @@ use crate::{
     trace,
 };
 use alloy_primitives::B256;
-use lian_pbft::{Message, Record, Statement};
+use lian_pbft::{Message, Record, Statement, ViewChange};
 use lian_types::{
     BlockNumber, Certificate, CertificateKind, Epoch, MemberIndex, Phase, ProposalDigest, Signature, View, Vote,
 };
@@ -20,13 +20,37 @@ pub(crate) struct Votes {
     /// A hash of the view-change that a node sent for a view, and of the new-view.
     changes: BTreeMap<(NodeId, Epoch, View), u64>,
     new_views: BTreeMap<(NodeId, Epoch, View), u64>,
-    /// The least view that a node may vote in, by what it has promised.
-    promised: BTreeMap<NodeId, (Epoch, View)>,
     /// What each node has on its disk.
-    durable: BTreeMap<NodeId, BTreeSet<Promise>>,
+    durable: BTreeMap<NodeId, Durable>,
     /// Signatures that hold.
     held: BTreeMap<(BlockNumber, Vote, MemberIndex), Signature>,
 }
+
+/// What a node has on its disk.
+#[derive(Default)]
+struct Durable {
+    promises: BTreeSet<Promise>,
+    /// The view that it has left all others for.
+    left_for: (Epoch, View),
+}
+
+impl Durable {
+    fn note_view(&mut self, promise: Promise) {
+        if let Promise::Change(epoch, view, _) | Promise::NewView(epoch, view, _) = promise {
+            self.left_for = self.left_for.max((epoch, view));
+        }
+    }
+}
+
+/// Less than every other vote.
+const LEAST_VOTE: Vote = Vote {
+    epoch: Epoch::ZERO,
+    view: View::ZERO,
+    height: BlockNumber::ZERO,
+    phase: Phase::Prepare,
+    digest: ProposalDigest(B256::ZERO),
+    result: None,
+};
 
 /// Something that a node has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +65,9 @@ enum Promise {
 }
 
 impl Promise {
+    /// Greater than every vote.
+    const AFTER_VOTES: Self = Self::Proposal(BlockNumber::ZERO, Epoch::ZERO, View::ZERO, ProposalDigest(B256::ZERO));
+
     const fn height(&self) -> Option<BlockNumber> {
         match self {
             Self::Vote(height, _)
@@ -83,9 +110,34 @@ fn content(statement: &Statement) -> u64 {
 }
 
 impl Votes {
-    /// Records are durable on a node's disk, or were found there.
+    /// Records were found on a node's disk. A log that was written anew has them in another order.
     pub(crate) fn recovered<'a>(&mut self, node: NodeId, records: impl Iterator<Item = &'a Record>) {
-        self.durable.entry(node).or_default().extend(records.map(Promise::of));
+        let durable = self.durable.entry(node).or_default();
+        for promise in records.map(Promise::of) {
+            durable.promises.insert(promise);
+            durable.note_view(promise);
+        }
+    }
+
+    /// Records are durable on a node's disk, in this order. After it has left a view, a node votes in none below (pbft §2).
+    pub(crate) fn durable<'a>(
+        &mut self,
+        node: NodeId,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), String> {
+        let durable = self.durable.entry(node).or_default();
+        for promise in records.map(Promise::of) {
+            let is_new = durable.promises.insert(promise);
+            durable.note_view(promise);
+            if let Promise::Vote(_, vote) = promise
+                && is_new
+                && vote.phase != Phase::Checkpoint
+                && (vote.epoch, vote.view) < durable.left_for
+            {
+                return Err(format!("casts {vote:?} after it has left for {:?}", durable.left_for));
+            }
+        }
+        Ok(())
     }
 
     /// A node has crashed: what it made durable will be found again, or is gone.
@@ -114,9 +166,8 @@ impl Votes {
                 if *self.changes.entry(place).or_insert(content) != content {
                     return Err(format!("sends two view-changes for view {}", change.view));
                 }
-                let promised = self.promised.entry(node).or_default();
-                *promised = (change.epoch, change.view).max(*promised);
-                self.must_hold(node, Promise::Change(change.epoch, change.view, content))
+                self.must_hold(node, Promise::Change(change.epoch, change.view, content))?;
+                self.must_tell(node, change)
             }
             Message::NewView(signed) if usize::from(signed.signer.0) == node => {
                 let new_view = &signed.new_view;
@@ -138,10 +189,6 @@ impl Votes {
             Some(first) if *first == vote => {}
             Some(first) => return Err(format!("sends {vote:?}, before it sent {first:?}")),
             None => {
-                let promised = self.promised.get(&node).copied().unwrap_or_default();
-                if phase != Phase::Checkpoint && (epoch, view) < promised {
-                    return Err(format!("sends {vote:?} for the first time after it has left for {promised:?}"));
-                }
                 self.votes.insert(place, vote);
             }
         }
@@ -156,8 +203,28 @@ impl Votes {
     }
 
     fn must_hold(&self, node: NodeId, promise: Promise) -> Result<(), String> {
-        let holds = self.durable.get(&node).is_some_and(|durable| durable.contains(&promise));
+        let holds = self.durable.get(&node).is_some_and(|durable| durable.promises.contains(&promise));
         if holds { Ok(()) } else { Err(format!("sends what rests on {promise:?}, which is not durable")) }
+    }
+
+    /// A view-change tells of everything that its sender has committed above its base (pbft §5): what may be final must
+    /// not be forgotten.
+    fn must_tell(&self, node: NodeId, change: &ViewChange) -> Result<(), String> {
+        let Some(durable) = self.durable.get(&node) else { return Ok(()) };
+        let above = Promise::Vote(change.base_height().next(), LEAST_VOTE)..Promise::AFTER_VOTES;
+        for promise in durable.promises.range(above) {
+            let Promise::Vote(height, vote) = promise else { continue };
+            if vote.phase != Phase::Commit || vote.epoch != change.epoch || vote.view >= change.view {
+                continue;
+            }
+            let told = change.prepared.iter().find(|prepared| prepared.height == *height);
+            let is_told = told
+                .is_some_and(|told| told.view > vote.view || (told.view == vote.view && told.digest == vote.digest));
+            if !is_told {
+                return Err(format!("leaves for view {} and hides that it has committed {vote:?}", change.view));
+            }
+        }
+        Ok(())
     }
 
     /// A message was checked: its vote holds.
@@ -200,7 +267,7 @@ impl Votes {
         self.proposals.retain(|(at, ..), _| *at >= height);
         self.held.retain(|(at, ..), _| *at >= height);
         for durable in self.durable.values_mut() {
-            durable.retain(|promise| promise.height().is_none_or(|at| at >= height));
+            durable.promises.retain(|promise| promise.height().is_none_or(|at| at >= height));
         }
     }
 }

@@ -36,7 +36,11 @@ impl World {
         self.turn_network(index, &timed.fault, node, begins);
         if let Some(node) = node {
             let until = timed.until_ms.map(Moment::at_ms);
-            if begins { self.begin_at(index, &timed.fault, node, until) } else { self.end_at(index, &timed.fault, node) }
+            if begins {
+                self.begin_at(index, &timed.fault, node, until)
+            } else {
+                self.end_at(index, &timed.fault, node)
+            }
         } else if let Fault::CrashAll { down } = timed.fault {
             for node in 0..self.nodes.len() {
                 if begins { self.bring_down(node, down == Down::Kill) } else { self.start(node) }
@@ -85,6 +89,7 @@ impl World {
             self.sim.queue.push(self.sim.now.after_us(SILENCE_US), Event::Noticed { index });
         }
         if !begins {
+            self.sim.resume_streams();
             for (one, two) in ways {
                 self.sim.connect_later(one, two, 100, 2_000);
             }

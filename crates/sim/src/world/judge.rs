@@ -30,7 +30,8 @@ impl World {
         let views_ms = STANDSTILL_VIEWS * self.sim.scenario.view_timeout_ms.1;
         if now > self.progress.1.after_ms(STANDSTILL_MS_MAX + views_ms) {
             let state = self.state_text();
-            self.sim.fail("progress", || format!("no block since {}: {state}", self.progress.1));
+            let waits = self.sim.clients.waiting_text();
+            self.sim.fail("progress", || format!("no block since {}: {state}; {waits}", self.progress.1));
         }
         let (load_end_ms, end_ms) = (self.sim.scenario.load_end_ms, self.sim.scenario.end_ms);
         if now.ms() >= end_ms && now.ms() >= load_end_ms {

@@ -22,7 +22,11 @@ fn no_seed_breaks_a_rule() {
     // A simulator in which nothing happens finds nothing.
     for (situation, least) in SITUATIONS {
         let found = summary.counts.get(situation).copied().unwrap_or(0);
-        assert!(found >= *least, "`{situation}` occurred {found} times, must occur {least} times: {:?}", summary.counts);
+        assert!(
+            found >= *least,
+            "`{situation}` occurred {found} times, must occur {least} times: {:?}",
+            summary.counts
+        );
     }
 }
 

@@ -166,8 +166,9 @@ fn leaf() -> Result<f64> {
     let nodes = MemoryNodes::default();
     let all: Vec<_> = (0..ACCOUNTS).map(|index| update(index, 0)).collect();
     let (trie, _) = StateTrie::empty(Hasher::Keccak).apply(&nodes, 0, &all)?;
-    let batches: Vec<Vec<_>> =
-        (1..=4u64).map(|round| (0..u64::from(LEAVES)).map(|i| update((i * 31 + round * 7) % ACCOUNTS, round)).collect()).collect();
+    let batches: Vec<Vec<_>> = (1..=4u64)
+        .map(|round| (0..u64::from(LEAVES)).map(|i| update((i * 31 + round * 7) % ACCOUNTS, round)).collect())
+        .collect();
     // The trie hashes on all cores of its pool; one thread shows what a leaf costs one core.
     rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(|| {
         let started = Instant::now();

@@ -95,12 +95,7 @@ impl Report {
             failures: sent.reasons.clone(),
             final_tps,
             blocks: seen.blocks,
-            latency_ms: Latency {
-                p50: percentile(50),
-                p90: percentile(90),
-                p99: percentile(99),
-                max: percentile(100),
-            },
+            latency_ms: Latency { p50: percentile(50), p90: percentile(90), p99: percentile(99), max: percentile(100) },
             nodes,
             cpu_us_per_tx_per_node: per_node(after.cpu_us.saturating_sub(before.cpu_us)),
             disk_bytes_per_tx_per_node: per_node(after.disk_bytes.saturating_sub(before.disk_bytes)),

@@ -140,11 +140,7 @@ impl Suite {
     ///
     /// # Errors
     /// [`SenderError`] for malleable and for impossible signatures.
-    pub fn recover_signer(
-        self,
-        digest: B256,
-        signature: &alloy_primitives::Signature,
-    ) -> Result<Address, SenderError> {
+    pub fn recover_signer(self, digest: B256, signature: &alloy_primitives::Signature) -> Result<Address, SenderError> {
         match self {
             Self::Standard => recover_address(digest, signature.r(), signature.s(), signature.v()),
         }

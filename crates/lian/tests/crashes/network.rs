@@ -91,7 +91,7 @@ impl Network {
     }
 
     async fn peers(&self, node: usize) -> Option<u64> {
-        self.status(node).await?["nodes"][0]["groups"][0]["peers"].as_u64()
+        self.status(node).await?["peers"].as_u64()
     }
 
     /// The number of the node that leads, as a node sees it.
@@ -99,7 +99,7 @@ impl Network {
         let end = Instant::now() + PATIENCE;
         loop {
             let status = self.status(asked).await.unwrap_or_default();
-            let leader = status["nodes"][0]["groups"][0]["leader"].as_str().unwrap_or_default();
+            let leader = status["leader"].as_str().unwrap_or_default();
             if let Some(number) = leader.strip_prefix("node").and_then(|number| number.parse().ok()) {
                 return number;
             }
@@ -117,9 +117,8 @@ impl Network {
             let mut waiting = 0;
             for node in 0..NODES {
                 let status = self.status(node).await.unwrap_or_default();
-                let group = &status["nodes"][0]["groups"][0];
-                heights.extend(group["height"].as_u64());
-                waiting += group["pending"].as_u64().unwrap_or(1);
+                heights.extend(status["height"].as_u64());
+                waiting += status["pending"].as_u64().unwrap_or(1);
             }
             if heights.len() == NODES && heights.iter().all(|height| *height == heights[0]) && waiting == 0 {
                 return heights[0];

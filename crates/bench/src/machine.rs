@@ -43,6 +43,15 @@ pub fn usage(pids: &[u32]) -> Usage {
     usage
 }
 
+/// Processor time of this thread so far, in microseconds.
+#[must_use]
+pub fn thread_cpu_us() -> f64 {
+    use nix::time::{ClockId, clock_gettime};
+    // The clock of one's own thread is always there on Linux.
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(std::time::Duration::from).unwrap_or_default();
+    time.as_secs_f64() * 1e6
+}
+
 /// The processes on this machine that run `lian node`.
 #[must_use]
 pub fn node_processes() -> Vec<u32> {

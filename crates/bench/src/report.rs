@@ -42,9 +42,10 @@ pub struct Report {
     pub blocks: u64,
     /// Latency from send to final.
     pub latency_ms: Latency,
-    /// Node processes found on this machine.
+    /// Nodes of the network.
     pub nodes: usize,
-    /// Processor time per final transaction and node, in microseconds; 0 where no node runs on this machine.
+    /// Processor time per final transaction and node, in microseconds; 0 where the node
+    /// processes on this machine are not just this network's.
     pub cpu_us_per_tx_per_node: f64,
     /// Bytes written to disk per final transaction and node.
     pub disk_bytes_per_tx_per_node: f64,
@@ -63,6 +64,7 @@ pub struct Report {
 }
 
 impl Report {
+    #[allow(clippy::too_many_arguments)] // Everything that a report is made of.
     pub(crate) fn new(
         config: &RunConfig,
         limits: &Limits,
@@ -70,6 +72,7 @@ impl Report {
         mut seen: Ledger,
         sending: Duration,
         (before, after): (Usage, Usage),
+        nodes: usize,
         conserved: bool,
     ) -> Self {
         seen.latencies_us.sort_unstable();
@@ -83,8 +86,9 @@ impl Report {
             (Some(first), Some(last)) => last.duration_since(first).max(sending),
             _ => sending,
         };
-        let nodes = after.processes;
-        let per_node = |total: u64| total as f64 / finals / nodes.max(1) as f64;
+        // Other networks on this machine would blur the figures, and remote nodes are not seen.
+        let counted = if after.processes == nodes { 1.0 } else { 0.0 };
+        let per_node = |total: u64| counted * total as f64 / finals / nodes.max(1) as f64;
         let final_tps = seen.final_count as f64 / span.as_secs_f64().max(1e-9);
         let ideal = limits.ideal_us();
         Self {

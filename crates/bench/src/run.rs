@@ -84,6 +84,7 @@ pub async fn run(config: &RunConfig, progress: &(dyn Fn(&str) + Sync)) -> Result
 
     progress(&format!("sending for {} s", config.seconds));
     let pids = machine::node_processes();
+    let nodes = network_size(&mut control).await.unwrap_or(pids.len());
     let before = machine::usage(&pids);
     let tracker = Arc::new(Tracker::start(url).await?);
     let started = Instant::now();
@@ -97,7 +98,13 @@ pub async fn run(config: &RunConfig, progress: &(dyn Fn(&str) + Sync)) -> Result
     let seen = Arc::into_inner(tracker).context("the tracker is still in use")?.finish().await?;
 
     let conserved = total(&mut control, token, &accounts).await? == supply && seen.doubled == 0;
-    Ok(Report::new(config, &limits, &sent, seen, sending, (before, after), conserved))
+    Ok(Report::new(config, &limits, &sent, seen, sending, (before, after), nodes, conserved))
+}
+
+/// How many nodes the network has, where it is one of Lian.
+async fn network_size(control: &mut Connection) -> Option<usize> {
+    let status = control.call("lian_status", json!([])).await.ok()?;
+    Some(status["nodes"].as_array()?.len() + 1)
 }
 
 /// What was sent.

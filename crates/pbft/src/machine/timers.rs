@@ -152,7 +152,7 @@ impl Machine {
         let open = self.open_heights().into_iter().filter_map(|height| self.slots.get(&height));
         let mut waiting = open.filter(|slot| slot.ordered.is_none() && slot.certificate.is_none());
         let pending = waiting.any(|slot| slot.received.is_some() || slot.count.voters >= honest);
-        if !pending || self.voter().is_none() || self.is_alone() || !self.reaches_quorum() {
+        if !pending || self.voter().is_none() || !self.reaches_quorum() {
             self.timers.work_since = None;
             return;
         }
@@ -257,9 +257,12 @@ impl Machine {
     /// Works out when to be called next.
     pub(super) fn schedule(&mut self) {
         let mut dues = vec![self.timers.resend_at, self.new_view_due()];
+        if self.me.is_some() {
+            // A member that is alone leaves a view, too: a crash may have bound it to a proposal whose bodies are gone.
+            dues.push(self.timers.work_since.map(|since| since.saturating_add(self.timeout_ms())));
+        }
         if self.me.is_some() && !self.is_alone() {
             dues.push(Some(self.beat_due()));
-            dues.push(self.timers.work_since.map(|since| since.saturating_add(self.timeout_ms())));
             dues.push(self.starving_due().filter(|_| !self.timers.starving));
             dues.push(self.leader_due().map(|(due, _)| due).filter(|_| self.reaches_quorum()));
         }

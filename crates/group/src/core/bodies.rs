@@ -22,6 +22,8 @@ struct Fetch {
     due: Millis,
     /// How often was asked; chooses the peer.
     attempts: usize,
+    /// Whether every peer has been asked since the last wait.
+    asked_all: bool,
 }
 
 /// A question to a peer.
@@ -34,7 +36,7 @@ impl BodyFetches {
     /// Begins to fetch.
     pub(super) fn begin(&mut self, now: Millis, digest: ProposalDigest, proposal: Arc<Proposal>, missing: Vec<TxHash>) {
         let due = now.saturating_add(GOSSIP_GRACE_MS);
-        self.0.entry(digest).or_insert(Fetch { proposal, missing, due, attempts: 0 });
+        self.0.entry(digest).or_insert(Fetch { proposal, missing, due, attempts: 0, asked_all: false });
     }
 
     /// No longer needed.
@@ -65,14 +67,17 @@ impl BodyFetches {
             order.extend(peers.iter().filter(|peer| **peer != proposer));
             let Some(peer) = fetch.attempts.checked_rem(order.len()).and_then(|turn| order.get(turn)) else { continue };
             fetch.attempts = fetch.attempts.wrapping_add(1);
+            fetch.asked_all = fetch.attempts.checked_rem(order.len()) == Some(0);
             questions.push(Question { to: **peer, hashes: fetch.missing.clone() });
         }
         questions
     }
 
-    /// A peer said that it has not what it was asked for, or only a part of it: ask on at once.
+    /// A peer said that it has not what it was asked for, or only a part of it: ask on at once. Where all have been
+    /// asked, their next chance comes after the wait: bodies of final proposals, for example, nobody has any more.
     pub(super) fn hurry(&mut self, now: Millis, hashes: &[TxHash]) {
-        for fetch in self.0.values_mut().filter(|fetch| fetch.missing.iter().any(|hash| hashes.contains(hash))) {
+        let waits = |fetch: &&mut Fetch| !fetch.asked_all && fetch.missing.iter().any(|hash| hashes.contains(hash));
+        for fetch in self.0.values_mut().filter(waits) {
             fetch.due = now;
         }
     }
@@ -121,5 +126,21 @@ mod tests {
         assert_eq!(asked, [key(2), key(1), key(3), key(2)]);
         assert_eq!(fetches.complete(|_| vec![]).len(), 1);
         assert_eq!(fetches.deadline(), None);
+    }
+
+    #[test]
+    fn what_nobody_has_is_not_asked_for_without_a_pause() {
+        let mut fetches = BodyFetches::default();
+        let hash = B256::repeat_byte(7);
+        fetches.begin(Millis(0), ProposalDigest::default(), proposal(), vec![hash]);
+        let peers = [key(1), key(2), key(3)];
+        let now = fetches.deadline().unwrap();
+        let mut asked = 0;
+        for _ in 0..100 {
+            asked += fetches.questions(now, &peers).len();
+            fetches.hurry(now, &[hash]);
+        }
+        assert_eq!(asked, peers.len());
+        assert_eq!(fetches.deadline(), Some(now.saturating_add(ANSWER_MS)));
     }
 }

@@ -31,6 +31,8 @@ const READ_STEP_MS: u64 = 150;
 const WATCH_STEP_MS: u64 = 250;
 /// How long a request of a client travels, least and most, in microseconds.
 const CLIENT_US: (u64, u64) = (200, 3_000);
+/// Events that may happen in a second: some hundred times what ordinary work takes.
+const EVENTS_PER_SECOND_MAX: u64 = 200_000;
 /// After what time a client turns to another node when one does not answer its call, in milliseconds.
 const REFUSED_MS: u64 = 100;
 
@@ -45,6 +47,8 @@ pub(crate) struct World {
     /// When the newest block became final.
     progress: (u64, Moment),
     finished: bool,
+    /// The second in which events were counted, and how many there were.
+    pace: (u64, u64),
 }
 
 impl World {
@@ -69,7 +73,7 @@ impl World {
             sim.queue.push(Moment::at_ms(WATCH_STEP_MS), event);
         }
         let progress = (0, Moment::default());
-        Ok(Self { sim, nodes, active: BTreeMap::new(), gone: BTreeSet::new(), progress, finished: false })
+        Ok(Self { sim, nodes, active: BTreeMap::new(), gone: BTreeSet::new(), progress, finished: false, pace: (0, 0) })
     }
 
     /// Runs to the end, or to the first rule that does not hold.
@@ -77,10 +81,21 @@ impl World {
         while !self.finished && self.sim.broken.is_none() {
             let Some((at, event)) = self.sim.queue.pop() else { break };
             self.sim.now = self.sim.now.max(at);
+            self.watch_pace();
             self.sim.trace.add(at.0);
             self.dispatch(event);
         }
         self.sim.broken.clone()
+    }
+
+    /// A network in which ever more happens is not one that works.
+    fn watch_pace(&mut self) {
+        let second = self.sim.now.ms() / 1_000;
+        self.pace = if self.pace.0 == second { (second, self.pace.1 + 1) } else { (second, 1) };
+        if self.pace.1 > EVENTS_PER_SECOND_MAX {
+            let counts = self.sim.counts.clone();
+            self.sim.fail("pace", || format!("{EVENTS_PER_SECOND_MAX} events in a second: {counts:?}"));
+        }
     }
 
     fn dispatch(&mut self, event: Event) {

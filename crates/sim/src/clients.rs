@@ -79,8 +79,10 @@ impl Clients {
     /// A node has answered.
     pub(crate) fn answered(&mut self, node: NodeId, life: u64, name: Name, result: &Result<(), Refusal>) {
         self.answers.add(u64::from(result.is_ok()) << 32 | node as u64);
-        let holds = matches!(result, Ok(()) | Err(Refusal::AlreadyKnown(_)));
-        if holds && let Some(waiting) = self.waiting.get_mut(&(name.account, name.nonce)) {
+        // A node that already knows it promises nothing: it may have it from a peer that is gone by now.
+        if result.is_ok()
+            && let Some(waiting) = self.waiting.get_mut(&(name.account, name.nonce))
+        {
             waiting.holders.insert((node, life));
         }
     }

@@ -65,6 +65,7 @@ impl fmt::Display for Name {
 
 impl Name {
     /// What it does.
+    #[allow(clippy::cast_possible_truncation)] // A run has some thousands of transactions.
     pub(crate) const fn action(self) -> Action {
         let step = 1 + (self.nonce as usize + self.variant as usize) % (ACCOUNTS - 1);
         let to = (self.account + step) % ACCOUNTS;

@@ -326,7 +326,8 @@ mod tests {
 
     #[test]
     fn refuses_bad_values_by_name() {
-        let cases: [(fn(&mut Genesis), &str); 6] = [
+        type Change = fn(&mut Genesis);
+        let cases: [(Change, &str); 6] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),

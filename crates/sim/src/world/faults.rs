@@ -132,10 +132,8 @@ impl World {
                     self.gone.insert(node);
                 }
             }
-            Fault::Mute { noticed, .. } | Fault::Deaf { noticed, .. } => {
-                if is_forever && *noticed {
-                    self.gone.insert(node);
-                }
+            Fault::Mute { noticed, .. } | Fault::Deaf { noticed, .. } if is_forever && *noticed => {
+                self.gone.insert(node);
             }
             Fault::CrashAt { point, times, down_ms, .. } => {
                 let (point, times, down_ms) = (*point, *times, *down_ms);
@@ -200,11 +198,9 @@ impl World {
             Fault::SlowDisk { .. } => {
                 self.sim.slow_disks.remove(&node);
             }
-            Fault::DiskFull { .. } | Fault::SyncFails { .. } => {
-                if !self.has_bad_disk(node) {
-                    self.nodes[node].disk.heal();
-                    self.start(node);
-                }
+            Fault::DiskFull { .. } | Fault::SyncFails { .. } if !self.has_bad_disk(node) => {
+                self.nodes[node].disk.heal();
+                self.start(node);
             }
             _ => {}
         }

@@ -1,4 +1,5 @@
 //! Whole networks: many seeds, named scenarios, and that a seed replays identically.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod replay;
 mod scenarios;

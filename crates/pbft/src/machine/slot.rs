@@ -127,6 +127,15 @@ impl Slot {
         }
     }
 
+    /// What was proposed here in the entered view.
+    pub(super) fn proposed(&self) -> Option<ProposalDigest> {
+        match (&self.received, &self.own_proposal) {
+            (Some(received), _) => Some(received.digest),
+            (None, Some(OwnProposal::Signing(digest, _))) => Some(*digest),
+            (None, _) => None,
+        }
+    }
+
     /// Forgets what belongs to the view that was left. Votes, prepare certificates and everything without view stay.
     pub(super) fn leave_view(&mut self) {
         self.received = None;

@@ -197,6 +197,7 @@ impl Machine {
         self.starting = None;
         self.wanted = None;
         self.changes.retain(|_, message| message.signed.change.view > view);
+        let left = self.slots.iter().filter_map(|(height, slot)| Some((*height, slot.proposed()?))).collect();
         self.slots.values_mut().for_each(Slot::leave_view);
         self.timers.entered(self.now);
         self.push(Effect::ViewChanged { epoch: self.epoch(), view, entered: true, cause: None });
@@ -204,7 +205,7 @@ impl Machine {
         if let Some(base) = choice.base.clone() {
             self.learn(from, base);
         }
-        self.force(&choice);
+        self.force(&choice, &left);
         self.forget_unused();
         self.take_early();
         self.join_others();
@@ -217,8 +218,8 @@ impl Machine {
         choose(&self.config.rules, &signed.new_view.changes, |digest| proposals.get(digest).cloned()).ok()
     }
 
-    /// Takes the proposals that the new-view forces, and discards what was executed instead of them.
-    fn force(&mut self, choice: &Choice) {
+    /// Takes the proposals that the new-view forces, and discards what was executed or proposed (`left`) instead of them.
+    fn force(&mut self, choice: &Choice, left: &BTreeMap<BlockNumber, ProposalDigest>) {
         let base = choice.base_height();
         let mut height = base;
         for (digest, proposal) in &choice.forced {
@@ -237,14 +238,18 @@ impl Machine {
             }
         }
         self.forced_up_to = height.max(self.head.height);
-        // What was executed and is proven by later votes stays; anything else that is not proposed again goes.
-        let differs = |slot: &Slot| {
-            let forced = slot.received.as_ref().map(|received| received.digest);
-            slot.run.is_some_and(|run| forced.or(slot.proven()).is_none_or(|digest| digest != run.digest))
+        // What was executed and is proven by later votes stays; anything else that is not proposed again goes. So does what
+        // was proposed only: its transactions may be proposed again.
+        let differs = |height: &BlockNumber, slot: &Slot| {
+            let stays = slot.received.as_ref().map(|received| received.digest).or(slot.proven());
+            let was = slot.run.map(|run| run.digest);
+            [was, left.get(height).copied()].into_iter().flatten().any(|digest| stays != Some(digest))
         };
-        let first = self.slots.range(base.next()..).find(|(_, slot)| differs(slot)).map(|(height, _)| *height);
+        let mut open = self.slots.range(base.next()..);
+        let first = open.find(|(height, slot)| differs(height, slot)).map(|(height, _)| *height);
         if let Some(first) = first {
-            self.discard_from(first);
+            self.slots.range_mut(first..).for_each(|(_, slot)| slot.run = None);
+            self.push(Effect::DiscardFrom(first));
         }
     }
 

@@ -18,6 +18,9 @@ pub struct SimArgs {
     /// Seeds that run at once; as many as there are processors where absent
     #[arg(long, value_name = "COUNT")]
     pub jobs: Option<NonZeroUsize>,
+    /// Begin no further seed after the first that fails
+    #[arg(long, requires = "seeds")]
+    pub first_failure: bool,
 }
 
 /// Runs the verb. Returns the exit code of the program: 0 where every seed passed, else 1.
@@ -25,7 +28,7 @@ pub struct SimArgs {
 pub fn main(arguments: &SimArgs) -> i32 {
     match (arguments.seed, arguments.seeds.clone()) {
         (Some(seed), _) => one(seed, arguments.explain),
-        (None, Some(seeds)) => many(seeds, arguments.jobs),
+        (None, Some(seeds)) => many(seeds, arguments),
         (None, None) => 2,
     }
 }
@@ -41,14 +44,14 @@ fn one(seed: u64, tell: bool) -> i32 {
     failed
 }
 
-fn many(seeds: Range<u64>, jobs: Option<NonZeroUsize>) -> i32 {
-    let jobs = jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+fn many(seeds: Range<u64>, arguments: &SimArgs) -> i32 {
+    let jobs = arguments.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let begun = Instant::now();
     let summary = run_range(seeds, jobs, &|outcome| {
         if !outcome.passed() {
             report(outcome);
         }
-        true
+        outcome.passed() || !arguments.first_failure
     });
     tell_summary(&summary, begun.elapsed().as_secs_f64());
     i32::from(!summary.failed.is_empty())

@@ -106,7 +106,8 @@ impl Node {
         sim.count("vote fsyncs");
         for item in &batch {
             let (Item::Persist(written) | Item::Renew { live: written, .. }) = item else { continue };
-            if let Err(what) = sim.oracle.votes.durable(self.id, written.iter().map(|durable| &durable.record)) {
+            let (chain, records) = (Arc::clone(&sim.chain), written.iter().map(|durable| &durable.record));
+            if let Err(what) = sim.oracle.votes.durable(self.id, &chain, records) {
                 sim.fail("votes", || format!("n{} {what}", self.id));
             }
         }

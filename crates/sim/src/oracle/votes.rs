@@ -123,10 +123,18 @@ impl Votes {
     pub(crate) fn durable<'a>(
         &mut self,
         node: NodeId,
+        chain: &Chain,
         records: impl Iterator<Item = &'a Record>,
     ) -> Result<(), String> {
         let durable = self.durable.entry(node).or_default();
-        for promise in records.map(Promise::of) {
+        for record in records {
+            let promise = Promise::of(record);
+            if let Record::Prepared { certificate, .. } = record {
+                let signers: BTreeSet<_> = certificate.signatures.iter().map(|signature| signature.signer).collect();
+                if signers.len() < chain.quorum {
+                    return Err(format!("takes {} prepares for a quorum: {certificate:?}", signers.len()));
+                }
+            }
             let is_new = durable.promises.insert(promise);
             durable.note_view(promise);
             if let Promise::Vote(_, vote) = promise

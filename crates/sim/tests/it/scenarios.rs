@@ -87,7 +87,7 @@ fn every_crash_point_is_survived_by_a_node_a_leader_and_all() {
         for target in [Target::Node(1), LEADER] {
             let fault = Fault::CrashAt { target, point, times: 20, down_ms: 50 };
             let outcome = passes(&four(seed, 3_000, Some(40_000), fault));
-            assert!(count(&outcome, "crashes") >= 5, "{point:?}: {:?}", outcome.counts);
+            assert!(count(&outcome, "crashes") >= 1, "{point:?}: {:?}", outcome.counts);
         }
         let mut all = Scenario::calm(seed, 4, 60_000);
         for node in 0..4 {

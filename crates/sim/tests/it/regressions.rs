@@ -1,0 +1,49 @@
+//! Seeds that once broke a rule, by what was wrong. The code that they found wanting may have moved on, so that they meet
+//! other situations now; they are kept because they once mattered.
+
+use lian_sim::{Down, Fault, Load, Options, Scenario, Target, run, run_scenario};
+
+#[track_caller]
+fn pass(seeds: &[u64]) {
+    for seed in seeds {
+        let failure = run(*seed, &Options::default()).failure;
+        assert_eq!(failure, None, "seed {seed}");
+    }
+}
+
+/// The core asked for its timer without end while an own proposal was open for longer than a stride.
+#[test]
+fn timers_rest_while_nothing_waits() {
+    pass(&[17, 44, 130]);
+}
+
+/// "I have not got it" made a node ask again at once, and nobody had the bodies of what was final already.
+#[test]
+fn bodies_that_nobody_has_are_asked_for_with_pauses() {
+    pass(&[296]);
+}
+
+/// A lone member that crashed between its proposal and its commit waited for ever for bodies that nobody had.
+#[test]
+fn a_lone_member_gets_over_a_lost_proposal() {
+    pass(&[16, 36, 140, 297]);
+}
+
+/// A view change dropped a proposal that had not been executed, and the pool never learnt that its transactions were
+/// free again.
+#[test]
+fn what_a_view_change_drops_is_proposed_again() {
+    pass(&[351]);
+    // The last transactions before silence are proposed again, although no new one wakes anybody.
+    for seed in 0..12 {
+        let mut scenario = Scenario::calm(seed, 4, 60_000);
+        scenario.load = Load { interval_ms: 100, burst: 3, rivals_permille: 0, copies_permille: 0 };
+        scenario.load_end_ms = 10_000;
+        scenario.sync_us = (5_000, 15_000);
+        scenario.execution_us = (20_000, 5_000);
+        let fault = Fault::Crash { target: Target::Leader, down: Down::Kill };
+        let scenario = scenario.with(9_950 + seed * 5, None, fault);
+        let failure = run_scenario(&scenario, &Options::default()).failure;
+        assert_eq!(failure, None, "seed {seed}");
+    }
+}

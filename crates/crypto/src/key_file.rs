@@ -3,7 +3,7 @@
 use crate::{ConsensusSecretKey, Suite, UnknownSuite};
 use aes_gcm::{Aes256Gcm, KeyInit, aead::Aead};
 use lian_types::ConsensusKey;
-use rand::{TryRngCore, rngs::OsRng};
+use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -173,8 +173,8 @@ impl KeyFile {
 
 fn encrypt(key: &ConsensusSecretKey, passphrase: &str) -> io::Result<Secret> {
     let (mut salt, mut nonce) = ([0; 16], [0; 12]);
-    OsRng.try_fill_bytes(&mut salt).map_err(io::Error::other)?;
-    OsRng.try_fill_bytes(&mut nonce).map_err(io::Error::other)?;
+    SysRng.try_fill_bytes(&mut salt).map_err(io::Error::other)?;
+    SysRng.try_fill_bytes(&mut nonce).map_err(io::Error::other)?;
     let ciphertext = cipher(passphrase, &salt, SCRYPT_LOG_N)?
         .encrypt(&nonce.into(), key.to_bytes().as_slice())
         .map_err(|_| io::Error::other("encryption failed"))?;

@@ -3,7 +3,7 @@
 use crate::Suite;
 use ed25519_dalek::{Signer, SigningKey};
 use lian_types::{ConsensusKey, Signature};
-use rand::{TryRngCore, rngs::OsRng};
+use rand::{TryRng, rngs::SysRng};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ impl ConsensusSecretKey {
     /// The operating system's error where it has no randomness to give.
     pub fn generate(suite: Suite) -> std::io::Result<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
-        OsRng.try_fill_bytes(bytes.as_mut()).map_err(std::io::Error::other)?;
+        SysRng.try_fill_bytes(bytes.as_mut()).map_err(std::io::Error::other)?;
         Ok(Self::from_bytes(suite, &bytes))
     }
 

@@ -10,7 +10,7 @@ use lian_crypto::{SenderError, Suite, VerifiedTransaction};
 use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
 use lian_pbft::Committees;
-use lian_txpool::{Pool, Refusal};
+use lian_txpool::{Limits, Pool, Refusal};
 use lian_types::{BlockNumber, ChainContext, GroupId, Members, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
@@ -117,6 +117,9 @@ impl GroupHandle {
     pub async fn submit(&self, raw: Bytes) -> Result<TxHash, SubmitError> {
         let received = crate::clock::now();
         let transaction = Arc::new(Transaction::decode(raw)?);
+        // Before the signature: what can be refused cheaply is.
+        let limits = Limits { chain_id: self.info.chain_id, block_gas_limit: self.info.block_gas_limit };
+        lian_txpool::check_static(&transaction, &limits)?;
         let hash = transaction.hash();
         if self.with_pool(|pool| pool.contains(&hash)) {
             return Err(Refusal::AlreadyKnown(hash).into());

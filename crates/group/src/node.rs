@@ -25,6 +25,8 @@ pub struct NodeSetup {
     pub key: ConsensusSecretKey,
     /// Where its groups keep their data, each in a folder of its own.
     pub data_dir: PathBuf,
+    /// The address of its JSON-RPC, which it tells the other nodes; may be empty.
+    pub rpc: String,
     /// How many past states can be read.
     pub history: HistoryDepth,
     /// The network; none for a node that is alone.
@@ -94,7 +96,7 @@ pub struct Node {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
-    let NodeSetup { genesis, name, key, data_dir, history, network } = setup;
+    let NodeSetup { genesis, name, key, data_dir, rpc, history, network } = setup;
     genesis.check()?;
     let stop = StopSignal::default();
     let (network, events) = network.unzip();
@@ -106,6 +108,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
             name: &name,
             key: &key,
             data_dir: &data_dir,
+            rpc: &rpc,
             history,
             network: network.clone(),
             stop: stop.clone(),

@@ -21,14 +21,24 @@ pub struct PeerStatus {
     pub name: String,
     /// Its consensus key.
     pub key: ConsensusKey,
+    /// What it does in the group.
+    pub role: Role,
     /// Whether a session is open.
     pub connected: bool,
     /// The height it reported last.
     pub height: Option<BlockNumber>,
-    /// How many blocks it is behind the highest height known here.
+    /// How many blocks it was behind the highest height known here when it reported.
     pub lag: Option<u64>,
     /// The view it reported last.
     pub view: Option<View>,
+    /// The name of the member that leads its next height in its view.
+    pub leader: Option<String>,
+    /// How many other nodes are connected to it.
+    pub peers: Option<u32>,
+    /// Transactions in its pool that could be proposed.
+    pub pending: Option<u32>,
+    /// The address of its JSON-RPC, where it publishes one.
+    pub rpc: Option<String>,
     /// When it last reported, in milliseconds since 1970.
     pub reported: Option<Millis>,
 }

@@ -74,6 +74,9 @@ pub(crate) struct PeerAddress {
 pub(crate) struct RpcSection {
     /// Address and port.
     pub(crate) listen: SocketAddr,
+    /// The address at which others reach it, told to them; may be empty.
+    #[serde(default)]
+    pub(crate) advertised: String,
     /// Origins that pages may call from; empty allows those on this machine only.
     #[serde(default)]
     pub(crate) cors_origins: Vec<String>,
@@ -194,6 +197,7 @@ impl NodeConfig {
             self.rpc.listen.set_port(own.rpc);
             self.metrics.listen.set_port(own.metrics);
             self.p2p.advertised = with_port(&self.p2p.advertised, own.p2p);
+            self.rpc.advertised = with_port(&self.rpc.advertised, own.rpc);
         }
         for peer in &mut self.p2p.peers {
             if let Some(ports) = ports.get(&peer.name) {
@@ -237,6 +241,8 @@ certificate_key = {certificate_key:?}
 [rpc]
 # JSON-RPC over HTTP and WebSocket, on one port.
 listen = "{rpc}"
+# The address at which others reach it, shown in every node's status; may be empty.
+advertised = {rpc_advertised:?}
 # Web origins that may call; empty allows pages served from this machine only. ["*"] allows all.
 cors_origins = {cors:?}
 
@@ -273,6 +279,7 @@ advertised = {advertised:?}
             certificate = self.identity.certificate,
             certificate_key = self.identity.certificate_key,
             rpc = self.rpc.listen,
+            rpc_advertised = self.rpc.advertised,
             cors = self.rpc.cors_origins,
             metrics = self.metrics.listen,
             dir = self.storage.dir,
@@ -319,6 +326,7 @@ mod tests {
             },
             rpc: RpcSection {
                 listen: "127.0.0.1:8545".parse().unwrap(),
+                advertised: "http://127.0.0.1:8545".into(),
                 cors_origins: vec![],
                 tokens: [("debug".into(), "a \"quoted\" token".into())].into(),
             },

@@ -97,6 +97,12 @@ impl NodePlan {
         }
     }
 
+    /// Where others reach its JSON-RPC, which listens on its own host alone: nowhere from another one.
+    fn rpc_advertised(&self) -> String {
+        let is_local = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if is_local { format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.ports.rpc) } else { String::new() }
+    }
+
     /// Where it listens for other nodes. An address that only its own host sees stays there; any other may be a
     /// router's that the host itself does not have, so it listens on all of its own.
     fn p2p_listen(&self) -> SocketAddr {
@@ -124,7 +130,12 @@ impl NodePlan {
                 advertised: self.advertised(),
                 peers: peers.map(|peer| PeerAddress { name: peer.name.clone(), address: peer.advertised() }).collect(),
             },
-            rpc: RpcSection { listen: local(self.ports.rpc), cors_origins: vec![], tokens: BTreeMap::new() },
+            rpc: RpcSection {
+                listen: local(self.ports.rpc),
+                advertised: self.rpc_advertised(),
+                cors_origins: vec![],
+                tokens: BTreeMap::new(),
+            },
             metrics: MetricsConfig { listen: local(self.ports.metrics) },
             storage: StorageConfig { dir: "data".into(), history: History::Blocks(limits::HISTORY_BLOCKS_DEFAULT) },
             log: LogConfig { level: "info".into(), format: LogFormat::Text },

@@ -13,7 +13,7 @@ use crate::{
 use lian_crypto::{ConsensusSecretKey, Suite};
 use lian_types::ConsensusKey;
 use parking_lot::Mutex;
-use rand::Rng;
+use rand::RngExt;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::{
     net::SocketAddr,

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, TlsStream};
 
 #[allow(dead_code)] // The rest serves the tests of whole nodes.
-#[path = "../tests/it/fixture.rs"]
+#[path = "../tests/network/fixture.rs"]
 mod fixture;
 
 const GROUP: GroupId = GroupId(0);
@@ -150,7 +150,7 @@ async fn wrong_identities_are_refused_with_the_reason() {
 /// Certificates of every algorithm that standard TLS knows, on either side.
 #[tokio::test]
 async fn rsa_ecdsa_and_ed25519_certificates_meet() {
-    const RSA_KEY: &str = include_str!("../tests/it/rsa_2048_for_tests_only.pem");
+    const RSA_KEY: &str = include_str!("../tests/network/rsa_2048_for_tests_only.pem");
     let certificates = Certificates::new();
     let rsa = |name: &str| {
         let key = rcgen::KeyPair::from_pem(RSA_KEY).unwrap();

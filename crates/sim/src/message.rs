@@ -2,10 +2,8 @@
 
 use crate::trace;
 use lian_crypto::Verified;
-use lian_group::core::Outgoing;
+use lian_group::core::GroupMessage;
 use lian_pbft::{Committees, Message, Rules, VerifyError, verify};
-use lian_sync::SyncMessage;
-use lian_txpool::PoolMessage;
 use lian_types::limits::FRAME_BYTES_MAX;
 use std::cell::OnceCell;
 
@@ -13,7 +11,7 @@ use std::cell::OnceCell;
 /// all know the same members.
 #[derive(Debug)]
 pub(crate) struct Envelope {
-    payload: Outgoing,
+    payload: GroupMessage,
     /// A hash of the bytes.
     digest: u64,
     length: usize,
@@ -33,25 +31,17 @@ pub(crate) enum EnvelopeError {
 
 impl Envelope {
     /// Encodes a message and reads it back, as the receivers do.
-    pub(crate) fn new(message: &Outgoing) -> Result<Self, EnvelopeError> {
-        let bytes = match message {
-            Outgoing::Consensus(message) => message.encode(),
-            Outgoing::Pool(message) => message.encode(),
-            Outgoing::Sync(message) => message.encode(),
-        };
+    pub(crate) fn new(message: &GroupMessage) -> Result<Self, EnvelopeError> {
+        let bytes = message.encode();
         if bytes.len() > FRAME_BYTES_MAX {
             return Err(EnvelopeError::TooLong(bytes.len()));
         }
-        let payload = match message {
-            Outgoing::Consensus(_) => Outgoing::Consensus(Message::decode(&bytes)?),
-            Outgoing::Pool(_) => Outgoing::Pool(PoolMessage::decode(&bytes)?),
-            Outgoing::Sync(_) => Outgoing::Sync(SyncMessage::decode(&bytes)?),
-        };
+        let payload = GroupMessage::decode(message.class(), &bytes)?;
         Ok(Self { payload, digest: trace::hash(&bytes), length: bytes.len(), verdict: OnceCell::new() })
     }
 
     /// The message.
-    pub(crate) const fn payload(&self) -> &Outgoing {
+    pub(crate) const fn payload(&self) -> &GroupMessage {
         &self.payload
     }
 
@@ -71,7 +61,7 @@ impl Envelope {
         rules: &Rules,
         committees: &Committees,
     ) -> Option<(Result<Verified<Message>, VerifyError>, bool)> {
-        let Outgoing::Consensus(message) = &self.payload else { return None };
+        let GroupMessage::Consensus(message) = &self.payload else { return None };
         let is_first = self.verdict.get().is_none();
         Some((self.verdict.get_or_init(|| verify(rules, committees, message.clone())).clone(), is_first))
     }

@@ -7,7 +7,7 @@ use crate::{
     scenario::Links,
     sim::Sim,
 };
-use lian_group::core::{Outgoing, Recipient};
+use lian_group::core::{GroupMessage, Recipient};
 use lian_types::limits::{DIAL_BACKOFF_MS_MAX, DIAL_BACKOFF_MS_MIN};
 use std::rc::Rc;
 
@@ -131,7 +131,7 @@ impl Sim {
     }
 
     /// Sends a message over every session that it is meant for.
-    pub(crate) fn send(&mut self, from: NodeId, to: Recipient, message: &Outgoing) {
+    pub(crate) fn send(&mut self, from: NodeId, to: Recipient, message: &GroupMessage) {
         let envelope = match Envelope::new(message) {
             Ok(envelope) => Rc::new(envelope),
             Err(error) => return self.fail("messages", || format!("n{from}: {error}")),
@@ -165,7 +165,7 @@ impl Sim {
 
     fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
         let Some(session) = self.network.end(from, to) else { return };
-        let is_consensus = matches!(envelope.payload(), Outgoing::Consensus(_));
+        let is_consensus = matches!(envelope.payload(), GroupMessage::Consensus(_));
         let cuts = self.network.cuts[from][to];
         if is_consensus && (cuts.everything > 0 || cuts.consensus > 0) {
             return;

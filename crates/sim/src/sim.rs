@@ -12,7 +12,7 @@ use crate::{
     time::Moment,
     trace::{Story, TraceHash},
 };
-use lian_group::core::Outgoing;
+use lian_group::core::GroupMessage;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The purpose of the random numbers of a running simulation.
@@ -120,11 +120,12 @@ impl Sim {
     /// Counts a message that a node sends, and has it checked.
     pub(crate) fn count_sent(&mut self, from: NodeId, envelope: &Envelope) {
         self.count(match envelope.payload() {
-            Outgoing::Consensus(_) => "consensus messages",
-            Outgoing::Pool(_) => "pool messages",
-            Outgoing::Sync(_) => "catch-up messages",
+            GroupMessage::Consensus(_) => "consensus messages",
+            GroupMessage::Pool(_) => "pool messages",
+            GroupMessage::Sync(_) => "catch-up messages",
+            GroupMessage::Report(_) => "reports",
         });
-        if let Outgoing::Consensus(message) = envelope.payload()
+        if let GroupMessage::Consensus(message) = envelope.payload()
             && let Err(what) = self.oracle.votes.sent(from, &self.chain, message)
         {
             self.fail("votes", || format!("n{from} {what}"));

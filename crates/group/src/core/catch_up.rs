@@ -1,6 +1,6 @@
 //! Catching up with blocks that are final elsewhere.
 
-use super::{Core, Effect, Offence, Outgoing, Recipient, SyncWork};
+use super::{Core, Effect, GroupMessage, Offence, Recipient, SyncWork};
 use lian_sync::{Effect as SyncEffect, Input as SyncInput, SyncMessage};
 use lian_types::{ConsensusKey, Millis};
 
@@ -27,7 +27,7 @@ impl Core {
         for effect in out {
             match effect {
                 SyncEffect::Send { peer, message } => {
-                    effects.push(Effect::Send { to: Recipient::One(peer), message: Outgoing::Sync(message) });
+                    effects.push(Effect::Send { to: Recipient::One(peer), message: GroupMessage::Sync(message) });
                 }
                 SyncEffect::Verify { batch, parent, blocks } => {
                     effects.push(Effect::Sync(SyncWork::Verify { batch, parent, blocks }));

@@ -1,6 +1,6 @@
 //! The consensus machine's inputs and effects.
 
-use super::{Core, DurableRecord, Effect, Offence, Outgoing, PeerReport, Recipient, Stored};
+use super::{Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, Stored};
 use crate::{execution::ProposalWithBodies, flow::note};
 use lian_crypto::{Verified, VerifiedTransaction};
 use lian_pbft::{Effect as PbftEffect, Input as PbftInput, Message, Stage, Statement};
@@ -46,7 +46,7 @@ impl Core {
                     lian_pbft::Recipient::All => Recipient::All,
                     lian_pbft::Recipient::One(key) => Recipient::One(key),
                 };
-                effects.push(Effect::Send { to, message: Outgoing::Consensus(message) });
+                effects.push(Effect::Send { to, message: GroupMessage::Consensus(message) });
             }
             PbftEffect::CheckBodies { digest, proposal } => {
                 inputs.extend(self.check_bodies(now, digest, proposal));
@@ -94,9 +94,6 @@ impl Core {
         message: Verified<Message>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Message::Heartbeat(heartbeat) = &*message {
-            self.reports.insert(from, PeerReport { height: heartbeat.height, view: heartbeat.view, at: now });
-        }
         self.step_pbft(now, PbftInput::Message { from, message }, effects);
     }
 

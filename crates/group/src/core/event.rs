@@ -1,11 +1,12 @@
 //! What goes into the core and what comes out.
 
+use super::{GroupMessage, NodeReport};
 use crate::execution::ProposalWithBodies;
 use alloy_primitives::{Address, B256, TxHash};
 use lian_crypto::{Verified, VerifiedTransaction};
 use lian_pbft::{Divergence, Head, Misbehaviour, Statement};
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, SyncMessage};
-use lian_txpool::{AccountView, PoolMessage, Refusal, Skip};
+use lian_txpool::{AccountView, Refusal, Skip};
 use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature};
 use std::sync::Arc;
 
@@ -68,6 +69,13 @@ pub enum Input {
         /// The message.
         message: SyncMessage,
     },
+    /// What a peer tells of itself.
+    Report {
+        /// The peer.
+        from: ConsensusKey,
+        /// What it says.
+        report: NodeReport,
+    },
     /// An answer to [`Effect::Sync`].
     SyncDone(lian_sync::Input),
     /// A client's transaction.
@@ -117,17 +125,6 @@ pub enum Recipient {
     One(ConsensusKey),
 }
 
-/// A message to other nodes, by rising size and falling urgency.
-#[derive(Clone, Debug)]
-pub enum Outgoing {
-    /// Consensus.
-    Consensus(lian_pbft::Message),
-    /// Transactions.
-    Pool(PoolMessage),
-    /// Catch-up.
-    Sync(SyncMessage),
-}
-
 /// A record for the vote log, with the bodies that belong to it.
 #[derive(Clone, Debug)]
 pub struct DurableRecord {
@@ -150,7 +147,7 @@ pub enum Effect {
         /// To whom.
         to: Recipient,
         /// What.
-        message: Outgoing,
+        message: GroupMessage,
     },
     /// Execute speculatively, then answer with [`Input::Executed`].
     Execute(ProposalWithBodies),

@@ -4,10 +4,14 @@ mod bodies;
 mod catch_up;
 mod consensus;
 mod event;
+mod message;
 mod pacing;
+mod report;
 mod transactions;
 
-pub use event::{Candidate, DurableRecord, Effect, Input, Offence, Outgoing, Recipient, Stored, SyncWork};
+pub use event::{Candidate, DurableRecord, Effect, Input, Offence, Recipient, Stored, SyncWork};
+pub use message::GroupMessage;
+pub use report::{NodeReport, PeerReport};
 
 use crate::flow::FlowRecorder;
 use alloy_primitives::TxHash;
@@ -15,9 +19,10 @@ use bodies::BodyFetches;
 use lian_pbft::{Committees, Head, LogCondition, Machine};
 use lian_sync::{Anchor, Sync, SyncConfig};
 use lian_txpool::{Counts, Gossip, Pool};
-use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Millis, View};
+use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Millis};
 use pacing::Pacing;
 use parking_lot::Mutex;
+use report::Reporting;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -35,6 +40,8 @@ pub struct CoreConfig {
     pub block_gas_limit: u64,
     /// Every other node that may connect: who can be asked for bodies and blocks.
     pub peers: Vec<ConsensusKey>,
+    /// The address of this node's JSON-RPC, which it tells the others; may be empty.
+    pub rpc: String,
 }
 
 /// Where a core starts.
@@ -56,17 +63,6 @@ pub struct Recovered {
     pub condition: LogCondition,
 }
 
-/// What a peer reported last.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerReport {
-    /// Its final height.
-    pub height: BlockNumber,
-    /// Its view.
-    pub view: View,
-    /// When it reported.
-    pub at: Millis,
-}
-
 /// One chain on one node, without I/O.
 ///
 /// The pool and the flow records stand behind locks, because clients read them; only the core changes the pool.
@@ -81,6 +77,7 @@ pub struct Core {
     pacing: Pacing,
     connected: BTreeSet<ConsensusKey>,
     reports: BTreeMap<ConsensusKey, PeerReport>,
+    reporting: Reporting,
     /// Transactions chosen for a height that this node is about to propose.
     selection: Option<(BlockNumber, Vec<TxHash>)>,
     /// When gossip leaves.
@@ -118,6 +115,7 @@ impl Core {
             pacing: Pacing::default(),
             connected: BTreeSet::new(),
             reports: BTreeMap::new(),
+            reporting: Reporting::default(),
             selection: None,
             gossip_due: None,
             told: (false, None),
@@ -137,6 +135,7 @@ impl Core {
             }
             Input::BodiesWanted { from, hashes } => self.on_bodies_wanted(from, &hashes, effects),
             Input::Sync { from, message } => self.on_sync_message(now, from, message, effects),
+            Input::Report { from, report } => self.on_report(now, from, report),
             Input::SyncDone(done) => self.step_sync(now, done, effects),
             Input::Submit { ticket, candidate } => self.on_submit(now, ticket, candidate, effects),
             Input::Signed { statement, signature } => {
@@ -168,6 +167,7 @@ impl Core {
             self.fetches.deadline(),
             self.gossip_due,
             pacing,
+            self.report_deadline(),
             self.pool.lock().deadline(),
         ]
         .into_iter()
@@ -223,6 +223,7 @@ impl Core {
             let local = self.pool.lock().local();
             self.gossip.connected(key, &local);
             self.schedule_gossip(now);
+            self.report_again();
         } else {
             self.connected.remove(&key);
             self.gossip.disconnected(&key);
@@ -244,5 +245,7 @@ impl Core {
         if pool.deadline().is_some_and(|due| due <= now) {
             pool.expire(now);
         }
+        drop(pool);
+        self.send_report(now, effects);
     }
 }

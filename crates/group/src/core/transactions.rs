@@ -1,6 +1,6 @@
 //! Transactions on their way in, and to other nodes.
 
-use super::{Candidate, Core, DurableRecord, Effect, Offence, Outgoing, Recipient};
+use super::{Candidate, Core, DurableRecord, Effect, GroupMessage, Offence, Recipient};
 use crate::flow::note;
 use alloy_primitives::TxHash;
 use lian_pbft::{BodiesVerdict, Input as PbftInput};
@@ -71,7 +71,7 @@ impl Core {
     pub(super) fn on_bodies_wanted(&self, from: ConsensusKey, hashes: &[TxHash], effects: &mut Vec<Effect>) {
         let (found, unknown) = self.pool.lock().bodies(hashes, BODIES_BYTES_MAX);
         let transactions = found.iter().map(|verified| Arc::clone(verified.transaction())).collect();
-        let message = Outgoing::Pool(PoolMessage::Bodies { transactions, unknown });
+        let message = GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown });
         effects.push(Effect::Send { to: Recipient::One(from), message });
     }
 
@@ -132,7 +132,7 @@ impl Core {
     pub(super) fn ask_for_bodies(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let peers: Vec<_> = self.connected.iter().copied().collect();
         for question in self.fetches.questions(now, &peers) {
-            let message = Outgoing::Pool(PoolMessage::Request(question.hashes));
+            let message = GroupMessage::Pool(PoolMessage::Request(question.hashes));
             effects.push(Effect::Send { to: Recipient::One(question.to), message });
         }
     }
@@ -150,7 +150,7 @@ impl Core {
                     break;
                 }
                 let transactions = batch.iter().map(|verified| Arc::clone(verified.transaction())).collect();
-                let message = Outgoing::Pool(PoolMessage::Transactions(transactions));
+                let message = GroupMessage::Pool(PoolMessage::Transactions(transactions));
                 effects.push(Effect::Send { to: Recipient::One(peer), message });
             }
         }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     core::{Candidate, Core, Effect, Input, SyncWork},
     handle::ChainInfo,
-    status::{GroupStatus, PeerStatus},
+    status::{GroupStatus, PeerStatus, Role},
     stop::StopSignal,
 };
 use alloy_primitives::TxHash;
@@ -15,7 +15,7 @@ use lian_crypto::{ConsensusSecretKey, VerifiedTransaction};
 use lian_executor::StateReader;
 use lian_ledger::Ledger;
 use lian_txpool::{AccountView, Refusal};
-use lian_types::{BlockNumber, ConsensusKey, Millis};
+use lian_types::{BlockNumber, ConsensusKey, Millis, View};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
@@ -56,6 +56,7 @@ pub(super) struct CoreThread {
     pub(super) work: Sender<Work>,
     pub(super) status: Arc<RwLock<GroupStatus>>,
     pub(super) names: BTreeMap<ConsensusKey, String>,
+    pub(super) rules: lian_pbft::Rules,
     pub(super) stop: StopSignal,
     pub(super) state: State,
 }
@@ -222,22 +223,23 @@ impl CoreThread {
             // As in `hand_on`.
             let _ = self.outbox.send(Item::RestoreTrust);
         }
-        let highest = self.core.reports().values().map(|report| report.height).max().unwrap_or_default();
-        let best = highest.max(pbft.height);
-        let committee = self.core.committees().at(pbft.height.next());
-        let leader = committee.and_then(|committee| committee.members.members.get(pbft.leader));
-        let name = |key: &ConsensusKey| self.names.get(key).cloned().unwrap_or_else(|| key.to_string());
+        let best = self.core.best_height();
         let others = self.names.iter().filter(|(key, _)| **key != self.key.public());
         let nodes = others.map(|(key, name)| {
-            let report = self.core.reports().get(key);
+            let last = self.core.reports().get(key);
             PeerStatus {
                 name: name.clone(),
                 key: *key,
+                role: self.role_of(key, pbft.height.next()),
                 connected: self.core.connected().contains(key),
-                height: report.map(|report| report.height),
-                lag: report.map(|report| best.0.saturating_sub(report.height.0)),
-                view: report.map(|report| report.view),
-                reported: report.map(|report| report.at),
+                height: last.map(|last| last.report.height),
+                lag: last.map(|last| last.lag),
+                view: last.map(|last| last.report.view),
+                leader: last.and_then(|last| self.leader_at(last.report.view, last.report.height.next())),
+                peers: last.map(|last| last.report.peers),
+                pending: last.map(|last| last.report.pending),
+                rpc: last.map(|last| last.report.rpc.clone()).filter(|rpc| !rpc.is_empty()),
+                reported: last.map(|last| last.at),
             }
         });
         let mut status = self.status.write();
@@ -246,12 +248,25 @@ impl CoreThread {
         status.lag = best.0.saturating_sub(pbft.height.0);
         status.epoch = pbft.epoch;
         status.view = pbft.view;
-        status.leader = leader.map(|member| name(&member.key)).unwrap_or_default();
+        status.leader = self.leader_at(pbft.view, pbft.height.next()).unwrap_or_default();
         status.peers = self.core.connected().len();
         let counts = self.core.pool_counts();
         (status.pending, status.queued) = (counts.pending, counts.queued);
         drop(status);
         self.measure(&pbft, best);
+    }
+
+    /// What a node does at a height.
+    fn role_of(&self, key: &ConsensusKey, height: BlockNumber) -> Role {
+        let committee = self.core.committees().at(height);
+        let is_member = committee.is_some_and(|committee| committee.members.members.index_of(key).is_some());
+        if is_member { Role::Sealer } else { Role::Observer }
+    }
+
+    /// The name of the member that leads a height in a view.
+    fn leader_at(&self, view: View, height: BlockNumber) -> Option<String> {
+        let key = self.core.committees().at(height)?.leader_key(&self.rules, view, height)?;
+        Some(self.names.get(&key).cloned().unwrap_or_else(|| key.to_string()))
     }
 
     fn measure(&self, pbft: &lian_pbft::Status, best: BlockNumber) {

@@ -1,13 +1,18 @@
 //! From a peer's bytes to the core's inputs: decoding and checking, on the worker pool.
 
 use super::Command;
-use crate::{core::Input, flow::FlowRecorder, flow::note, handle::ChainInfo};
+use crate::{
+    core::{GroupMessage, Input},
+    flow::FlowRecorder,
+    flow::note,
+    handle::ChainInfo,
+};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use lian_crypto::VerifiedTransaction;
 use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Committees, Message, Rules};
-use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError, SyncMessage};
+use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
 use lian_types::{Block, BlockNumber, ConsensusKey, ProposalDigest, Transaction};
 use parking_lot::{Condvar, Mutex};
@@ -64,10 +69,7 @@ impl Inbound {
                 self.consensus(from, bytes);
                 Ok(())
             }
-            Class::Body => self.pool_message(from, &bytes),
-            Class::Sync => SyncMessage::decode(&bytes)
-                .map(|message| self.tell(Command::Input(Box::new(Input::Sync { from, message }))))
-                .map_err(|error| error.to_string()),
+            Class::Body | Class::Sync => self.unsigned(from, class, &bytes),
         };
         if let Err(reason) = outcome {
             self.blame(from, &reason);
@@ -89,18 +91,24 @@ impl Inbound {
         });
     }
 
-    fn pool_message(&self, from: ConsensusKey, bytes: &[u8]) -> Result<(), String> {
-        match PoolMessage::decode(bytes).map_err(|error| error.to_string())? {
-            PoolMessage::Request(hashes) => self.tell(Command::Input(Box::new(Input::BodiesWanted { from, hashes }))),
-            PoolMessage::Transactions(transactions) => {
+    fn unsigned(&self, from: ConsensusKey, class: Class, bytes: &[u8]) -> Result<(), String> {
+        let input = match GroupMessage::decode(class, bytes).map_err(|error| error.to_string())? {
+            GroupMessage::Pool(PoolMessage::Request(hashes)) => Input::BodiesWanted { from, hashes },
+            GroupMessage::Pool(PoolMessage::Transactions(transactions)) => {
                 let transactions = self.recover(from, transactions);
                 self.tell(Command::Transactions { from, transactions, unknown: Vec::new() });
+                return Ok(());
             }
-            PoolMessage::Bodies { transactions, unknown } => {
+            GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }) => {
                 let transactions = self.recover(from, transactions);
                 self.tell(Command::Transactions { from, transactions, unknown });
+                return Ok(());
             }
-        }
+            GroupMessage::Sync(message) => Input::Sync { from, message },
+            GroupMessage::Report(report) => Input::Report { from, report },
+            GroupMessage::Consensus(_) => return Err("a consensus message in another class".to_owned()),
+        };
+        self.tell(Command::Input(Box::new(input)));
         Ok(())
     }
 

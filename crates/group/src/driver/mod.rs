@@ -64,6 +64,7 @@ pub(crate) struct GroupSetup<'a> {
     pub(crate) name: &'a str,
     pub(crate) key: &'a ConsensusSecretKey,
     pub(crate) data_dir: &'a Path,
+    pub(crate) rpc: &'a str,
     pub(crate) history: HistoryDepth,
     pub(crate) network: Option<NetworkHandle>,
     pub(crate) stop: StopSignal,
@@ -145,6 +146,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             parameters: group.consensus,
             block_gas_limit: group.block_gas_limit,
             peers,
+            rpc: setup.rpc.to_owned(),
         },
         Arc::clone(&pool),
         Arc::clone(&flows),
@@ -205,6 +207,7 @@ fn wire(
         work: work.clone(),
         status: Arc::clone(&status),
         names,
+        rules,
         stop: setup.stop.clone(),
         state: core_thread::State::default(),
     };

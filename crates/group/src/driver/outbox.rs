@@ -2,7 +2,7 @@
 
 use super::{announce, execution_thread::Work, votes};
 use crate::{
-    core::{DurableRecord, Offence, Outgoing, Recipient},
+    core::{DurableRecord, GroupMessage, Offence, Recipient},
     execution::ProposalWithBodies,
     handle::GroupEvent,
     stop::StopSignal,
@@ -10,7 +10,7 @@ use crate::{
 use alloy_primitives::{B256, TxHash};
 use bytes::Bytes;
 use lian_ledger::VoteLog;
-use lian_network::{Class, NetworkHandle};
+use lian_network::NetworkHandle;
 use lian_txpool::Refusal;
 use lian_types::{BlockNumber, Certificate, ConsensusKey, GroupId};
 use std::sync::{
@@ -34,7 +34,7 @@ pub(super) enum Item {
     Persist(Vec<DurableRecord>),
     Renew { live: Vec<DurableRecord>, below: BlockNumber },
     RestoreTrust,
-    Send { to: Recipient, message: Outgoing },
+    Send { to: Recipient, message: GroupMessage },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Reply, Result<(), Refusal>),
     Pooled(TxHash),
@@ -115,14 +115,9 @@ impl Outbox {
         }
     }
 
-    fn send(&self, to: Recipient, message: &Outgoing) {
+    fn send(&self, to: Recipient, message: &GroupMessage) {
         let Some(network) = &self.network else { return };
-        let (class, bytes) = match message {
-            Outgoing::Consensus(message) => (Class::Consensus, message.encode()),
-            Outgoing::Pool(message) => (Class::Body, message.encode()),
-            Outgoing::Sync(message) => (Class::Sync, message.encode()),
-        };
-        let bytes = Bytes::from(bytes);
+        let (class, bytes) = (message.class(), Bytes::from(message.encode()));
         // What is lost on a session is repeated by the protocol that it belongs to.
         match to {
             Recipient::All => drop(network.broadcast(self.group, class, bytes)),

@@ -30,6 +30,7 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         name: folder.config.name.clone(),
         key: folder.key.clone(),
         data_dir: folder.config.storage.dir.clone(),
+        rpc: folder.config.rpc.advertised.clone(),
         history: folder.config.storage.history.depth()?,
         network: Some((network.clone(), events)),
     };

@@ -103,7 +103,8 @@ mod tests {
             "halted": null,
             "nodes": [
                 {"name": "node10", "key": "0x", "connected": false, "height": null, "lag": null, "view": null},
-                {"name": "node1", "key": "0x", "connected": true, "height": 5, "lag": 2, "view": 1, "reported": 9},
+                {"name": "node1", "key": "0x", "role": "observer", "connected": true, "height": 5, "lag": 2, "view": 1,
+                 "leader": "node0", "peers": 2, "pending": 7, "rpc": "http://b", "reported": 9},
             ],
         })
     }
@@ -114,12 +115,13 @@ mod tests {
         expect![[r#"
             node    up   group  consensus  role    height  lag  view  leader  peers  pending
             node0   yes  0      pbft       sealer  7       0    1     node1   1      2
-            node1   yes  0      pbft       -       5       2    1     -       -      -
+            node1   yes  0      pbft       observer  5       2    1     node0   2      7
             node10  no
         "#]]
         .assert_eq(&columns(&rows(&status)));
         assert_eq!(status["chain_id"], 20_200);
         assert_eq!(status["nodes"][0]["rpc"], "http://a");
+        assert_eq!(status["nodes"][1]["rpc"], "http://b");
         assert_eq!(status["nodes"][1]["groups"][0]["height"], 5);
         assert_eq!(network_status(&json!({"chainId": 1}), "x"), None);
     }

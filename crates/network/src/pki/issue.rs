@@ -2,7 +2,7 @@
 
 use super::{PkiError, file};
 use pem::{EncodeConfig, LineEnding, Pem, encode_config};
-use rand::{TryRngCore, rngs::OsRng};
+use rand::{TryRng, rngs::SysRng};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber,
@@ -268,7 +268,7 @@ fn params(name: &str, validity: Validity) -> Result<CertificateParams, PkiError>
     params.use_authority_key_identifier_extension = true;
     // Random, so that a certificate that is renewed with the same key can be told from its predecessor.
     let mut serial = [0u8; 16];
-    OsRng.try_fill_bytes(&mut serial).map_err(|error| PkiError::Tls(error.to_string()))?;
+    SysRng.try_fill_bytes(&mut serial).map_err(|error| PkiError::Tls(error.to_string()))?;
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     Ok(params)

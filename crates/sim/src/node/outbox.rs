@@ -4,7 +4,7 @@ use super::{Node, work::Work};
 use crate::{event::NodeEvent, scenario::CrashPoint, sim::Sim, wallet::Name};
 use alloy_primitives::B256;
 use lian_group::{
-    core::{DurableRecord, Outgoing, Recipient},
+    core::{DurableRecord, GroupMessage, Recipient},
     encode_live_record, encode_record,
     execution::ProposalWithBodies,
 };
@@ -16,11 +16,14 @@ use std::{collections::VecDeque, sync::Arc};
 /// Items done with one fsync at most; the driver's.
 const BATCH_MAX: usize = 4_096;
 
+/// How many of a thousand batches are taken before all of a step's effects are there.
+const SPLIT_PERMILLE: u64 = 100;
+
 /// What the core wants done, in order.
 pub(super) enum Item {
     Persist(Vec<DurableRecord>),
     Renew { live: Vec<DurableRecord>, below: BlockNumber },
-    Send { to: Recipient, message: Outgoing },
+    Send { to: Recipient, message: GroupMessage },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Name, Result<(), Refusal>),
 }
@@ -79,7 +82,10 @@ impl Node {
             if run.outbox.writing.is_some() || run.outbox.waiting.is_empty() {
                 return;
             }
-            let count = run.outbox.waiting.len().min(BATCH_MAX);
+            // The outbox's thread may wake up before the core's has handed everything on.
+            let length = run.outbox.waiting.len();
+            let first = if sim.random.permille(SPLIT_PERMILLE) { 1 + sim.random.index(length) } else { length };
+            let count = first.min(BATCH_MAX);
             let batch: VecDeque<_> = run.outbox.waiting.drain(..count).collect();
             let durable = |item: &Item| match item {
                 Item::Persist(records) => !records.is_empty(),

@@ -84,6 +84,7 @@ impl Node {
             parameters: chain.group.consensus,
             block_gas_limit: chain.group.block_gas_limit,
             peers: chain.others(self.id),
+            rpc: String::new(),
         };
         let flows = Arc::new(Mutex::new(FlowRecorder::default()));
         let now = self.clock(sim);

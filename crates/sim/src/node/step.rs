@@ -12,7 +12,7 @@ use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
-    core::{Candidate, Effect, Input, Offence, Outgoing, SyncWork},
+    core::{Candidate, Effect, GroupMessage, Input, Offence, SyncWork},
 };
 use lian_txpool::PoolMessage;
 use lian_types::{BlockNumber, Transaction};
@@ -32,7 +32,7 @@ impl Node {
     pub(crate) fn on_message(&mut self, sim: &mut Sim, from: NodeId, envelope: &Envelope) {
         let key = sim.chain.publics[from];
         match envelope.payload() {
-            Outgoing::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
+            GroupMessage::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
                 Some((Ok(verified), is_first)) => {
                     if is_first {
                         sim.oracle.votes.verified(message);
@@ -44,18 +44,19 @@ impl Node {
                 }
                 None => {}
             },
-            Outgoing::Pool(PoolMessage::Request(hashes)) => {
+            GroupMessage::Pool(PoolMessage::Request(hashes)) => {
                 self.step(sim, Input::BodiesWanted { from: key, hashes: hashes.clone() });
             }
-            Outgoing::Pool(PoolMessage::Transactions(transactions)) => {
+            GroupMessage::Pool(PoolMessage::Transactions(transactions)) => {
                 let transactions = self.candidates(transactions);
                 self.step(sim, Input::Transactions { from: key, transactions, unknown: Vec::new() });
             }
-            Outgoing::Pool(PoolMessage::Bodies { transactions, unknown }) => {
+            GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }) => {
                 let transactions = self.candidates(transactions);
                 self.step(sim, Input::Transactions { from: key, transactions, unknown: unknown.clone() });
             }
-            Outgoing::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
+            GroupMessage::Report(report) => self.step(sim, Input::Report { from: key, report: report.clone() }),
+            GroupMessage::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
         }
     }
 

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use lian_executor::ExecutedBlock;
 use lian_group::{
     check_blocks,
-    core::{Input, Outgoing, Recipient},
+    core::{GroupMessage, Input, Recipient},
     digest_of,
     execution::ProposalWithBodies,
     finality,
@@ -153,6 +153,6 @@ impl Node {
             let certificate = stored.certificate.as_ref().clone();
             Some(BlockWithCertificate { block: Arc::clone(&stored.block), certificate })
         });
-        sim.send(self.id, Recipient::One(to), &Outgoing::Sync(answer));
+        sim.send(self.id, Recipient::One(to), &GroupMessage::Sync(answer));
     }
 }

@@ -44,7 +44,6 @@ const SITUATIONS: &[(&str, u64)] = &[
     ("torn block logs", 5),
     ("torn vote logs", 5),
     ("torn writes", 20),
-    ("transactions skipped", 20),
     ("views rebuilt", 10),
     ("vote logs lost", 10),
     ("vote logs renewed", 20),

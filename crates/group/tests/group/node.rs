@@ -14,6 +14,7 @@ fn run(folder: &Path) -> Node {
         name: "node0".into(),
         key: key(),
         data_dir: folder.to_owned(),
+        rpc: String::new(),
         history: HistoryDepth::Blocks(16),
         network: None,
     })

@@ -37,11 +37,21 @@ impl Connection {
     /// # Errors
     /// Where the connection breaks or the status is not 200.
     pub async fn post(&mut self, body: Bytes) -> Result<Bytes> {
+        let request = Request::post(&self.path).header("content-type", "application/json");
+        self.send(request, body).await
+    }
+
+    /// Gets what stands at the address.
+    ///
+    /// # Errors
+    /// Where the connection breaks or the status is not 200.
+    pub async fn get(&mut self) -> Result<Bytes> {
+        self.send(Request::get(&self.path), Bytes::new()).await
+    }
+
+    async fn send(&mut self, request: hyper::http::request::Builder, body: Bytes) -> Result<Bytes> {
         self.sender.ready().await?;
-        let request = Request::post(&self.path)
-            .header("host", &self.authority)
-            .header("content-type", "application/json")
-            .body(Full::new(body))?;
+        let request = request.header("host", &self.authority).body(Full::new(body))?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();

@@ -15,4 +15,5 @@ pub mod machine;
 pub mod report;
 pub mod run;
 pub mod tracker;
+pub mod traffic;
 pub mod workload;

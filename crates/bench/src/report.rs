@@ -49,6 +49,12 @@ pub struct Report {
     pub cpu_us_per_tx_per_node: f64,
     /// Bytes written to disk per final transaction and node.
     pub disk_bytes_per_tx_per_node: f64,
+    /// Bytes sent to other nodes per final transaction and node, consensus and all else; nothing where not every node's
+    /// metrics could be read.
+    pub network_bytes_per_tx_per_node: Option<f64>,
+    /// Why they are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_unknown: Option<String>,
     /// The ideal cost of a transfer on this machine, in microseconds, measured in this run.
     pub ideal_us_per_tx: f64,
     /// final TPS × nodes × ideal µs ÷ (cores × 10⁶).
@@ -72,6 +78,7 @@ impl Report {
         mut seen: Ledger,
         sending: Duration,
         (before, after): (Usage, Usage),
+        traffic: anyhow::Result<u64>,
         nodes: usize,
         conserved: bool,
     ) -> Self {
@@ -103,6 +110,11 @@ impl Report {
             nodes,
             cpu_us_per_tx_per_node: per_node(after.cpu_us.saturating_sub(before.cpu_us)),
             disk_bytes_per_tx_per_node: per_node(after.disk_bytes.saturating_sub(before.disk_bytes)),
+            network_bytes_per_tx_per_node: traffic
+                .as_ref()
+                .ok()
+                .map(|sent| *sent as f64 / finals / nodes.max(1) as f64),
+            network_unknown: traffic.err().map(|error| format!("{error:#}")),
             ideal_us_per_tx: ideal,
             efficiency: final_tps * nodes as f64 * ideal / (machine::cores() as f64 * 1e6),
             conserved,
@@ -135,6 +147,10 @@ impl fmt::Display for Report {
         );
         table.line("CPU", format!("{:.0} µs per transaction and node", self.cpu_us_per_tx_per_node));
         table.line("disk", format!("{:.0} bytes per transaction and node", self.disk_bytes_per_tx_per_node));
+        match (self.network_bytes_per_tx_per_node, &self.network_unknown) {
+            (Some(bytes), _) => table.line("network", format!("{bytes:.0} bytes sent per transaction and node")),
+            (None, reason) => table.line("network", format!("not known: {}", reason.as_deref().unwrap_or_default())),
+        };
         table.line("ideal", format!("{:.1} µs per transaction", self.ideal_us_per_tx));
         table.line("efficiency", format!("{:.3}", self.efficiency));
         table.line("conserved", if self.conserved { "yes" } else { "NO" });

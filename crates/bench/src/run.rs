@@ -5,6 +5,7 @@ use crate::{
     limit, machine,
     report::Report,
     tracker::{Tracker, quantity},
+    traffic::{metrics_urls, sent_bytes},
     workload::{self, Account, Signed},
 };
 use alloy_primitives::{Address, TxKind, U256, hex};
@@ -50,6 +51,8 @@ pub struct RunConfig {
     pub rate: Rate,
     /// For how long.
     pub seconds: u64,
+    /// The nodes' metrics addresses; empty for those that the network's status leads to.
+    pub metrics_urls: Vec<String>,
     /// The private key that deploys and funds.
     pub funder: String,
     /// The whole command, for the report.
@@ -84,8 +87,11 @@ pub async fn run(config: &RunConfig, progress: &(dyn Fn(&str) + Sync)) -> Result
 
     progress(&format!("sending for {} s", config.seconds));
     let pids = machine::node_processes();
-    let nodes = network_size(&mut control).await.unwrap_or(pids.len());
-    let before = machine::usage(&pids);
+    let status = control.call("lian_status", json!([])).await.unwrap_or_default();
+    // Where it is a network of Lian.
+    let nodes = status["nodes"].as_array().map_or(pids.len(), |others| others.len() + 1);
+    let metrics = if config.metrics_urls.is_empty() { metrics_urls(&status) } else { config.metrics_urls.clone() };
+    let (before, sent_before) = (machine::usage(&pids), sent_bytes(&metrics).await);
     let tracker = Arc::new(Tracker::start(url).await?);
     let started = Instant::now();
     let sent = match config.rate {
@@ -94,17 +100,12 @@ pub async fn run(config: &RunConfig, progress: &(dyn Fn(&str) + Sync)) -> Result
     };
     let sending = started.elapsed();
     drain(&tracker, sent.accepted).await;
-    let after = machine::usage(&pids);
+    let (after, sent_after) = (machine::usage(&pids), sent_bytes(&metrics).await);
+    let traffic = sent_before.and_then(|before| Ok(sent_after?.saturating_sub(before)));
     let seen = Arc::into_inner(tracker).context("the tracker is still in use")?.finish().await?;
 
     let conserved = total(&mut control, token, &accounts).await? == supply && seen.doubled == 0;
-    Ok(Report::new(config, &limits, &sent, seen, sending, (before, after), nodes, conserved))
-}
-
-/// How many nodes the network has, where it is one of Lian.
-async fn network_size(control: &mut Connection) -> Option<usize> {
-    let status = control.call("lian_status", json!([])).await.ok()?;
-    Some(status["nodes"].as_array()?.len() + 1)
+    Ok(Report::new(config, &limits, &sent, seen, sending, (before, after), traffic, nodes, conserved))
 }
 
 /// What was sent.

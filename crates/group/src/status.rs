@@ -55,6 +55,8 @@ pub struct GroupStatus {
     pub node: String,
     /// How the group agrees: `pbft`.
     pub consensus: &'static str,
+    /// The address of its JSON-RPC, where it publishes one.
+    pub rpc: Option<String>,
     /// What this node does in it.
     pub role: Role,
     /// The last final block.

@@ -259,6 +259,7 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
         group: info.group,
         chain_id: info.chain_id,
         node: setup.name.to_owned(),
+        rpc: (!setup.rpc.is_empty()).then(|| setup.rpc.to_owned()),
         consensus: "pbft",
         role: if sealer { Role::Sealer } else { Role::Observer },
         height: ledger.head().number,

@@ -41,9 +41,12 @@ pub(crate) struct RunArgs {
     /// Nodes' JSON-RPC addresses; the client's connections spread over them.
     #[arg(long, env = "LIAN_RPC_URL", num_args = 1.., value_delimiter = ',', default_value = "http://127.0.0.1:8545")]
     rpc_url: Vec<String>,
-    /// Another system's Ethereum JSON-RPC address, which is sent the same load instead.
-    #[arg(long, conflicts_with = "rpc_url", value_name = "URL")]
-    against: Option<String>,
+    /// Another system's Ethereum JSON-RPC addresses, which are sent the same load instead.
+    #[arg(long, conflicts_with = "rpc_url", num_args = 1.., value_delimiter = ',', value_name = "URL")]
+    against: Vec<String>,
+    /// Nodes' metrics addresses, for the bytes that they send each other; by default 1000 above their JSON-RPC ports.
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "URL")]
+    metrics_url: Vec<String>,
     /// The key that deploys and funds; the first development account's where absent.
     #[arg(long, env = "LIAN_PRIVATE_KEY", hide_env_values = true)]
     private_key: Option<String>,
@@ -86,7 +89,8 @@ async fn load(args: RunArgs) -> Result<()> {
         None => development_account(0)?.1,
     };
     let config = RunConfig {
-        urls: args.against.map_or(args.rpc_url, |url| vec![url]),
+        urls: if args.against.is_empty() { args.rpc_url } else { args.against },
+        metrics_urls: args.metrics_url,
         rate: args.rate,
         seconds: args.seconds,
         funder,

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<()> {
 fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
     let own = json!({
         "name": answer.get("node")?,
-        "rpc": rpc_url,
+        "rpc": answer["rpc"].as_str().unwrap_or(rpc_url),
         "up": true,
         "groups": [group(answer, answer)],
     });

@@ -1,17 +1,16 @@
 //! Execution: speculation, catching up, and what a certificate makes of both.
 
-use super::{core_thread::Command, inbound, ledger_thread::Append};
+use super::{core_thread::Command, inbound, ledger_thread::Append, outbox};
 use crate::{
-    core::Input,
+    core::{GroupMessage, Input, Recipient},
     execution::{ProposalWithBodies, SpeculativeChain},
     finality,
     handle::ChainInfo,
     stop::StopSignal,
 };
 use alloy_primitives::B256;
-use bytes::Bytes;
 use lian_executor::ExecutedBlock;
-use lian_network::{Class, NetworkHandle};
+use lian_network::NetworkHandle;
 use lian_pbft::Committees;
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
 use lian_types::{BlockNumber, Certificate, ConsensusKey};
@@ -128,8 +127,7 @@ impl ExecutionThread {
                 certificate: stored.certificate.as_ref().clone(),
             })
         });
-        // A peer that is gone asks again elsewhere.
-        let _ = network.send(to, self.info.group, Class::Sync, Bytes::from(answer.encode()));
+        outbox::send(network, self.info.group, Recipient::One(to), &GroupMessage::Sync(answer));
     }
 
     fn tell(&self, input: Input) {

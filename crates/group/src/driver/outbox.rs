@@ -116,12 +116,17 @@ impl Outbox {
     }
 
     fn send(&self, to: Recipient, message: &GroupMessage) {
-        let Some(network) = &self.network else { return };
-        let (class, bytes) = (message.class(), Bytes::from(message.encode()));
-        // What is lost on a session is repeated by the protocol that it belongs to.
-        match to {
-            Recipient::All => drop(network.broadcast(self.group, class, bytes)),
-            Recipient::One(peer) => drop(network.send(peer, self.group, class, bytes)),
+        if let Some(network) = &self.network {
+            send(network, self.group, to, message);
         }
+    }
+}
+
+/// Sends a message of a group. What is lost on a session is repeated by the protocol that it belongs to.
+pub(super) fn send(network: &NetworkHandle, group: GroupId, to: Recipient, message: &GroupMessage) {
+    let (class, bytes) = (message.class(), Bytes::from(message.encode()));
+    match to {
+        Recipient::All => drop(network.broadcast(group, class, bytes)),
+        Recipient::One(peer) => drop(network.send(peer, group, class, bytes)),
     }
 }

@@ -64,6 +64,26 @@ pub struct ConsensusParameters {
     pub block_transactions_max: usize,
 }
 
+impl ConsensusParameters {
+    /// The largest message that so many members can send each other, in bytes: a new-view with view-changes of all of
+    /// them, each with prepare certificates of all of them for a whole window, and the proposals of that window.
+    #[must_use]
+    pub fn message_bytes_max(&self, members: usize) -> usize {
+        /// A signature with its signer.
+        const SIGNATURE: usize = 66;
+        /// The other fields of a certificate, a proposal, a view-change or a new-view.
+        const FIELDS: usize = 256;
+        let window = usize::try_from(self.window).unwrap_or(usize::MAX);
+        let certificate = members.saturating_mul(SIGNATURE).saturating_add(FIELDS);
+        // The base has a certificate, too.
+        let change = certificate.saturating_mul(window.saturating_add(1)).saturating_add(FIELDS);
+        let proposal = self.block_transactions_max.saturating_mul(size_of::<B256>()).saturating_add(FIELDS);
+        // One more proposal proves where the choice was cut.
+        let proposals = proposal.saturating_mul(window.saturating_add(1));
+        change.saturating_mul(members).saturating_add(proposals).saturating_add(FIELDS)
+    }
+}
+
 impl Default for ConsensusParameters {
     fn default() -> Self {
         Self {
@@ -149,6 +169,24 @@ pub enum GenesisError {
         value: u64,
         /// The values accepted.
         range: &'static str,
+    },
+    /// The members could not send each other what a view change needs.
+    #[error(
+        "genesis: group {group}: {members} members with window {window} and block_transactions_max {transactions} may \
+         need messages of {bytes} bytes, at most {} fit: lower one of the two",
+        limits::CONSENSUS_MESSAGE_BYTES_MAX
+    )]
+    Messages {
+        /// The group.
+        group: GroupId,
+        /// Its members.
+        members: usize,
+        /// Its window.
+        window: u64,
+        /// Its most transactions in a block.
+        transactions: usize,
+        /// What they may need.
+        bytes: usize,
     },
     /// A name or number that must be unique stands twice.
     #[error("genesis: {what} `{value}` stands twice")]
@@ -271,6 +309,16 @@ impl GroupGenesis {
         )?;
         let count = u64::try_from(parameters.block_transactions_max).unwrap_or(u64::MAX);
         range("block_transactions_max", count, 1, 10_000, "1 to 10,000")?;
+        let bytes = parameters.message_bytes_max(self.sealers.len());
+        if bytes > limits::CONSENSUS_MESSAGE_BYTES_MAX {
+            return Err(GenesisError::Messages {
+                group: self.group,
+                members: self.sealers.len(),
+                window: parameters.window,
+                transactions: parameters.block_transactions_max,
+                bytes,
+            });
+        }
         let gas = limits::TRANSACTION_GAS_LIMIT_MAX;
         range("block_gas_limit", self.block_gas_limit, gas, u64::MAX >> 1, "at least 16,777,216")
     }
@@ -327,9 +375,14 @@ mod tests {
     #[test]
     fn refuses_bad_values_by_name() {
         type Change = fn(&mut Genesis);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 7] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
+            (
+                |g| g.groups[0].consensus.window = 64,
+                "genesis: group 0: 4 members with window 64 and block_transactions_max 10000 may need messages of \
+                 20956272 bytes, at most 16777216 fit: lower one of the two",
+            ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),
             (|g| g.nodes[0].institution = "x".into(), "genesis: institution `x` is not defined"),

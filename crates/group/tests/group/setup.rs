@@ -48,13 +48,16 @@ pub(crate) fn genesis() -> Genesis {
 
 /// A signed transfer of one wei.
 pub(crate) fn transfer(nonce: u64) -> Bytes {
+    signed(TxEip1559 { nonce, gas_limit: 21_000, ..TxEip1559::default() })
+}
+
+/// A signed transfer of one wei with this nonce, gas limit and input.
+pub(crate) fn signed(transaction: TxEip1559) -> Bytes {
     let transaction = TxEip1559 {
         chain_id: CHAIN_ID,
-        nonce,
-        gas_limit: 21_000,
         to: TxKind::Call(Address::repeat_byte(5)),
         value: U256::from(1),
-        ..TxEip1559::default()
+        ..transaction
     };
     let message = Message::from_digest(transaction.signature_hash().0);
     let (id, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &secret()).serialize_compact();
@@ -63,7 +66,7 @@ pub(crate) fn transfer(nonce: u64) -> Bytes {
     Transaction::from_envelope(&envelope).unwrap().encoded().clone()
 }
 
-pub(crate) fn verified(nonce: u64) -> Arc<VerifiedTransaction> {
-    let transaction = Arc::new(Transaction::decode(transfer(nonce)).unwrap());
+pub(crate) fn verified(raw: Bytes) -> Arc<VerifiedTransaction> {
+    let transaction = Arc::new(Transaction::decode(raw).unwrap());
     Arc::new(SUITE.recover_sender(transaction).unwrap())
 }

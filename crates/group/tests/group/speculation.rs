@@ -1,6 +1,7 @@
 //! Speculative results beside finality.
 
-use crate::setup::{SUITE, genesis, key, verified};
+use crate::setup::{SUITE, genesis, key, transfer, verified};
+use lian_crypto::VerifiedTransaction;
 use lian_executor::Rules;
 use lian_group::{
     execution::{ProposalWithBodies, SpeculativeChain},
@@ -13,7 +14,7 @@ use lian_types::{
 };
 use std::sync::Arc;
 
-fn chain(folder: &std::path::Path) -> (Arc<Ledger>, SpeculativeChain) {
+pub(crate) fn chain(folder: &std::path::Path) -> (Arc<Ledger>, SpeculativeChain) {
     let genesis = genesis();
     let group = &genesis.groups[0];
     let (ledger, _) = Ledger::open(LedgerConfig::new(folder), Arc::new(FileStorage), SUITE, &genesis, group).unwrap();
@@ -22,7 +23,14 @@ fn chain(folder: &std::path::Path) -> (Arc<Ledger>, SpeculativeChain) {
 }
 
 fn proposal(height: u64, parent: ProposalDigest) -> ProposalWithBodies {
-    let body = verified(height - 1);
+    proposal_of(height, parent, vec![verified(transfer(height - 1))])
+}
+
+pub(crate) fn proposal_of(
+    height: u64,
+    parent: ProposalDigest,
+    bodies: Vec<Arc<VerifiedTransaction>>,
+) -> ProposalWithBodies {
     let proposal = Proposal {
         chain_id: crate::setup::CHAIN_ID,
         group: GroupId(0),
@@ -31,13 +39,13 @@ fn proposal(height: u64, parent: ProposalDigest) -> ProposalWithBodies {
         parent,
         time: Millis(height),
         proposer: key().public(),
-        transactions: vec![body.hash()],
+        transactions: bodies.iter().map(|body| body.hash()).collect(),
     };
     let digest = SUITE.proposal_digest(&proposal);
-    ProposalWithBodies { proposal: Arc::new(proposal), digest, bodies: Arc::new(vec![body]) }
+    ProposalWithBodies { proposal: Arc::new(proposal), digest, bodies: Arc::new(bodies) }
 }
 
-fn certificate(proposal: &ProposalWithBodies, hash: alloy_primitives::B256) -> Arc<Certificate> {
+pub(crate) fn certificate(proposal: &ProposalWithBodies, hash: alloy_primitives::B256) -> Arc<Certificate> {
     Arc::new(Certificate {
         epoch: Epoch(0),
         height: proposal.proposal.height,

@@ -1,8 +1,14 @@
 //! Decoders of outside bytes: round trips, no panic, bounded lists.
 
 use crate::{network::Network, script::Script};
-use lian_pbft::{Message, Record};
+use alloy_primitives::B256;
+use lian_pbft::{Message, NewView, PrepareCertificate, Record, SignedNewView, SignedViewChange, ViewChange};
+use lian_types::{
+    BlockNumber, Certificate, CertificateKind, ConsensusParameters, Epoch, MemberIndex, MemberSignature, Proposal,
+    ProposalDigest, Signature, View, limits,
+};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// One of every kind of message, and the records of a run.
 fn samples() -> (Vec<Message>, Vec<Record>) {
@@ -43,6 +49,56 @@ fn messages_and_records_round_trip() {
         assert!(Record::decode(&[&[2], &bytes[1..]].concat()).is_err());
     }
     assert!(Record::decode(&[]).is_err());
+}
+
+/// The largest message that members can need: everybody's view-change with everybody's prepares for the whole window.
+fn largest(members: u16, parameters: &ConsensusParameters, proposal: &Proposal) -> Message {
+    let (epoch, view, digest) = (Epoch::ZERO, View(1), ProposalDigest(B256::ZERO));
+    let signature = Signature([7; 64]);
+    let signatures: Vec<_> =
+        (0..members).map(|signer| MemberSignature { signer: MemberIndex(signer), signature }).collect();
+    let kind = CertificateKind::Commit { view };
+    let height = BlockNumber(1);
+    let base = Certificate { epoch, height, digest, block_hash: B256::ZERO, kind, signatures: signatures.clone() };
+    let prepared = (0..parameters.window)
+        .map(|above| PrepareCertificate {
+            epoch,
+            view,
+            height: BlockNumber(2 + above),
+            digest,
+            signatures: signatures.clone(),
+        })
+        .collect();
+    let change = ViewChange { epoch, view, base: Some(base), prepared };
+    let changes = (0..members)
+        .map(|signer| Arc::new(SignedViewChange { change: change.clone(), signer: MemberIndex(signer), signature }))
+        .collect();
+    let transactions = vec![B256::ZERO; parameters.block_transactions_max];
+    let proposals = vec![Arc::new(Proposal { transactions, ..proposal.clone() }); parameters.window as usize + 1];
+    let new_view = NewView { epoch, view, changes, proposals };
+    Message::NewView(Arc::new(SignedNewView { new_view, signer: MemberIndex(1), signature }))
+}
+
+/// What genesis allows fits into a frame, and the bound by which genesis is checked is one.
+#[test]
+fn the_largest_view_change_fits_every_cap() {
+    let proposal = Script::new(0).proposal("1a");
+    let default = ConsensusParameters::default();
+    let cases = [
+        (4, default),
+        (128, default),
+        (4, ConsensusParameters { window: 50, ..default }),
+        (1, ConsensusParameters { window: 1, block_transactions_max: 1, ..default }),
+        (100, ConsensusParameters { window: 21, block_transactions_max: 100, ..default }),
+    ];
+    for (members, parameters) in cases {
+        let message = largest(members, &parameters, &proposal);
+        let bytes = message.encode();
+        let bound = parameters.message_bytes_max(members.into());
+        assert!(bytes.len() <= bound, "{} bytes, bound {bound}", bytes.len());
+        assert!(bound <= limits::CONSENSUS_MESSAGE_BYTES_MAX, "{members} members, {parameters:?}: {bound}");
+        assert_eq!(Message::decode(&bytes).unwrap(), message);
+    }
 }
 
 /// A list that announces more than its limit is refused before it is read.

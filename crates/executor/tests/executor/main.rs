@@ -12,3 +12,4 @@ mod simulation;
 mod support;
 mod traces;
 mod vectors;
+mod worst_cases;

@@ -6,7 +6,7 @@ use crate::{
     events::EventQueue,
     handshake::{self, Channel, EXPORTER_LABEL, Hello, Local, Role},
     measure,
-    pki::{TlsContext, certificate_names},
+    pki::{TlsContext, certificate_names, chain_expires},
     registry::{DialAdvice, Registry},
     session::{Origin, Session},
 };
@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     net::TcpStream,
@@ -162,7 +162,7 @@ async fn prove_and_decide(
     established: &mut Established,
     dialled: Option<ConsensusKey>,
 ) -> Result<Arc<Session>, HandshakeError> {
-    let (channel, names) = channel(shared.suite, established)?;
+    let Presented { channel, names, expires } = presented(shared.suite, established)?;
     let local = Local { suite: shared.suite, key: &shared.key, hello: shared.hello.clone() };
     let mut peer_name = String::new();
     let authorise = |hello: &Hello| {
@@ -192,6 +192,7 @@ async fn prove_and_decide(
         dialled: dialled.is_some(),
         incarnation: proved.hello.incarnation,
         sequence: 0,
+        expires,
     };
     let decides = shared.registry.lock().decides(&origin.peer);
     if !decides {
@@ -206,8 +207,17 @@ async fn prove_and_decide(
     Ok(session)
 }
 
-/// What identifies the TLS session, and the names in the peer's certificate.
-fn channel(suite: Suite, established: &Established) -> Result<(Channel, Vec<String>), HandshakeError> {
+/// What TLS told of the peer.
+struct Presented {
+    /// What identifies the TLS session.
+    channel: Channel,
+    /// The names in the peer's certificate.
+    names: Vec<String>,
+    /// When its chain expires.
+    expires: SystemTime,
+}
+
+fn presented(suite: Suite, established: &Established) -> Result<Presented, HandshakeError> {
     let tls_error = |error: rustls::Error| HandshakeError::Tls(std::io::Error::other(error));
     let stream = &established.stream;
     let exporter = match stream {
@@ -225,7 +235,7 @@ fn channel(suite: Suite, established: &Established) -> Result<(Channel, Vec<Stri
         own_certificate: established.own_certificate,
         peer_certificate: suite.hash(certificate),
     };
-    Ok((channel, certificate_names(certificate)))
+    Ok(Presented { channel, names: certificate_names(certificate), expires: chain_expires(chain) })
 }
 
 /// Serves an installed session in a task of its own.

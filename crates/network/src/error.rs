@@ -73,6 +73,8 @@ pub enum RefusalCode {
     Malformed = 8,
     /// The node is stopping.
     Stopping = 9,
+    /// The certificate has expired while the session was open.
+    Expired = 10,
 }
 
 impl RefusalCode {
@@ -87,6 +89,7 @@ impl RefusalCode {
             7 => Self::Banned,
             8 => Self::Malformed,
             9 => Self::Stopping,
+            10 => Self::Expired,
             _ => return None,
         })
     }
@@ -104,6 +107,7 @@ impl fmt::Display for RefusalCode {
             Self::Banned => "banned for misbehaviour",
             Self::Malformed => "malformed handshake",
             Self::Stopping => "the node is stopping",
+            Self::Expired => "the certificate has expired",
         })
     }
 }
@@ -248,6 +252,9 @@ pub enum DisconnectReason {
     /// The peer is no longer one of the network's.
     #[error("no longer a peer")]
     Removed,
+    /// A certificate of the peer's chain has expired.
+    #[error("the peer's certificate has expired")]
+    Expired,
     /// This node is stopping.
     #[error("this node is stopping")]
     Shutdown,
@@ -260,6 +267,7 @@ impl DisconnectReason {
             Self::Replaced => Some(RefusalCode::Duplicate),
             Self::Banned => Some(RefusalCode::Banned),
             Self::Removed => Some(RefusalCode::UnknownKey),
+            Self::Expired => Some(RefusalCode::Expired),
             Self::Shutdown => Some(RefusalCode::Stopping),
             Self::Protocol(_) => Some(RefusalCode::Malformed),
             Self::Closed | Self::Goodbye(_) | Self::Io(_) | Self::Silent { .. } | Self::Stalled { .. } => None,

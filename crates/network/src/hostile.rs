@@ -211,6 +211,33 @@ async fn connect_tls(tls: &TlsContext, address: SocketAddr) -> TlsStream<TcpStre
     TlsStream::Client(TlsConnector::from(Arc::clone(&tls.client)).connect(name, stream).await.unwrap())
 }
 
+/// A peer that offers nothing newer than TLS 1.2 is refused before it shows a certificate.
+#[tokio::test]
+async fn older_tls_is_refused() {
+    let certificates = Certificates::new();
+    let (_, one) = configs(&certificates);
+    let target = shared(&one);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let old = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let dial = async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        TlsConnector::from(Arc::new(old)).connect(ServerName::try_from(name(1)).unwrap(), stream).await
+    };
+    let accept = async {
+        let (stream, remote) = listener.accept().await.unwrap();
+        incoming(&target, stream, remote).await
+    };
+    let (left, right) = soon(async { tokio::join!(dial, accept) }).await;
+    assert!(left.is_err());
+    let error = right.unwrap_err();
+    assert!(matches!(&error, HandshakeError::Tls(error) if error.to_string().contains("incompatible")), "{error:?}");
+}
+
 /// Bytes in place of a hello are refused before anything is believed.
 #[tokio::test]
 async fn bad_handshake_bytes_are_refused() {

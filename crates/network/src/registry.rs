@@ -305,7 +305,8 @@ mod tests {
 
     fn origin(peer: ConsensusKey, dialled: bool, incarnation: u64, sequence: u64) -> Origin {
         let remote = SocketAddr::from(([127, 0, 0, 1], 2));
-        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence }
+        let expires = SystemTime::now() + Duration::from_secs(3_600);
+        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence, expires }
     }
 
     fn drain(events: &mut NetworkEvents) -> String {

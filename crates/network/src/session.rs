@@ -47,6 +47,8 @@ pub(crate) struct Origin {
     pub(crate) incarnation: u64,
     /// The number that the deciding side gave the session.
     pub(crate) sequence: u64,
+    /// When the first certificate of the peer's chain expires.
+    pub(crate) expires: SystemTime,
 }
 
 /// The state of one session, shared between its task, the registry and the consumer.
@@ -61,6 +63,7 @@ pub(crate) struct Session {
     pub(crate) incarnation: u64,
     pub(crate) sequence: u64,
     pub(crate) since: SystemTime,
+    expires: SystemTime,
     started: Instant,
     outbox: Mutex<Outbox>,
     wake: Notify,
@@ -85,7 +88,7 @@ struct Inbound {
 
 impl Session {
     pub(crate) fn new(id: u64, origin: Origin) -> Self {
-        let Origin { peer, name, remote, dialled, incarnation, sequence } = origin;
+        let Origin { peer, name, remote, dialled, incarnation, sequence, expires } = origin;
         let inbound = |class: Class| Inbound { allowed: window(class), ..Inbound::default() };
         Self {
             id,
@@ -96,6 +99,7 @@ impl Session {
             incarnation,
             sequence,
             since: SystemTime::now(),
+            expires,
             started: Instant::now(),
             outbox: Mutex::new(Outbox::new()),
             wake: Notify::new(),
@@ -112,7 +116,11 @@ impl Session {
     #[cfg(test)]
     pub(crate) fn for_tests(id: u64, peer: ConsensusKey) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self::new(id, Origin { peer, name: "peer".into(), remote, dialled: true, incarnation: 1, sequence: id })
+        let expires = SystemTime::now() + Duration::from_secs(3_600);
+        Self::new(
+            id,
+            Origin { peer, name: "peer".into(), remote, dialled: true, incarnation: 1, sequence: id, expires },
+        )
     }
 
     /// Queues a message; never waits.
@@ -199,7 +207,7 @@ impl Session {
             let ended = tokio::select! {
                 reason = self.read(&mut reader, limits, events) => reason,
                 reason = &mut write => reason,
-                never = self.keep_alive(limits) => match never {},
+                reason = self.keep_alive(limits) => reason,
             };
             self.close(ended.clone());
             // The writer ends by itself after its current fragment and the goodbye; a peer that hears nothing any more
@@ -320,11 +328,15 @@ impl Session {
         }
     }
 
-    async fn keep_alive(&self, limits: &NetworkLimits) -> std::convert::Infallible {
+    /// Pings, until the peer's certificate has expired: the clock on the wall decides, as it does in the handshake.
+    async fn keep_alive(&self, limits: &NetworkLimits) -> DisconnectReason {
         let mut period = interval(limits.ping_period);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             period.tick().await;
+            if SystemTime::now() >= self.expires {
+                return DisconnectReason::Expired;
+            }
             let number = {
                 let mut ping = self.ping.lock();
                 *ping = (ping.0.wrapping_add(1), Some(Instant::now()));

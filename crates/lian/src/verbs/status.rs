@@ -113,8 +113,8 @@ mod tests {
     fn one_node_answers_for_all() {
         let status = network_status(&answer(), "http://a").unwrap();
         expect![[r#"
-            node    up   group  consensus  role    height  lag  view  leader  peers  pending
-            node0   yes  0      pbft       sealer  7       0    1     node1   1      2
+            node    up   group  consensus  role      height  lag  view  leader  peers  pending
+            node0   yes  0      pbft       sealer    7       0    1     node1   1      2
             node1   yes  0      pbft       observer  5       2    1     node0   2      7
             node10  no
         "#]]

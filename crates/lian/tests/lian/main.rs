@@ -6,3 +6,4 @@ mod folders;
 mod layers;
 mod local_network;
 mod program;
+mod reliability;

@@ -6,7 +6,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     sign::CertifiedKey,
 };
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 /// A node's certificate chain and private key, checked to belong together. Cheap to clone.
@@ -138,4 +143,14 @@ pub fn certificate_names(certificate: &CertificateDer<'_>) -> Vec<String> {
         _ => None,
     });
     dns.collect()
+}
+/// When the first certificate of a chain expires; at once where one cannot be read.
+#[must_use]
+pub(crate) fn chain_expires(chain: &[CertificateDer<'_>]) -> SystemTime {
+    let ends = chain.iter().map(|certificate| {
+        let parsed = X509Certificate::from_der(certificate).ok();
+        let end = parsed.and_then(|(_, parsed)| u64::try_from(parsed.validity().not_after.timestamp()).ok());
+        UNIX_EPOCH.checked_add(Duration::from_secs(end.unwrap_or(0))).unwrap_or(UNIX_EPOCH)
+    });
+    ends.min().unwrap_or(UNIX_EPOCH)
 }

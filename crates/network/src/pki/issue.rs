@@ -1,6 +1,6 @@
 //! Making certificates.
 
-use super::{PkiError, file};
+use super::{PkiError, chain_expires, file};
 use pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rand::{TryRng, rngs::SysRng};
 use rcgen::{
@@ -224,8 +224,7 @@ impl Authority {
 
     /// A validity that does not outlive this certificate's own.
     fn within(&self, validity: Validity) -> Result<Validity, PkiError> {
-        let end = u64::try_from(parse(&self.certificate)?.validity().not_after.timestamp()).unwrap_or(0);
-        let end = UNIX_EPOCH.checked_add(Duration::from_secs(end)).unwrap_or(UNIX_EPOCH);
+        let end = chain_expires(std::slice::from_ref(&self.certificate));
         Ok(Validity { from: validity.from, until: validity.until.min(end) })
     }
 

@@ -9,6 +9,7 @@ mod identity;
 mod issue;
 mod tls;
 
+pub(crate) use identity::chain_expires;
 pub use identity::{AcceptedAuthorities, TlsIdentity, certificate_names};
 pub use issue::{Authority, KeyAlgorithm, NodeCredentials, Validity};
 pub(crate) use tls::TlsContext;

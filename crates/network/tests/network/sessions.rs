@@ -5,9 +5,9 @@ use crate::{
     relay::{Link, Relay},
 };
 use bytes::Bytes;
-use lian_network::{Class, DisconnectReason, NetworkEvent};
+use lian_network::{Class, DisconnectReason, NetworkEvent, pki::Validity};
 use lian_types::GroupId;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 /// Two nodes, the first of which dials the second over a relay; the second never dials.
@@ -146,6 +146,24 @@ async fn misbehaving_and_removed_peers_are_out() {
     assert_eq!(left.until_disconnected().await, DisconnectReason::Removed);
     third.until_disconnected().await;
     assert_eq!(left.handle.peers().len(), 1);
+}
+
+/// A session does not outlive the certificate that it was opened with; the rules of the handshake go on.
+#[tokio::test]
+async fn a_session_ends_with_its_certificate() {
+    let certificates = Certificates::new();
+    let now = SystemTime::now();
+    let validity = Validity { from: now - Duration::from_secs(60), until: now + Duration::from_secs(3) };
+    let (mut watching, mut expiring) = (certificates.config(0), certificates.config(1));
+    watching.limits.ping_period = Duration::from_millis(20);
+    expiring.identity = certificates.identity_valid("node1", validity);
+    let (mut left, mut right) = (Node::start(watching, 0).await, Node::start(expiring, 1).await);
+    left.handle.set_peers(vec![right.as_silent_peer()]).unwrap();
+    right.handle.set_peers(vec![left.as_peer()]).unwrap();
+    left.until_connected().await;
+    right.until_connected().await;
+    assert_eq!(left.until_disconnected().await, DisconnectReason::Expired);
+    assert_eq!(right.until_disconnected().await.to_string(), "closed by the peer: the certificate has expired");
 }
 
 /// New certificates serve new sessions while the node runs, and the old authority is no longer enough.

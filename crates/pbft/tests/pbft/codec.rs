@@ -74,7 +74,8 @@ fn largest(members: u16, parameters: &ConsensusParameters, proposal: &Proposal) 
         .map(|signer| Arc::new(SignedViewChange { change: change.clone(), signer: MemberIndex(signer), signature }))
         .collect();
     let transactions = vec![B256::ZERO; parameters.block_transactions_max];
-    let proposals = vec![Arc::new(Proposal { transactions, ..proposal.clone() }); parameters.window as usize + 1];
+    let proposal = Arc::new(Proposal { transactions, ..proposal.clone() });
+    let proposals = std::iter::repeat_n(proposal, parameters.window as usize + 1).collect();
     let new_view = NewView { epoch, view, changes, proposals };
     Message::NewView(Arc::new(SignedNewView { new_view, signer: MemberIndex(1), signature }))
 }

@@ -381,7 +381,7 @@ mod tests {
             (
                 |g| g.groups[0].consensus.window = 64,
                 "genesis: group 0: 4 members with window 64 and block_transactions_max 10000 may need messages of \
-                 20956272 bytes, at most 16777216 fit: lower one of the two",
+                 20953120 bytes, at most 16777216 fit: lower one of the two",
             ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),

@@ -41,6 +41,13 @@ pub enum FinalityError {
         /// This node's.
         own: B256,
     },
+    /// The ledger has the height by now. What is certified may be caught up, too, and the ledger is written by another
+    /// thread; this is no reason to stop.
+    #[error("block {height} is in the ledger already")]
+    AlreadyFinal {
+        /// The height.
+        height: BlockNumber,
+    },
     /// A certified block stands on one that is not here.
     #[error("block {height} is certified, but its parent is not known here")]
     NoParent {
@@ -61,7 +68,7 @@ pub enum FinalityError {
 /// The final block of a certified proposal: its speculative result, or a new execution where that was discarded.
 ///
 /// # Errors
-/// [`FinalityError`]: the node must stop.
+/// [`FinalityError`]: the node must stop, except for [`FinalityError::AlreadyFinal`].
 pub fn finalize(
     chain: &mut SpeculativeChain,
     proposal: &ProposalWithBodies,
@@ -70,7 +77,7 @@ pub fn finalize(
 ) -> Result<FinalBlock, FinalityError> {
     let (height, digest) = (proposal.proposal.height, proposal.digest);
     chain.execute(proposal.clone()).map_err(|source| FinalityError::Execution { height, source })?;
-    let executed = chain.result(&digest).cloned().ok_or(FinalityError::NoParent { height })?;
+    let executed = chain.result(&digest).cloned().ok_or_else(|| no_result(chain, height))?;
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });
     }
@@ -78,10 +85,19 @@ pub fn finalize(
     Ok(FinalBlock { executed, certificate })
 }
 
+/// Why a height has no result: the ledger has it, and only then, as heads never go back; or its parent is missing.
+fn no_result(chain: &SpeculativeChain, height: BlockNumber) -> FinalityError {
+    if height <= chain.ledger().head().number {
+        FinalityError::AlreadyFinal { height }
+    } else {
+        FinalityError::NoParent { height }
+    }
+}
+
 /// The final block of a verified block of a peer. `parent` is the digest of the proposal below.
 ///
 /// # Errors
-/// [`FinalityError`]: the node must stop.
+/// [`FinalityError`]: the node must stop, except for [`FinalityError::AlreadyFinal`].
 pub fn replay(
     chain: &mut SpeculativeChain,
     suite: Suite,
@@ -95,7 +111,7 @@ pub fn replay(
     let executed = chain
         .replay(block, digest, parent, &transactions)
         .map_err(|source| FinalityError::Execution { height, source })?
-        .ok_or(FinalityError::NoParent { height })?;
+        .ok_or_else(|| no_result(chain, height))?;
     let certified = suite.header_hash(&block.header);
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });

@@ -4,12 +4,14 @@ use super::{core_thread::Command, inbound, ledger_thread::Append, outbox};
 use crate::{
     core::{GroupMessage, Input, Recipient},
     execution::{ProposalWithBodies, SpeculativeChain},
-    finality,
+    finality::{self, FinalityError},
     handle::ChainInfo,
     stop::StopSignal,
 };
 use alloy_primitives::B256;
+use lian_crypto::VerifiedTransaction;
 use lian_executor::ExecutedBlock;
+use lian_ledger::FinalBlock;
 use lian_network::NetworkHandle;
 use lian_pbft::Committees;
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
@@ -59,12 +61,8 @@ impl ExecutionThread {
             }
             Work::DiscardFrom(height) => self.chain.discard_from(height),
             Work::Append { proposal, hash, certificate } => {
-                if proposal.proposal.height > self.chain.ledger().head().number {
-                    let block = finality::finalize(&mut self.chain, &proposal, hash, certificate)
-                        .map_err(|error| error.to_string())?;
-                    // The ledger thread ends only when the node does.
-                    let _ = self.appends.send(Append { block, bodies: proposal.bodies });
-                }
+                let block = finality::finalize(&mut self.chain, &proposal, hash, certificate);
+                self.append(block, proposal.bodies)?;
             }
             Work::Verify { batch, parent, blocks } => self.verify(batch, parent, blocks),
             Work::Apply(blocks) => self.apply(&blocks)?,
@@ -102,19 +100,35 @@ impl ExecutionThread {
     fn apply(&mut self, blocks: &[BlockWithCertificate]) -> Result<(), String> {
         for received in blocks {
             let height = BlockNumber(received.block.header.number);
-            let head = self.chain.ledger().head();
-            if height <= head.number {
+            // First the parent: while the head stands below the height, its block or one on top of it is the parent.
+            let parent = self.chain.digest_of(received.block.header.parent_hash);
+            if height <= self.chain.ledger().head().number {
                 continue;
             }
-            let parent = self.chain.digest_of(received.block.header.parent_hash);
             let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
             let digest = inbound::digest_of(&self.info, &self.committees, parent, &received.block)
                 .map_err(|error| format!("block {height} of a peer: {error}"))?;
-            let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received)
-                .map_err(|error| error.to_string())?;
-            let _ = self.appends.send(Append { block, bodies: Arc::default() });
+            let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received);
+            self.append(block, Arc::default())?;
         }
         Ok(())
+    }
+
+    /// Hands a final block to the ledger's thread, which may have got it by the other way at any moment.
+    fn append(
+        &self,
+        block: Result<FinalBlock, FinalityError>,
+        bodies: Arc<Vec<Arc<VerifiedTransaction>>>,
+    ) -> Result<(), String> {
+        match block {
+            Ok(block) => {
+                // The ledger thread ends only when the node does.
+                let _ = self.appends.send(Append { block, bodies });
+                Ok(())
+            }
+            Err(FinalityError::AlreadyFinal { .. }) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn serve(&self, to: ConsensusKey, request: BlockRequest) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Blocks asked for with one request.
-const BATCH: u64 = 200;
+const BATCH: u64 = 50;
 
 /// Reads the whole chain from every member, and checks that it is one. Returns it as node 0 gave it.
 pub(crate) async fn read_chain(network: &Network, height: u64) -> Vec<Value> {

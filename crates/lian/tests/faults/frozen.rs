@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// The leader freezes; the rest go on without it, and it catches up when it thaws.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_leader_is_left_and_catches_up() {
-    let mut network = Network::start_all(|_| {}).await;
+    let network = Network::start_all(|_| {}).await;
     let leader = network.leader(0).await;
     let rest = others(leader);
     let load = Load::start_at(&network, &rest).await;
@@ -34,7 +34,7 @@ async fn a_frozen_leader_is_left_and_catches_up() {
 /// some seconds here, five minutes in the long form.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stall_ends_within_a_round() {
-    let mut network = Network::start_all(|_| {}).await;
+    let network = Network::start_all(|_| {}).await;
     let leader = network.leader(0).await;
     let frozen = [leader, (leader + 1) % NODES];
     let rest: Vec<_> = (0..NODES).filter(|node| !frozen.contains(node)).collect();

@@ -96,11 +96,8 @@ impl Network {
                 configure(&folder, node_ports(ports, node), peer);
             }
         }
-        let process = |node| Process {
-            folder: net.join(format!("node{node}")),
-            rpc: ports + RPC + node as u16,
-            child: None,
-        };
+        let process =
+            |node| Process { folder: net.join(format!("node{node}")), rpc: ports + RPC + node as u16, child: None };
         let processes = (0..NODES).map(process).collect();
         let votes = Arc::new(Mutex::new(Votes::new(&genesis)));
         let mut network = Self { dir: Some(dir), genesis, ports, relays, votes, observer: None, processes };
@@ -130,6 +127,11 @@ impl Network {
         self.processes
             .get(node)
             .map_or_else(|| self.dir().join(format!("net/node{node}")), |process| process.folder.clone())
+    }
+
+    /// Gives a member back its own place among the others.
+    pub(crate) fn restore(&self, node: usize) {
+        configure(&self.folder(node), node_ports(self.ports, node), |other| self.relays.address(node, other));
     }
 
     /// Adds a process with a folder of its own and the ports of a spare place. It is not started.
@@ -389,7 +391,9 @@ pub(crate) fn configure(folder: &Path, [p2p, rpc, metrics]: [u16; 3], peer: impl
     p2p_section.insert("advertised".into(), "".into());
     let peers = (0..=OBSERVER).filter(|other| name(*other) != own).map(|other| (other, peer(other)));
     let peers = peers.filter(|(_, address)| !address.is_empty()).map(|(other, address)| {
-        toml::Value::Table([("name", name(other)), ("address", address)].map(|(k, v)| (k.to_owned(), v.into())).into_iter().collect())
+        toml::Value::Table(
+            [("name", name(other)), ("address", address)].map(|(k, v)| (k.to_owned(), v.into())).into_iter().collect(),
+        )
     });
     let peers = peers.collect();
     p2p_section.insert("peers".into(), toml::Value::Array(peers));

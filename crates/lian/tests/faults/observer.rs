@@ -37,9 +37,8 @@ async fn listen(mut events: NetworkEvents, votes: Arc<Mutex<Votes>>) {
     let (rules, committees) = votes.lock().unwrap().checking(B256::ZERO);
     while let Some(event) = events.recv().await {
         let NetworkEvent::Message { class: Class::Consensus, bytes, .. } = event else { continue };
-        let checked = Message::decode(&bytes)
-            .ok()
-            .and_then(|message| lian_pbft::verify(&rules, &committees, message).ok());
+        let checked =
+            Message::decode(&bytes).ok().and_then(|message| lian_pbft::verify(&rules, &committees, message).ok());
         let mut votes = votes.lock().unwrap();
         match checked {
             Some(message) => votes.heard(&message),

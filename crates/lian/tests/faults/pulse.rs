@@ -1,6 +1,6 @@
 //! Whether the chain goes on, as some nodes see it.
 
-use crate::network::{LOOK, Network, PATIENCE, status};
+use crate::network::{LOOK, Network, status};
 use lian_client::RpcClient;
 use std::{
     sync::{Arc, Mutex},
@@ -35,16 +35,6 @@ impl Pulse {
 
     pub(crate) fn height(&self) -> u64 {
         self.seen.lock().unwrap().last().unwrap().1
-    }
-
-    /// Waits until so many more blocks are final.
-    pub(crate) async fn wait_for_more(&self, blocks: u64) {
-        let goal = self.height() + blocks;
-        let end = Instant::now() + PATIENCE;
-        while self.height() < goal {
-            assert!(Instant::now() < end, "no more blocks above {}, {goal} are waited for", self.height());
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }
 

@@ -46,8 +46,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const HELD: Self =
-        Self { is_held: true, delay: Duration::ZERO, jitter: Duration::ZERO, rate: None };
+    pub(crate) const HELD: Self = Self { is_held: true, delay: Duration::ZERO, jitter: Duration::ZERO, rate: None };
 }
 
 /// All relays of a network.
@@ -142,7 +141,10 @@ impl Relays {
     /// Bytes that have passed so far in the directions that fit.
     pub(crate) fn passed(&self, fits: impl Fn(usize, usize) -> bool) -> u64 {
         let pairs = (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to)));
-        pairs.filter(|(from, to)| fits(*from, *to)).map(|(from, to)| self.links.passed[from][to].load(Ordering::Relaxed)).sum()
+        pairs
+            .filter(|(from, to)| fits(*from, *to))
+            .map(|(from, to)| self.links.passed[from][to].load(Ordering::Relaxed))
+            .sum()
     }
 }
 

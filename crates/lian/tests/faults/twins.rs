@@ -5,6 +5,7 @@ use crate::{
     network::{NODES, Network, SPARE, configure, others},
     pulse::Pulse,
 };
+use serde_json::{Value, json};
 use std::{path::Path, time::Instant};
 
 /// A copy of a member's folder, from before its first start, is started beside it: same keys, same certificate, no
@@ -40,14 +41,19 @@ async fn a_twin_without_memory_splits_nothing() {
     println!("{sessions} connections were made between members");
 
     network.kill(twin);
-    network.votes.lock().unwrap().read_log(&folder, leader);
     // What the twin stored is the same chain, however far it came.
-    let height = verified_height(&folder);
-    println!("the twin came to height {height}");
+    let verified = verify(&folder);
+    let line = |name: &str| verified.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    let (height, hash): (u64, String) = (line("head").parse().unwrap(), line("hash"));
+    let asked = vec![json!(format!("{height:#x}")), json!(false)];
+    let block: Value = network.client(rest[0]).request("eth_getBlockByNumber", asked).await.unwrap();
+    assert_eq!(block["hash"], hash, "the twin's block {height} is another one");
+    let contradicting = network.votes.lock().unwrap().contradicting();
+    println!("the twin came to height {height}; keys that contradicted themselves: {contradicting:?}");
     network.settle_and_check(load, &[leader]).await;
 }
 
-fn verified_height(folder: &Path) -> String {
+fn verify(folder: &Path) -> String {
     let run = std::process::Command::new(env!("CARGO_BIN_EXE_lian")).args(["verify", "--dir"]).arg(folder).output();
     let run = run.unwrap();
     let out = String::from_utf8_lossy(&run.stdout).into_owned();

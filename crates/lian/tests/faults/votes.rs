@@ -48,6 +48,11 @@ impl Votes {
         Self { genesis: genesis.clone(), context, said: BTreeMap::new(), heard: 0, refused: 0 }
     }
 
+    /// The chain that signatures are for.
+    pub(crate) const fn context(&self) -> ChainContext {
+        self.context
+    }
+
     /// What checking a message takes; `genesis_hash` is the hash of block 0.
     pub(crate) fn checking(&self, genesis_hash: B256) -> (Rules, Committees) {
         let group = &self.genesis.groups[0];

@@ -11,10 +11,7 @@ use alloy_primitives::{Address, TxKind, U256};
 use lian_client::{RpcClient, SendRequest, Sender};
 use lian_types::limits;
 use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// What a node may grow by in one of these tests: its pool twice over (bodies and what is known about them), the
@@ -61,9 +58,14 @@ impl Attacked {
         network.check(load).await;
     }
 
-    async fn connect(&self, to: SocketAddr) -> TcpStream {
-        TcpStream::connect(to).await.unwrap()
+    /// Transactions that wait at the node; none if it does not answer.
+    async fn pending(&self) -> Option<u64> {
+        self.network.status(self.node).await?["pending"].as_u64()
     }
+}
+
+async fn connect(to: SocketAddr) -> TcpStream {
+    TcpStream::connect(to).await.unwrap()
 }
 
 /// Connections to the port for nodes that say nothing, nonsense, or begin a TLS record that never ends; and a member
@@ -77,7 +79,7 @@ async fn strangers_at_the_port_for_nodes() {
     let mut held = Vec::new();
     for wave in 0..if is_long() { 100 } else { 4 } {
         for number in 0..90 {
-            let mut stream = attacked.connect(address).await;
+            let mut stream = connect(address).await;
             // The node may have closed it.
             let _ = stream.write_all(says[number % says.len()]).await;
             held.push(stream);
@@ -100,7 +102,7 @@ async fn hostile_clients_at_the_rpc_port() {
     let address = attacked.network.rpc_address(attacked.node);
     let mut held = Vec::new();
     for number in 0..400 {
-        let mut stream = attacked.connect(address).await;
+        let mut stream = connect(address).await;
         // Nothing at all; half a head; a body that is announced and never comes.
         let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
         let said = match number % 3 {
@@ -117,7 +119,7 @@ async fn hostile_clients_at_the_rpc_port() {
             "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             deep.len()
         );
-        let mut stream = attacked.connect(address).await;
+        let mut stream = connect(address).await;
         let _ = stream.write_all(head.as_bytes()).await;
         let _ = stream.write_all(deep.as_bytes()).await;
         held.push(stream);
@@ -167,7 +169,6 @@ async fn floods_of_transactions() {
     let attacked = Attacked::begin().await;
     let client = attacked.network.client(attacked.node);
     let token = attacked.load.token().address;
-    let times = if is_long() { 20 } else { 1 };
     let raw = |account: usize, nonce: u64| {
         let sender = Sender::new(&client, &key(account)).unwrap();
         let request = SendRequest {
@@ -179,26 +180,25 @@ async fn floods_of_transactions() {
         };
         vec![json!(sender.sign(CHAIN_ID, nonce, PAYMENT_GAS, &request).unwrap().1)]
     };
-    let (mut taken, mut refused) = (0, 0);
-    let mut flood = Vec::new();
-    // One account in order, one with gaps only, then many.
-    flood.extend((0..3_000).map(|nonce| raw(2_000, nonce)));
-    flood.extend((0..1_000).map(|nonce| raw(2_001, 1 + nonce * 2)));
-    for account in 0..300 * times {
-        flood.extend((0..10).map(|nonce| raw(3_000 + account, nonce)));
-    }
-    for batch in flood.chunks(limits::RPC_BATCH_ENTRIES_MAX as usize) {
-        for answer in client.batch("eth_sendRawTransaction", batch.to_vec()).await.unwrap() {
-            *(if answer.is_ok() { &mut taken } else { &mut refused }) += 1;
+    for round in 0..if is_long() { 20 } else { 1 } {
+        // One account in order, one with gaps only, then many.
+        let first = 2_000 + round * 1_000;
+        let mut flood: Vec<_> = (0..3_000).map(|nonce| raw(first, nonce)).collect();
+        flood.extend((0..1_000).map(|nonce| raw(first + 1, 1 + nonce * 2)));
+        (2..302).for_each(|account| flood.extend((0..10).map(|nonce| raw(first + account, nonce))));
+        let (mut taken, mut refused) = (0, 0);
+        for batch in flood.chunks(limits::RPC_BATCH_ENTRIES_MAX as usize) {
+            for answer in client.batch("eth_sendRawTransaction", batch.to_vec()).await.unwrap() {
+                *(if answer.is_ok() { &mut taken } else { &mut refused }) += 1;
+            }
         }
-    }
-    println!("{taken} transactions were taken, {refused} refused");
-    assert!(taken >= 3_000 && refused > 0, "{taken} taken, {refused} refused");
-    let end = Instant::now() + PATIENCE;
-    let pending = async || attacked.network.status(attacked.node).await.and_then(|status| status["pending"].as_u64());
-    while pending().await.is_none_or(|pending| pending > 100) {
-        assert!(Instant::now() < end, "the flood does not drain");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        println!("{taken} transactions were taken, {refused} refused");
+        assert!(taken >= 3_000 && refused > 0, "{taken} taken, {refused} refused");
+        let end = Instant::now() + PATIENCE;
+        while attacked.pending().await.is_none_or(|pending| pending > 100) {
+            assert!(Instant::now() < end, "the flood does not drain");
+            tokio::time::sleep(LOOK).await;
+        }
     }
     attacked.end("floods of transactions").await;
 }

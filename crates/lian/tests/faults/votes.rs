@@ -171,15 +171,14 @@ impl Votes {
 
     fn note(&mut self, signer: u16, place: Place, statement: &Statement, source: &str) {
         let hash = Suite::Standard.hash(&statement.signing_bytes(&self.context));
-        let said = self.said.entry((signer, place)).or_default();
-        if !said.contains_key(&hash) {
+        self.said.entry((signer, place)).or_default().entry(hash).or_insert_with(|| {
             let content = match statement {
                 Statement::Vote(vote) => format!("{} {:?}", vote.digest, vote.result),
                 Statement::PrePrepare { digest, .. } => digest.to_string(),
                 Statement::ViewChange(_) | Statement::NewView(_) => hash.to_string(),
             };
-            said.insert(hash, format!("{content} ({source})"));
-        }
+            format!("{content} ({source})")
+        });
     }
 
     /// The members whose keys have said two things about one place.

@@ -27,6 +27,11 @@ struct Power {
 }
 
 impl Disk {
+    /// A disk with the same bytes, without faults.
+    pub(crate) fn copy(&self) -> Self {
+        Self { memory: self.memory.copy(), power: Arc::default() }
+    }
+
     /// Lets the power go at the operation after so many more.
     pub(crate) fn fail_after(&self, operations: u64) {
         self.power.lock().left = Some(operations);

@@ -16,6 +16,8 @@ pub(crate) type NodeId = usize;
 pub(crate) enum Event {
     /// A message arrives and was checked.
     Deliver { from: NodeId, to: NodeId, session: u64, envelope: Rc<Envelope> },
+    /// A Byzantine machine sends a message that it has held back.
+    Late { from: NodeId, to: NodeId, envelope: Rc<Envelope> },
     /// Something within one run of a node's program.
     Node { node: NodeId, life: u64, what: NodeEvent },
     /// Two nodes try to open a session.

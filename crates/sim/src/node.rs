@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) crashing: Option<u64>,
     /// Power losses to come: how often, at which operation, and for how long it is down then, in milliseconds.
     pub(crate) power: Option<PowerLosses>,
+    /// Disks that it will have again, by the fault that takes it back.
+    pub(crate) kept: BTreeMap<usize, Disk>,
 }
 
 /// Power losses that are to come.
@@ -94,6 +96,7 @@ impl Node {
             stopped: None,
             crashing: None,
             power: None,
+            kept: BTreeMap::new(),
         }
     }
 
@@ -168,7 +171,9 @@ impl Node {
             sim.count("torn writes");
         }
         sim.count("crashes");
-        sim.oracle.votes.crashed(self.id);
+        if sim.is_honest(self.id) {
+            sim.oracle.votes.crashed(self.id);
+        }
     }
 
     /// Lets the next of its power losses come.

@@ -71,8 +71,11 @@ impl Node {
         let Opened { ledger, votes, recovered, condition } = opened;
         let chain = Arc::clone(&sim.chain);
         let start = start_of(&ledger);
-        sim.oracle.votes.recovered(self.id, recovered.records.iter().map(|durable: &DurableRecord| &durable.record));
-        self.observe_found(sim, &ledger);
+        if sim.is_honest(self.id) {
+            let records = recovered.records.iter().map(|durable: &DurableRecord| &durable.record);
+            sim.oracle.votes.recovered(self.id, records);
+            self.observe_found(sim, &ledger);
+        }
         if matches!(condition, Condition::Damaged { .. }) {
             sim.tell(|| format!("n{} abstains", self.id));
         }
@@ -108,7 +111,7 @@ impl Node {
             flushing: false,
         }));
         self.step(sim, Input::Tick);
-        for peer in 0..sim.scenario.nodes() {
+        for peer in 0..sim.scenario.machines() {
             sim.connect_later(self.id, peer, 1, 100);
         }
         self.flush_later(sim);

@@ -8,11 +8,12 @@ use crate::{
     time::Moment,
     wallet::{self, Name},
 };
+use alloy_primitives::TxHash;
 use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
-    core::{Candidate, Effect, GroupMessage, Input, Offence, SyncWork},
+    core::{Candidate, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
 use lian_txpool::PoolMessage;
 use lian_types::{BlockNumber, Transaction};
@@ -31,6 +32,9 @@ impl Node {
     /// A message arrives that the network's worker threads have decoded.
     pub(crate) fn on_message(&mut self, sim: &mut Sim, from: NodeId, envelope: &Envelope) {
         let key = sim.chain.publics[from];
+        if let Some(traitor) = sim.traitors.get_mut(&self.id) {
+            traitor.observe(envelope.payload());
+        }
         match envelope.payload() {
             GroupMessage::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
                 Some((Ok(verified), is_first)) => {
@@ -39,11 +43,20 @@ impl Node {
                     }
                     self.step(sim, Input::Consensus { from: key, message: verified });
                 }
+                // As the driver does: the message is dropped, its sender blamed.
                 Some((Err(error), _)) => {
-                    sim.fail("messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
+                    sim.count("messages refused");
+                    sim.fail_at(from, "messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
                 }
                 None => {}
             },
+            GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
+                // It has whatever it proposed, also what its machine's pool would not keep.
+                let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
+                let transactions = hashes.iter().filter_map(known).collect();
+                let bodies = PoolMessage::Bodies { transactions, unknown: Vec::new() };
+                sim.send(self.id, Recipient::One(key), &GroupMessage::Pool(bodies));
+            }
             GroupMessage::Pool(PoolMessage::Request(hashes)) => {
                 self.step(sim, Input::BodiesWanted { from: key, hashes: hashes.clone() });
             }
@@ -115,7 +128,7 @@ impl Node {
         run.ticks = if run.ticks.0 == second { (second, run.ticks.1 + 1) } else { (second, 1) };
         if run.ticks.1 > TICKS_PER_SECOND_MAX {
             let deadline = run.core.deadline();
-            sim.fail("timers", || format!("n{} asks for its timer all the time: {deadline:?}", self.id));
+            sim.fail_at(self.id, "timers", || format!("n{} asks for its timer all the time: {deadline:?}", self.id));
         }
         self.step(sim, Input::Tick);
     }
@@ -166,7 +179,8 @@ impl Node {
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
             Effect::Halt(divergence) => {
-                return sim.fail("halt", || format!("n{} stops: {divergence:?}", self.id));
+                self.stop(format!("halts: {divergence:?}"));
+                return sim.fail_at(self.id, "halt", || format!("n{} stops: {divergence:?}", self.id));
             }
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {
@@ -181,7 +195,7 @@ impl Node {
         run.outbox.push(item);
     }
 
-    /// No node here is faulty, so none may be accused of anything but slowness.
+    /// An honest node accuses no other honest node of anything but slowness.
     fn accuse(&self, sim: &mut Sim, peer: lian_types::ConsensusKey, what: &Offence) {
         let peer = sim.chain.node_of(&peer);
         sim.tell(|| format!("n{} accuses {peer:?} of {what:?}", self.id));
@@ -194,7 +208,10 @@ impl Node {
                     | lian_sync::Misbehaviour::Withheld { .. }
             )
         );
-        if !is_slowness {
+        let is_fair = !sim.is_honest(self.id) || peer.is_some_and(|peer| !sim.is_honest(peer));
+        if is_fair {
+            sim.count("accusations of Byzantine members");
+        } else if !is_slowness {
             sim.fail("accusations", || format!("n{} accuses the honest {peer:?} of {what:?}", self.id));
         }
     }
@@ -212,11 +229,11 @@ impl Node {
         let Some(run) = &self.run else { return };
         let queued = run.queued();
         if queued > QUEUED_MAX {
-            sim.fail("memory", || format!("n{}: {queued} things wait in its queues", self.id));
+            sim.fail_at(self.id, "memory", || format!("n{}: {queued} things wait in its queues", self.id));
         }
         let (counts, bounds) = (run.core.pool_counts(), run.pool.lock().config().clone());
         if counts.pending + counts.queued > bounds.transactions_max || counts.bytes > bounds.bytes_max {
-            sim.fail("memory", || format!("n{}: its pool holds {counts:?}", self.id));
+            sim.fail_at(self.id, "memory", || format!("n{}: its pool holds {counts:?}", self.id));
         }
     }
 

@@ -61,6 +61,7 @@ impl Scenario {
             let fault = self.passing(random);
             self.faults.push(TimedFault { from_ms, until_ms: Some(until_ms), fault });
         }
+        self.add_byzantine(&mut faulty);
         self.faults.sort_by_key(|fault| fault.from_ms);
     }
 
@@ -80,7 +81,10 @@ impl Scenario {
                 self.faults.push(TimedFault { from_ms, until_ms, fault });
                 return;
             }
-            7 => Fault::ClockJump { target, ms: random.between((100, HOUR_MS.unsigned_abs())) },
+            7 => {
+                let ms = i64::try_from(random.between((100, HOUR_MS.unsigned_abs()))).unwrap_or(HOUR_MS);
+                Fault::ClockJump { target, ms: if ms % 2 == 0 { ms } else { -ms } }
+            }
             _ => {
                 if let Some(skew) = self.skews_ms.get_mut(node) {
                     *skew = if random.permille(500) { HOUR_MS } else { -HOUR_MS };

@@ -171,7 +171,12 @@ impl World {
             }
             Fault::ClockJump { ms, .. } => {
                 let skew = &mut self.nodes[node].skew_ms;
-                *skew = skew.saturating_add_unsigned(*ms);
+                *skew = skew.saturating_add(*ms);
+            }
+            Fault::Rewind { .. } => {
+                // At the beginning the disk is empty.
+                let disk = self.nodes[node].disk.copy();
+                self.nodes[node].kept.insert(index, disk);
             }
             _ => {}
         }
@@ -202,8 +207,21 @@ impl World {
                 self.nodes[node].disk.heal();
                 self.start(node);
             }
+            Fault::Rewind { .. } => self.rewind(index, node),
             _ => {}
         }
+    }
+
+    /// A machine forgets what it did since a fault began. Its vote log seems whole.
+    fn rewind(&mut self, index: usize, node: NodeId) {
+        let Some(disk) = self.nodes[node].kept.remove(&index) else { return };
+        self.bring_down(node, false);
+        self.nodes[node].disk = disk;
+        if let Err(error) = self.nodes[node].view.clear() {
+            self.sim.fail("simulator", || error.to_string());
+        }
+        self.sim.count("machines rewound");
+        self.start(node);
     }
 
     fn lose_votes(&mut self, node: NodeId, gone: bool) {

@@ -52,7 +52,7 @@ impl World {
 
     /// The nodes that must be there at the end.
     fn live(&self) -> impl Iterator<Item = NodeId> {
-        (0..self.nodes.len()).filter(|node| !self.gone.contains(node))
+        (0..self.nodes.len()).filter(|node| !self.gone.contains(node) && self.sim.is_honest(*node))
     }
 
     /// What still has to happen, if something has.

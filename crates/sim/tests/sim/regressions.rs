@@ -1,7 +1,7 @@
 //! Seeds that once broke a rule, by what was wrong. The code that they found wanting may have moved on, so that they meet
 //! other situations now; they are kept because they once mattered.
 
-use lian_sim::{Down, Fault, Load, Options, Scenario, Target, run, run_scenario};
+use lian_sim::{Byzantine, Down, Fault, Kind, Load, Options, Rule, Scenario, Target, Trick, run, run_scenario};
 
 #[track_caller]
 fn pass(seeds: &[u64]) {
@@ -43,6 +43,25 @@ fn what_a_view_change_drops_is_proposed_again() {
         scenario.execution_us = (20_000, 5_000);
         let fault = Fault::Crash { target: Target::Leader, down: Down::Kill };
         let scenario = scenario.with(9_950 + seed * 5, None, fault);
+        let failure = run_scenario(&scenario, &Options::default()).failure;
+        assert_eq!(failure, None, "seed {seed}");
+    }
+}
+
+/// A leader proposed, among others, a transaction that was final already, and its view ended while some members still
+/// fetched the body. The new view forced the proposal; they asked for the body for ever and refused it each time.
+#[test]
+fn bodies_that_come_after_a_view_change_are_taken() {
+    for seed in 0..6 {
+        let mut scenario = Scenario::calm(seed, 7, 60_000);
+        scenario.leader_term = 3;
+        scenario.view_timeout_ms = (500, 4_000);
+        scenario.censorship_timeout_ms = 2_000;
+        scenario.load = Load { interval_ms: 100, burst: 1, rivals_permille: 20, copies_permille: 300 };
+        let late = Rule::always(Trick::Delay { kind: Kind::Proposals, ms: (250, 625) }).towards(&[2, 5]);
+        let stale = Rule { besides: true, ..Rule::always(Trick::Stale) };
+        let rules = [late, stale].into_iter().map(|rule| Rule { from_ms: 5_000, ..rule }).collect();
+        let scenario = scenario.with_byzantine(Byzantine { member: 1, twin: None, rules });
         let failure = run_scenario(&scenario, &Options::default()).failure;
         assert_eq!(failure, None, "seed {seed}");
     }

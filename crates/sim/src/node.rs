@@ -17,7 +17,7 @@ use crate::{
     wallet::Name,
 };
 use blocks::Appending;
-use lian_group::{Core, execution::SpeculativeChain};
+use lian_group::{Core, SteadyClock, execution::SpeculativeChain};
 use lian_ledger::{Crash, Ledger, MemoryView, VoteLog};
 use lian_txpool::Pool;
 use lian_types::{BlockNumber, Millis};
@@ -64,8 +64,8 @@ pub(crate) struct Run {
     votes: VoteLog,
     execution: SpeculativeChain,
     pub(crate) pool: Arc<Mutex<Pool>>,
-    /// The time of the last step: it never goes back.
-    now: Millis,
+    /// The time that the core lives in.
+    clock: SteadyClock,
     outbox: Outbox,
     working: Working,
     appending: Appending,

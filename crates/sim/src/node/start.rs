@@ -3,7 +3,7 @@
 use super::{Node, Run, blocks::Appending, folder, outbox::Outbox, work::Working};
 use crate::{chain::SUITE, oracle::Seen, sim::Sim};
 use lian_group::{
-    Core, FlowRecorder, condition_of,
+    Core, FlowRecorder, SteadyClock, condition_of,
     core::{CoreConfig, DurableRecord, Input, Recovered},
     decode_record,
     execution::SpeculativeChain,
@@ -11,7 +11,7 @@ use lian_group::{
 };
 use lian_ledger::{Condition, Ledger, LedgerConfig, Storage, Tail, ViewKind, ViewRecovery, VoteLog};
 use lian_txpool::{Limits, Pool, PoolConfig};
-use lian_types::{BlockNumber, HistoryDepth, limits};
+use lian_types::{BlockNumber, HistoryDepth, Millis, limits};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -100,7 +100,7 @@ impl Node {
             votes,
             execution,
             pool,
-            now,
+            clock: SteadyClock::new(now, Millis(sim.now.ms())),
             outbox: Outbox::default(),
             working: Working::default(),
             appending: Appending::default(),

@@ -5,7 +5,6 @@ use crate::{
     event::{NodeEvent, NodeId},
     message::Envelope,
     sim::Sim,
-    time::Moment,
     wallet::{self, Name},
 };
 use alloy_primitives::TxHash;
@@ -16,7 +15,7 @@ use lian_group::{
     core::{Candidate, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
 use lian_txpool::PoolMessage;
-use lian_types::{BlockNumber, Transaction};
+use lian_types::{BlockNumber, Millis, Transaction};
 use std::sync::Arc;
 
 /// The longest sleep of the core's thread, in milliseconds; the driver's.
@@ -142,12 +141,12 @@ impl Node {
         let chain = Arc::clone(&sim.chain);
         let Some(run) = &mut self.run else { return };
         let before = sim.story.is_kept().then(|| run.core.pbft_status());
-        run.now = run.now.max(clock);
+        let now = run.clock.step(clock, Millis(sim.now.ms()));
         let mut inputs = vec![input];
         let mut effects = Vec::new();
         let mut handed = Vec::new();
         while let Some(input) = inputs.pop() {
-            run.core.step(run.now, input, &mut effects);
+            run.core.step(now, input, &mut effects);
             for effect in effects.drain(..) {
                 if let Effect::Sign(statement) = effect {
                     let signature = chain.keys[self.id].sign(&statement.signing_bytes(&chain.info.context));
@@ -239,11 +238,11 @@ impl Node {
 
     /// Sets the timer for the core's deadline, as the core's thread sleeps.
     fn set_timer(&mut self, sim: &mut Sim) {
-        let skew_ms = self.skew_ms;
         let Some(run) = &mut self.run else { return };
         let longest = sim.now.after_ms(SLEEP_MS_MAX);
-        let due = run.core.deadline().map_or(longest, |due| Moment::when(due, skew_ms));
-        let due = due.clamp(sim.now, longest);
+        let now = run.clock.now();
+        let due = run.core.deadline().map_or(longest, |due| sim.now.after_ms(due.since(now).0));
+        let due = due.min(longest);
         if run.tick_at.is_some_and(|at| at <= due.after_us(TIMER_LATE_US)) {
             return;
         }

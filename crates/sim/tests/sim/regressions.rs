@@ -66,3 +66,16 @@ fn bodies_that_come_after_a_view_change_are_taken() {
         assert_eq!(failure, None, "seed {seed}");
     }
 }
+
+/// The clock of a node was set back, and all its timers stood still until the clock was where it had been: it passed on
+/// nothing that its clients gave it.
+#[test]
+fn a_clock_that_is_set_back_stops_no_timer() {
+    for (seed, ms) in (0..).zip([-1_500, -100_000, -3_600_000]) {
+        for target in [Target::Leader, Target::Node(3)] {
+            let scenario = Scenario::calm(seed, 4, 60_000).with(10_000, None, Fault::ClockJump { target, ms });
+            let failure = run_scenario(&scenario, &Options::default()).failure;
+            assert_eq!(failure, None, "{ms} ms at {target:?}");
+        }
+    }
+}

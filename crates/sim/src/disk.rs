@@ -86,6 +86,11 @@ impl Disk {
         self.memory.rot(path, offset, mask)
     }
 
+    /// Cuts a file.
+    pub(crate) fn cut(&self, path: &Path, length: u64) -> bool {
+        self.memory.cut(path, length)
+    }
+
     fn spend(&self, operation: Operation, path: &Path) -> Result<(), StorageError> {
         self.power.lock().spend().map_err(|source| StorageError { operation, path: path.to_path_buf(), source })
     }

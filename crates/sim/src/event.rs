@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Noticed { index: usize },
     /// A node starts.
     Start { node: NodeId },
+    /// An operator looks at a node whose disk is damaged.
+    Inspect { node: NodeId },
     /// A fault begins or ends.
     Fault { index: usize, begins: bool },
     /// A client's transaction reaches a node.

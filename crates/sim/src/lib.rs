@@ -28,6 +28,7 @@ mod oracle;
 mod random;
 mod run;
 mod scenario;
+mod shrink;
 mod sim;
 mod time;
 mod trace;
@@ -35,6 +36,7 @@ mod wallet;
 mod world;
 
 pub use run::{Failure, Options, Outcome, Summary, explain, explain_scenario, run, run_range, run_scenario};
+pub use shrink::shrink;
 pub use scenario::{
     Byzantine, CrashPoint, Down, Fault, Kind, Links, Load, Rule, Scenario, Target, TimedFault, Trick, Twin,
 };

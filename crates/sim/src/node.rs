@@ -45,6 +45,10 @@ pub(crate) struct Node {
     pub(crate) crashing: Option<u64>,
     /// Power losses to come: how often, at which operation, and for how long it is down then, in milliseconds.
     pub(crate) power: Option<PowerLosses>,
+    /// Whether something durable on its disk is wrong.
+    pub(crate) is_damaged: bool,
+    /// Whether an operator has emptied its disk: its key has been used before.
+    pub(crate) was_emptied: bool,
     /// Disks that it will have again, by the fault that takes it back.
     pub(crate) kept: BTreeMap<usize, Disk>,
 }
@@ -96,6 +100,8 @@ impl Node {
             stopped: None,
             crashing: None,
             power: None,
+            is_damaged: false,
+            was_emptied: false,
             kept: BTreeMap::new(),
         }
     }

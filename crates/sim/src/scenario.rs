@@ -241,6 +241,14 @@ pub enum Fault {
         /// Whether the files are gone; else one of their bytes is wrong.
         gone: bool,
     },
+    /// A node goes down, and something of what was durable on its disk is wrong when it starts again as the fault ends.
+    /// It must notice, or run without it; its operator then empties the disk.
+    Damage {
+        /// The node.
+        target: Target,
+        /// Whether a write went to a wrong place; else one byte has rotted.
+        misdirected: bool,
+    },
     /// A node's clock is set forward, or back.
     ClockJump {
         /// The node.
@@ -257,6 +265,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is about the machine with this number by name.
+    #[must_use]
+    pub fn names(&self, machine: usize) -> bool {
+        match self {
+            Self::Cut { from, to, .. } => *from == machine || *to == machine,
+            Self::Partition { side, .. } => side.contains(&machine),
+            _ => self.target() == Some(Target::Node(machine)),
+        }
+    }
+
     /// The node that it is about, if it is about one.
     #[must_use]
     pub const fn target(&self) -> Option<Target> {
@@ -278,6 +296,7 @@ impl Fault {
             | Self::SyncFails { target, .. }
             | Self::LoseView { target }
             | Self::LoseVotes { target, .. }
+            | Self::Damage { target, .. }
             | Self::ClockJump { target, .. } => Some(*target),
             Self::Rewind { machine } => Some(Target::Node(*machine)),
         }

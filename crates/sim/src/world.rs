@@ -1,5 +1,6 @@
 //! A whole network, and the loop that makes it happen.
 
+mod disks;
 mod faults;
 mod judge;
 
@@ -149,6 +150,7 @@ impl World {
             }
             Event::Noticed { index } => self.notice(index),
             Event::Start { node } => self.start(node),
+            Event::Inspect { node } => self.inspect(node),
             Event::Fault { index, begins } => self.turn_fault(index, begins),
             Event::Submit { name, node } => self.submit(name, node),
             Event::Load => self.load(),
@@ -171,6 +173,10 @@ impl World {
             if !self.sim.is_honest(id) {
                 self.bring_down(id, true);
                 return node::start_later(&mut self.sim, id, BYZANTINE_DOWN_MS);
+            }
+            if self.nodes[id].is_damaged {
+                self.sim.count("stops for a damaged disk");
+                return self.repair(id);
             }
             if !self.has_bad_disk(id) {
                 return self.sim.fail("stop", || format!("n{id} stops without reason: {reason}"));

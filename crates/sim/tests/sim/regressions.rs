@@ -79,3 +79,20 @@ fn a_clock_that_is_set_back_stops_no_timer() {
         }
     }
 }
+
+/// A faulty leader proposed transactions of one account in the wrong order. The later one was skipped as too early, fitted
+/// after the block, and was therefore taken for invalid: every pool dropped what clients had been promised.
+#[test]
+fn a_transaction_that_is_proposed_before_its_turn_is_kept() {
+    for seed in 0..6 {
+        let mut scenario = Scenario::calm(seed, 4, 60_000);
+        scenario.leader_term = 3;
+        scenario.load = Load { interval_ms: 500, burst: 30, rivals_permille: 20, copies_permille: 0 };
+        scenario.load_end_ms = 40_000;
+        let rule = Rule { permille: 300, ..Rule::always(Trick::Early) };
+        let scenario = scenario.with_byzantine(Byzantine { member: 0, twin: None, rules: vec![rule] });
+        let outcome = run_scenario(&scenario, &Options::default());
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        assert!(outcome.counts["transactions skipped"] > 0, "seed {seed}: {:?}", outcome.counts);
+    }
+}

@@ -187,14 +187,15 @@ impl Traitor {
         message: &GroupMessage,
     ) -> Option<GroupMessage> {
         match (message, original) {
-            (GroupMessage::Consensus(Message::PrePrepare(made)), GroupMessage::Consensus(Message::PrePrepare(first))) => {
+            (
+                GroupMessage::Consensus(Message::PrePrepare(made)),
+                GroupMessage::Consensus(Message::PrePrepare(first)),
+            ) => {
                 let first = SUITE.proposal_digest(&first.proposal);
                 self.other_proposal(chain, peer, trick, first, made)
             }
             (GroupMessage::Consensus(Message::Vote(signed)), _) => self.other_vote(chain, trick, signed),
-            (GroupMessage::Consensus(Message::ViewChange(message)), _) => {
-                self.other_view_change(chain, trick, message)
-            }
+            (GroupMessage::Consensus(Message::ViewChange(message)), _) => self.other_view_change(chain, trick, message),
             (GroupMessage::Consensus(Message::NewView(signed)), _) => self.other_new_view(chain, trick, signed),
             (GroupMessage::Consensus(Message::Heartbeat(beat)), _) => {
                 Some(GroupMessage::Consensus(Message::Heartbeat(self.other_heartbeat(beat))))

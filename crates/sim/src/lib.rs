@@ -36,7 +36,7 @@ mod wallet;
 mod world;
 
 pub use run::{Failure, Options, Outcome, Summary, explain, explain_scenario, run, run_range, run_scenario};
-pub use shrink::shrink;
 pub use scenario::{
     Byzantine, CrashPoint, Down, Fault, Kind, Links, Load, Rule, Scenario, Target, TimedFault, Trick, Twin,
 };
+pub use shrink::shrink;

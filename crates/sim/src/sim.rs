@@ -27,6 +27,27 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
+/// How long there was no new block although somebody waited for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pauses {
+    pub(crate) longest_ms: u64,
+    /// The time from the end of all passing faults to the first new block.
+    pub(crate) resumed_ms: Option<u64>,
+    newest: Moment,
+}
+
+impl Pauses {
+    /// A new block is final; `since` is when the oldest transaction that waits was sent.
+    pub(crate) fn ended(&mut self, now: Moment, since: Option<Moment>, heal_ms: u64) {
+        let began = since.map_or(now, |since| since.max(self.newest));
+        self.longest_ms = self.longest_ms.max(now.ms().saturating_sub(began.ms()));
+        self.newest = now;
+        if now.ms() >= heal_ms && self.resumed_ms.is_none() {
+            self.resumed_ms = Some(now.ms().saturating_sub(heal_ms));
+        }
+    }
+}
+
 /// What nodes share: time, network, clients, and who watches them all.
 pub(crate) struct Sim {
     pub(crate) scenario: Arc<Scenario>,
@@ -44,6 +65,7 @@ pub(crate) struct Sim {
     pub(crate) slow_disks: BTreeMap<NodeId, u64>,
     /// What stands between the machines of Byzantine members and the network.
     pub(crate) traitors: BTreeMap<NodeId, Traitor>,
+    pub(crate) pauses: Pauses,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) broken: Option<Broken>,
 }
@@ -72,6 +94,7 @@ impl Sim {
             traps: Vec::new(),
             slow_disks: BTreeMap::new(),
             traitors: traitors(&scenario),
+            pauses: Pauses::default(),
             counts: BTreeMap::new(),
             broken: None,
             random,

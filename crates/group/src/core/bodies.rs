@@ -89,10 +89,7 @@ impl BodyFetches {
     }
 
     /// Takes out the proposals that have become complete, given what is still missing of each.
-    pub(super) fn complete(
-        &mut self,
-        missing: impl Fn(&[TxHash]) -> Vec<TxHash>,
-    ) -> Vec<Complete> {
+    pub(super) fn complete(&mut self, missing: impl Fn(&[TxHash]) -> Vec<TxHash>) -> Vec<Complete> {
         for fetch in self.0.values_mut() {
             fetch.missing = missing(&fetch.missing);
         }

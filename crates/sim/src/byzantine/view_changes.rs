@@ -67,7 +67,12 @@ impl Traitor {
     }
 
     /// A new-view that is not the one its machine made.
-    pub(super) fn other_new_view(&mut self, chain: &Chain, trick: Trick, signed: &SignedNewView) -> Option<GroupMessage> {
+    pub(super) fn other_new_view(
+        &mut self,
+        chain: &Chain,
+        trick: Trick,
+        signed: &SignedNewView,
+    ) -> Option<GroupMessage> {
         self.is_own(signed.signer).then_some(())?;
         let made = &signed.new_view;
         let new_view = match trick {

@@ -52,7 +52,8 @@ impl Node {
         if matches!(recovery.view, ViewRecovery::Rebuilt(_)) {
             sim.count("views rebuilt");
         }
-        let (votes, entries, condition) = VoteLog::open(storage, &folder, ledger.head().number, !self.was_emptied).map_err(text)?;
+        let (votes, entries, condition) =
+            VoteLog::open(storage, &folder, ledger.head().number, !self.was_emptied).map_err(text)?;
         sim.tell(|| format!("n{} opens its vote log: {} records, {condition:?}", self.id, entries.len()));
         match condition {
             Condition::CutTail { .. } => sim.count("torn vote logs"),

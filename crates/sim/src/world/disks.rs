@@ -52,7 +52,8 @@ impl World {
         self.nodes[node].is_damaged = true;
         let folder = folder(&self.sim.chain);
         let disk = self.nodes[node].disk.clone();
-        let long = |(path, length): &(std::path::PathBuf, u64)| path.starts_with(&folder) && *length >= DAMAGED_LENGTH_MIN;
+        let long =
+            |(path, length): &(std::path::PathBuf, u64)| path.starts_with(&folder) && *length >= DAMAGED_LENGTH_MIN;
         let files: Vec<_> = disk.files().into_iter().filter(long).collect();
         let random = &mut self.sim.random;
         let Some((path, length)) = files.get(random.index(files.len())) else { return };

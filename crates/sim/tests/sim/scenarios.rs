@@ -1,6 +1,7 @@
 //! Situations that every consensus must survive, each by its name.
 
-use lian_sim::{CrashPoint, Down, Fault, Links, Load, Options, Outcome, Scenario, Target, run_scenario};
+use crate::passes;
+use lian_sim::{CrashPoint, Down, Fault, Links, Load, Outcome, Scenario, Target};
 
 const LEADER: Target = Target::Leader;
 
@@ -9,15 +10,6 @@ fn four(seed: u64, from_ms: u64, until_ms: Option<u64>, fault: Fault) -> Scenari
     let mut scenario = Scenario::calm(seed, 4, 60_000).with(from_ms, until_ms, fault);
     scenario.load_end_ms = 50_000;
     scenario
-}
-
-#[track_caller]
-fn passes(scenario: &Scenario) -> Outcome {
-    let outcome = run_scenario(scenario, &Options { explain: true });
-    if let Some(failure) = &outcome.failure {
-        panic!("{scenario}\n{}\n{}: {}", failure.story, failure.invariant, failure.what);
-    }
-    outcome
 }
 
 fn count(outcome: &Outcome, what: &str) -> u64 {

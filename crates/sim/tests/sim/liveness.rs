@@ -50,6 +50,19 @@ fn a_censoring_leader_stops_no_blocks() {
     }
 }
 
+/// Only the timeout of the view ends this: there are proposals and heartbeats, and nobody waits long enough to call it
+/// censorship.
+#[test]
+fn a_leader_whose_proposals_nobody_can_accept_is_left_by_the_timeout() {
+    for trick in [Trick::Unknown, Trick::OtherParent, Trick::OtherTime { ms: -60_000 }] {
+        let rule = Rule { from_ms: 10_000, ..Rule::always(trick) };
+        let liar = Byzantine { member: 0, twin: None, rules: vec![rule] };
+        let mut scenario = four(415).with_byzantine(liar);
+        scenario.censorship_timeout_ms = 30_000;
+        goes_on(&format!("{trick:?}"), &scenario);
+    }
+}
+
 #[test]
 fn a_twin_stops_no_blocks() {
     for peers in [[Vec::new(), Vec::new()], [vec![1, 2], vec![2, 3]]] {

@@ -134,6 +134,18 @@ fn a_node_without_its_vote_log_abstains_and_returns() {
     }
 }
 
+/// A leader that is back before anybody has left its view, without knowing what it has proposed and voted there.
+#[test]
+fn a_leader_without_its_vote_log_contradicts_nothing() {
+    for seed in 51..54 {
+        let mut scenario = four(seed, 10_000, Some(10_020), Fault::LoseVotes { target: LEADER, gone: seed % 2 == 0 });
+        scenario.load = Load { interval_ms: 20, burst: 1, rivals_permille: 0, copies_permille: 0 };
+        scenario.links = Links { delay_us: (20_000, 40_000), jitter_us: 10_000 };
+        let outcome = passes(&scenario);
+        assert!(count(&outcome, "vote logs lost") >= 1, "{:?}", outcome.counts);
+    }
+}
+
 #[test]
 fn clocks_an_hour_off_stop_nobody_else() {
     for skew_ms in [-3_600_000, 3_600_000] {

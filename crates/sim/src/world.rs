@@ -50,6 +50,8 @@ pub(crate) struct World {
     gone: BTreeSet<NodeId>,
     /// When the newest block became final.
     progress: (u64, Moment),
+    /// The greatest view then.
+    progress_view: u64,
     finished: bool,
     /// The second in which events were counted, and how many there were.
     pace: (u64, u64),
@@ -77,7 +79,16 @@ impl World {
             sim.queue.push(Moment::at_ms(WATCH_STEP_MS), event);
         }
         let progress = (0, Moment::default());
-        Ok(Self { sim, nodes, active: BTreeMap::new(), gone: BTreeSet::new(), progress, finished: false, pace: (0, 0) })
+        Ok(Self {
+            sim,
+            nodes,
+            active: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            progress,
+            progress_view: 0,
+            finished: false,
+            pace: (0, 0),
+        })
     }
 
     /// Runs to the end, or to the first rule that does not hold.

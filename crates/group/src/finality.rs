@@ -4,7 +4,7 @@ use crate::{
     core::Stored,
     execution::{ProposalWithBodies, SpeculativeChain},
 };
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use lian_crypto::{SenderError, Suite, VerifiedTransaction};
 use lian_executor::{ExecutionError, StateReader};
 use lian_ledger::FinalBlock;
@@ -138,12 +138,18 @@ pub fn stored(
 ) -> Stored {
     let executed = &block.executed;
     let extension = &executed.block.extension;
-    let reason = |hash: B256| {
+    // A transaction may stand before the ones whose turn comes first: then it was too early, although it fits now.
+    let was_early = |place: usize, position: u32, sender: &Address| {
+        let before = usize::try_from(position).unwrap_or(usize::MAX).saturating_sub(place);
+        executed.senders.iter().skip(before).any(|later| later == sender)
+    };
+    let reason = |place: usize, position: u32, hash: B256| {
         let body = bodies.iter().find(|body| body.hash() == hash)?;
         // An account that cannot be read now stops the node at the next execution.
         let next = after.account(body.sender()).ok()?.map_or(0, |account| account.nonce);
         let skip = match body.transaction().nonce().cmp(&next) {
             std::cmp::Ordering::Less => Skip::NonceTooLow,
+            std::cmp::Ordering::Equal if was_early(place, position, &body.sender()) => Skip::NonceTooHigh,
             std::cmp::Ordering::Equal => Skip::Invalid,
             std::cmp::Ordering::Greater => Skip::NonceTooHigh,
         };
@@ -160,7 +166,10 @@ pub fn stored(
         epoch: extension.epoch,
         oldest,
         included: executed.block.transactions.iter().map(|transaction| transaction.hash()).collect(),
-        skipped: extension.skipped.iter().filter_map(|skipped| reason(skipped.hash)).collect(),
+        skipped: (0..)
+            .zip(&extension.skipped)
+            .filter_map(|(place, skipped)| reason(place, skipped.position, skipped.hash))
+            .collect(),
         nonces: executed
             .changes
             .accounts

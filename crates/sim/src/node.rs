@@ -17,7 +17,7 @@ use crate::{
     wallet::Name,
 };
 use blocks::Appending;
-use lian_group::{Core, execution::SpeculativeChain};
+use lian_group::{Core, SteadyClock, execution::SpeculativeChain};
 use lian_ledger::{Crash, Ledger, MemoryView, VoteLog};
 use lian_txpool::Pool;
 use lian_types::{BlockNumber, Millis};
@@ -45,6 +45,12 @@ pub(crate) struct Node {
     pub(crate) crashing: Option<u64>,
     /// Power losses to come: how often, at which operation, and for how long it is down then, in milliseconds.
     pub(crate) power: Option<PowerLosses>,
+    /// Whether something durable on its disk is wrong.
+    pub(crate) is_damaged: bool,
+    /// Whether an operator has emptied its disk: its key has been used before.
+    pub(crate) was_emptied: bool,
+    /// Disks that it will have again, by the fault that takes it back.
+    pub(crate) kept: BTreeMap<usize, Disk>,
 }
 
 /// Power losses that are to come.
@@ -62,8 +68,8 @@ pub(crate) struct Run {
     votes: VoteLog,
     execution: SpeculativeChain,
     pub(crate) pool: Arc<Mutex<Pool>>,
-    /// The time of the last step: it never goes back.
-    now: Millis,
+    /// The time that the core lives in.
+    clock: SteadyClock,
     outbox: Outbox,
     working: Working,
     appending: Appending,
@@ -94,6 +100,9 @@ impl Node {
             stopped: None,
             crashing: None,
             power: None,
+            is_damaged: false,
+            was_emptied: false,
+            kept: BTreeMap::new(),
         }
     }
 
@@ -168,7 +177,9 @@ impl Node {
             sim.count("torn writes");
         }
         sim.count("crashes");
-        sim.oracle.votes.crashed(self.id);
+        if sim.is_honest(self.id) {
+            sim.oracle.votes.crashed(self.id);
+        }
     }
 
     /// Lets the next of its power losses come.

@@ -209,7 +209,7 @@ fn wire(
         names,
         rules,
         stop: setup.stop.clone(),
-        state: core_thread::State::default(),
+        state: core_thread::State::new(),
     };
     let outbox_thread = outbox::Outbox {
         log: vote_log,

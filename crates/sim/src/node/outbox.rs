@@ -110,7 +110,7 @@ impl Node {
             return self.stop(format!("votes cannot be made durable: {error}"));
         }
         sim.count("vote fsyncs");
-        for item in &batch {
+        for item in batch.iter().filter(|_| sim.is_honest(self.id)).collect::<Vec<_>>() {
             let (Item::Persist(written) | Item::Renew { live: written, .. }) = item else { continue };
             let (chain, records) = (Arc::clone(&sim.chain), written.iter().map(|durable| &durable.record));
             if let Err(what) = sim.oracle.votes.durable(self.id, &chain, records) {
@@ -155,7 +155,10 @@ impl Node {
             }
             Item::Reply(name, result) => {
                 sim.tell(|| format!("n{} answers {name}: {result:?}", self.id));
-                sim.clients.answered(self.id, self.life, name, &result);
+                // The word of a Byzantine member counts for nothing.
+                if sim.is_honest(self.id) {
+                    sim.clients.answered(self.id, self.life, name, &result);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::{
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{Genesis, GenesisError, GroupId, HistoryDepth};
+use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -59,6 +59,26 @@ pub enum StartError {
     VoteRecord {
         /// What is wrong.
         reason: String,
+    },
+    /// The node has stopped for a divergence that nobody has dealt with.
+    #[error("{}: {summary}; {advice}", path.display())]
+    Diverged {
+        /// The evidence.
+        path: PathBuf,
+        /// What happened.
+        summary: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The node has reported for a retry: it must not vote before the plan is there.
+    #[error(
+        "this node has reported height {height} for attempt {attempt} of a retry: run `lian recover apply` with the plan"
+    )]
+    Reported {
+        /// The height.
+        height: BlockNumber,
+        /// The number of the retry.
+        attempt: u64,
     },
     /// The system makes no thread.
     #[error("no thread: {source}")]

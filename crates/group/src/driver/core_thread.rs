@@ -177,10 +177,8 @@ impl CoreThread {
                 return self.work(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return self.work(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                self.stop.stop(format!("results diverge, so this group stops here: {divergence:?}"));
-                return;
-            }
+            // Who executes has what the evidence needs; the node stops when it is written.
+            Effect::Halt(divergence) => return self.work(Work::Diverged(divergence)),
             Effect::Reply { ticket, result } => {
                 let Some(reply) = self.state.replies.remove(&ticket) else { return };
                 Item::Reply(reply, result)

@@ -2,6 +2,7 @@
 
 mod faults;
 mod judge;
+mod recover;
 
 use crate::{
     chain::Chain,
@@ -44,6 +45,10 @@ pub(crate) struct World {
     active: BTreeMap<usize, Option<NodeId>>,
     /// Nodes that never come back, or that nobody hears or that hear nobody for ever.
     gone: BTreeSet<NodeId>,
+    /// Nodes that have stopped for a divergence and wait for an operator.
+    halted: BTreeSet<NodeId>,
+    /// Nodes that have had a wrong program.
+    blamed: BTreeSet<NodeId>,
     /// When the newest block became final.
     progress: (u64, Moment),
     finished: bool,
@@ -73,7 +78,17 @@ impl World {
             sim.queue.push(Moment::at_ms(WATCH_STEP_MS), event);
         }
         let progress = (0, Moment::default());
-        Ok(Self { sim, nodes, active: BTreeMap::new(), gone: BTreeSet::new(), progress, finished: false, pace: (0, 0) })
+        Ok(Self {
+            sim,
+            nodes,
+            active: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            halted: BTreeSet::new(),
+            blamed: BTreeSet::new(),
+            progress,
+            finished: false,
+            pace: (0, 0),
+        })
     }
 
     /// Runs to the end, or to the first rule that does not hold.
@@ -164,10 +179,13 @@ impl World {
             (sim.random.permille(400), Some(down_ms))
         } else if let Some(reason) = node.stopped.clone() {
             sim.tell(|| format!("n{id} stops: {reason}"));
-            if !self.has_bad_disk(id) {
+            if let Some(kind) = node.diverged.take() {
+                self.diverged(id, kind);
+            } else if !self.has_bad_disk(id) {
                 return self.sim.fail("stop", || format!("n{id} stops without reason: {reason}"));
+            } else {
+                self.sim.count("stops for a bad disk");
             }
-            self.sim.count("stops for a bad disk");
             (true, None)
         } else {
             return;
@@ -198,7 +216,7 @@ impl World {
 
     fn start(&mut self, id: NodeId) {
         let (sim, node) = (&mut self.sim, &mut self.nodes[id]);
-        if node.run.is_some() || self.gone.contains(&id) {
+        if node.run.is_some() || self.gone.contains(&id) || self.halted.contains(&id) {
             return;
         }
         sim.count("starts");

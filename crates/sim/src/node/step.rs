@@ -11,6 +11,7 @@ use crate::{
 use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
+    recovery::Evidence,
     VOTE_LOG_RENEWAL, account_view,
     core::{Candidate, Effect, GroupMessage, Input, Offence, SyncWork},
 };
@@ -166,7 +167,8 @@ impl Node {
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
             Effect::Halt(divergence) => {
-                return sim.fail("halt", || format!("n{} stops: {divergence:?}", self.id));
+                let evidence = Evidence::of_divergence(&sim.chain.info, run.now, &divergence, &run.execution);
+                return self.diverge(sim, &evidence);
             }
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {

@@ -6,6 +6,7 @@ use crate::{
     stop::StopSignal,
 };
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
+use lian_executor::GenesisBlockError;
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
 use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth};
@@ -48,6 +49,9 @@ pub enum StartError {
     /// Reading a group's ledger.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Block 0 cannot be made from the genesis file.
+    #[error(transparent)]
+    GenesisBlock(#[from] GenesisBlockError),
     /// The ledger has no block 0.
     #[error("the ledger has no block 0")]
     NoGenesisBlock,

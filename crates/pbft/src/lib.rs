@@ -32,5 +32,5 @@ pub use message::{
     Statement, ViewChange, ViewChangeMessage,
 };
 pub use record::{LogCondition, Record, ResultLock};
-pub use retry::{Plan, PlanError, REPORTED_RESULTS_MAX, Report, Retry, SignedReport, Standing};
+pub use retry::{Plan, PlanError, REPORTED_RESULTS_MAX, Report, Retry, SignedReport, Standing, VotedResult};
 pub use verify::{VerifyError, verify};

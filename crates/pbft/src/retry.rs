@@ -33,10 +33,21 @@ pub struct Report {
     pub attempt: u64,
     /// The highest view promised or entered.
     pub view: View,
-    /// Every result that this member stands for at that height and above, rising by height and proposal. Votes from before
-    /// an installed plan are not among them: that plan has answered for those.
+    /// The numbers of the earlier retries whose plans this member has installed, rising.
     #[borsh(deserialize_with = "read_vec::<_, _, REPORTED_RESULTS_MAX>")]
-    pub locks: Vec<ResultLock>,
+    pub installed: Vec<u64>,
+    /// Every result of that height and above that this member has ever voted for, rising by attempt, height and proposal.
+    #[borsh(deserialize_with = "read_vec::<_, _, REPORTED_RESULTS_MAX>")]
+    pub results: Vec<VotedResult>,
+}
+
+/// A result that a member has voted for, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct VotedResult {
+    /// The retry whose plan was installed then; 0 before the first.
+    pub attempt: u64,
+    /// The result.
+    pub lock: ResultLock,
 }
 
 impl Report {
@@ -161,6 +172,12 @@ pub enum PlanError {
         signer: MemberIndex,
         /// The result's height.
         height: BlockNumber,
+    },
+    /// Earlier retries that cannot stand in a report.
+    #[error("the report of member {signer} names an earlier retry out of place")]
+    MisplacedAttempt {
+        /// Who reported.
+        signer: MemberIndex,
     },
     /// Too few members have reported.
     #[error("{found} reports, a quorum is {quorum}")]
@@ -294,35 +311,59 @@ fn check_report(rules: &Rules, committees: &Committees, signed: &SignedReport) -
     let signed = rules.suite.verify(&member.key, &report.signing_bytes(), signature);
     signed.map_err(|source| PlanError::Signature { signer, source })?;
     let mut below = None;
-    for lock in &report.locks {
-        let place = Some((lock.height, lock.digest));
-        if lock.height < height || place <= below {
+    for VotedResult { attempt, lock } in &report.results {
+        let place = Some((*attempt, lock.height, lock.digest));
+        let known = *attempt == 0 || report.installed.contains(attempt);
+        if lock.height < height || place <= below || !known {
             return Err(PlanError::MisplacedResult { signer, height: lock.height });
         }
         below = place;
     }
+    let rises = report.installed.is_sorted_by(|one, two| one < two);
+    let bounds = report.installed.first().is_none_or(|first| *first > 0);
+    if !rises || !bounds || report.installed.last().is_some_and(|last| *last >= report.attempt) {
+        return Err(PlanError::MisplacedAttempt { signer });
+    }
     Ok(())
 }
 
-/// The results that may be certified: those that the members who stand for them and all that are silent could have
-/// certified together. Of one proposal there can be one only, as long as at most f members are silent (§7).
+/// The results that may be certified: those that the members who voted for them and all that are silent could have
+/// certified together, in the views of one attempt. Of one proposal there can be one only, as long as at most f members are
+/// silent; where two attempts could have certified different ones, the later one shows that the earlier did not (§7).
 fn kept(reports: &[SignedReport], silent: usize, quorum: usize) -> Result<Vec<ResultLock>, PlanError> {
-    let mut votes: BTreeMap<(BlockNumber, ProposalDigest), BTreeMap<(B256, B256), usize>> = BTreeMap::new();
-    for lock in reports.iter().flat_map(|signed| &signed.report.locks) {
-        let results = votes.entry((lock.height, lock.digest)).or_default();
-        let count = results.entry((lock.parent, lock.hash)).or_default();
-        *count = count.saturating_add(1);
-    }
-    let mut kept = Vec::new();
-    for ((height, digest), results) in votes {
-        let mut possible = results.into_iter().filter(|(_, count)| count.saturating_add(silent) >= quorum);
-        let Some(((parent, hash), _)) = possible.next() else { continue };
-        if let Some(((_, second), _)) = possible.next() {
-            return Err(PlanError::TwoResults { height, first: hash, second });
+    let attempts: BTreeSet<u64> = reports.iter().flat_map(|signed| &signed.report.installed).copied().collect();
+    let mut kept: BTreeMap<(BlockNumber, ProposalDigest), ResultLock> = BTreeMap::new();
+    for attempt in std::iter::once(0).chain(attempts) {
+        for (place, results) in votes_of(reports, attempt) {
+            let mut possible = results.into_iter().filter(|(_, count)| count.saturating_add(silent) >= quorum);
+            let Some(((parent, hash), _)) = possible.next() else { continue };
+            let (height, digest) = place;
+            if let Some(((_, second), _)) = possible.next() {
+                return Err(PlanError::TwoResults { height, first: hash, second });
+            }
+            kept.insert(place, ResultLock { height, digest, parent, hash });
         }
-        kept.push(ResultLock { height, digest, parent, hash });
     }
-    Ok(kept)
+    Ok(kept.into_values().collect())
+}
+
+/// How many members each result may have had in the views of an attempt: a member votes there by the last plan that it has
+/// installed up to then.
+#[allow(clippy::type_complexity)] // By height and proposal, then by the hashes of the parent and of the header.
+fn votes_of(
+    reports: &[SignedReport],
+    attempt: u64,
+) -> BTreeMap<(BlockNumber, ProposalDigest), BTreeMap<(B256, B256), usize>> {
+    let mut votes: BTreeMap<(BlockNumber, ProposalDigest), BTreeMap<(B256, B256), usize>> = BTreeMap::new();
+    for report in reports.iter().map(|signed| &signed.report) {
+        let by = report.installed.iter().rev().find(|installed| **installed <= attempt).copied().unwrap_or(0);
+        for VotedResult { lock, .. } in report.results.iter().filter(|voted| voted.attempt == by) {
+            let count =
+                votes.entry((lock.height, lock.digest)).or_default().entry((lock.parent, lock.hash)).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    votes
 }
 
 /// What a vote log says about its owner's part in a recovery.
@@ -332,10 +373,14 @@ pub struct Standing {
     pub view: View,
     /// The height and attempt of a report that no plan has answered yet.
     pub reported: Option<(BlockNumber, u64)>,
+    /// The highest attempt reported for, answered or not.
+    pub reported_attempt: u64,
     /// The plan installed last, if any.
     pub retry: Option<Retry>,
-    /// The results that it stands for.
-    pub locks: BTreeMap<(BlockNumber, ProposalDigest), ResultLock>,
+    /// The numbers of the retries whose plans were installed.
+    pub installed: BTreeSet<u64>,
+    /// The results that it has voted for, by the retry installed then.
+    pub results: BTreeMap<(u64, BlockNumber, ProposalDigest), ResultLock>,
     /// The proposal that it committed or checkpointed last, by height.
     pub voted: BTreeMap<BlockNumber, ProposalDigest>,
     /// Whether it abstains because an earlier log was lost.
@@ -362,16 +407,19 @@ impl Standing {
                 self.view = self.view.max(signed.new_view.view);
             }
             Record::ResultLock(lock) => {
-                self.locks.insert((lock.height, lock.digest), *lock);
+                let attempt = self.retry.as_ref().map_or(0, |retry| retry.attempt);
+                self.results.insert((attempt, lock.height, lock.digest), *lock);
             }
             Record::Vote(signed) if signed.vote.phase != Phase::Prepare => {
                 self.voted.insert(signed.vote.height, signed.vote.digest);
             }
             Record::Abstains(now) => self.abstains = *now,
-            Record::Reported { height, attempt } => self.reported = Some((*height, *attempt)),
+            Record::Reported { height, attempt } => {
+                self.reported = Some((*height, *attempt));
+                self.reported_attempt = self.reported_attempt.max(*attempt);
+            }
             Record::Retry(retry) => {
-                self.locks.retain(|(height, _), _| *height < retry.height);
-                self.locks.extend(retry.kept.iter().map(|lock| ((lock.height, lock.digest), *lock)));
+                self.installed.insert(retry.attempt);
                 if retry.epoch == epoch {
                     self.view = self.view.max(retry.view);
                 }
@@ -387,19 +435,20 @@ impl Standing {
         }
     }
 
-    /// The number of the next retry.
+    /// The number of the next retry: above all plans installed, and not below what was reported for.
     #[must_use]
     pub fn next_attempt(&self) -> u64 {
-        self.retry.as_ref().map_or(0, |retry| retry.attempt).saturating_add(1)
+        let installed = self.installed.last().copied().unwrap_or(0);
+        installed.saturating_add(1).max(self.reported_attempt)
     }
 
     /// The greatest height that it may have voted a result for.
     #[must_use]
     pub fn highest_result(&self) -> BlockNumber {
-        self.locks.keys().next_back().map_or(BlockNumber::ZERO, |(height, _)| *height)
+        self.results.keys().map(|(_, height, _)| *height).max().unwrap_or(BlockNumber::ZERO)
     }
 
-    /// What it reports of a height.
+    /// What it reports of a height for a retry with a number that is not below [`Standing::next_attempt`].
     #[must_use]
     pub fn report(
         &self,
@@ -408,8 +457,11 @@ impl Standing {
         height: BlockNumber,
         digest: ProposalDigest,
         parent: Option<B256>,
+        attempt: u64,
     ) -> Report {
-        let locks = self.locks.range((height, ProposalDigest::default())..).map(|(_, lock)| *lock).collect();
-        Report { context, epoch, height, digest, parent, attempt: self.next_attempt(), view: self.view, locks }
+        let results = self.results.iter().filter(|((_, at, _), _)| *at >= height);
+        let results = results.map(|((attempt, ..), lock)| VotedResult { attempt: *attempt, lock: *lock }).collect();
+        let installed = self.installed.iter().copied().collect();
+        Report { context, epoch, height, digest, parent, attempt, view: self.view, installed, results }
     }
 }

@@ -177,8 +177,6 @@ impl CoreThread {
                 return self.work(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return self.work(Work::Serve { to, request }),
-            // Who executes has what the evidence needs; the node stops when it is written.
-            Effect::Halt(divergence) => return self.work(Work::Diverged(divergence)),
             Effect::Reply { ticket, result } => {
                 let Some(reply) = self.state.replies.remove(&ticket) else { return };
                 Item::Reply(reply, result)
@@ -186,6 +184,8 @@ impl CoreThread {
             Effect::Persist(records) => Item::Persist(records),
             Effect::Send { to, message } => Item::Send { to, message },
             Effect::Append { proposal, hash, certificate } => Item::Append { proposal, hash, certificate },
+            // Behind the last votes, by which the others see that no result can win.
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Pooled(hash) => Item::Pooled(hash),
             Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
             Effect::Sign(_) => return,

@@ -1,7 +1,7 @@
 //! The files that operators exchange: reports and plans, as JSON.
 
 use alloy_primitives::{B256, Bytes};
-use lian_pbft::{Plan, REPORTED_RESULTS_MAX, Report, ResultLock, Retry, SignedReport};
+use lian_pbft::{Plan, REPORTED_RESULTS_MAX, Report, ResultLock, Retry, SignedReport, VotedResult};
 use lian_types::{
     BlockNumber, ChainContext, Epoch, GroupId, MemberIndex, ProposalDigest, Signature, View, limits::MEMBERS_MAX,
 };
@@ -72,18 +72,26 @@ struct ReportText {
     parent: Option<B256>,
     attempt: u64,
     view: View,
-    results: Vec<ResultText>,
+    installed: Vec<u64>,
+    results: Vec<VotedText>,
     member: u16,
     signature: Bytes,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ResultText {
     height: BlockNumber,
     proposal: ProposalDigest,
     parent: B256,
     hash: B256,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VotedText {
+    attempt: u64,
+    #[serde(flatten)]
+    result: ResultText,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,7 +150,8 @@ pub fn plan_from_json(text: &str) -> Result<Plan, FileError> {
     let file: PlanFile = read(text, PLAN)?;
     bounded("reports", file.reports.len(), MEMBERS_MAX)?;
     let PlanFile { epoch, height, until, proposal, attempt, view, .. } = file;
-    let kept = locks(file.kept)?;
+    bounded("results", file.kept.len(), REPORTED_RESULTS_MAX)?;
+    let kept = file.kept.into_iter().map(ResultLock::from).collect();
     let reports = file.reports.into_iter().map(SignedReport::try_from).collect::<Result<_, _>>()?;
     Ok(Plan { retry: Retry { epoch, height, until, attempt, view, kept }, digest: proposal, reports })
 }
@@ -170,10 +179,10 @@ const fn bounded(what: &'static str, found: usize, max: usize) -> Result<(), Fil
     if found > max { Err(FileError::TooMany { what, found, max }) } else { Ok(()) }
 }
 
-fn locks(results: Vec<ResultText>) -> Result<Vec<ResultLock>, FileError> {
-    bounded("results", results.len(), REPORTED_RESULTS_MAX)?;
-    let lock = |ResultText { height, proposal, parent, hash }| ResultLock { height, digest: proposal, parent, hash };
-    Ok(results.into_iter().map(lock).collect())
+impl From<ResultText> for ResultLock {
+    fn from(ResultText { height, proposal, parent, hash }: ResultText) -> Self {
+        Self { height, digest: proposal, parent, hash }
+    }
 }
 
 impl From<&ResultLock> for ResultText {
@@ -182,9 +191,15 @@ impl From<&ResultLock> for ResultText {
     }
 }
 
+impl From<&VotedResult> for VotedText {
+    fn from(voted: &VotedResult) -> Self {
+        Self { attempt: voted.attempt, result: ResultText::from(&voted.lock) }
+    }
+}
+
 impl From<&SignedReport> for ReportText {
     fn from(signed: &SignedReport) -> Self {
-        let Report { context, epoch, height, digest, parent, attempt, view, locks } = &signed.report;
+        let Report { context, epoch, height, digest, parent, attempt, view, installed, results } = &signed.report;
         Self {
             genesis: context.genesis,
             group: context.group,
@@ -195,7 +210,8 @@ impl From<&SignedReport> for ReportText {
             parent: *parent,
             attempt: *attempt,
             view: *view,
-            results: locks.iter().map(ResultText::from).collect(),
+            installed: installed.clone(),
+            results: results.iter().map(VotedText::from).collect(),
             member: signed.signer.0,
             signature: Bytes::copy_from_slice(&signed.signature.0),
         }
@@ -210,8 +226,11 @@ impl TryFrom<ReportText> for SignedReport {
         let signature = Signature(signature.map_err(|_| FileError::Signature(text.signature.len()))?);
         let ReportText { genesis, group, chain_id, epoch, height, proposal, parent, attempt, view, .. } = text;
         let context = ChainContext { genesis, group, chain_id };
-        let locks = locks(text.results)?;
-        let report = Report { context, epoch, height, digest: proposal, parent, attempt, view, locks };
+        bounded("results", text.results.len(), REPORTED_RESULTS_MAX)?;
+        bounded("earlier retries", text.installed.len(), REPORTED_RESULTS_MAX)?;
+        let voted = |text: VotedText| VotedResult { attempt: text.attempt, lock: text.result.into() };
+        let (installed, results) = (text.installed, text.results.into_iter().map(voted).collect());
+        let report = Report { context, epoch, height, digest: proposal, parent, attempt, view, installed, results };
         Ok(Self { report, signer: MemberIndex(text.member), signature })
     }
 }
@@ -232,17 +251,19 @@ mod tests {
             height: BlockNumber(7),
             digest,
             parent: Some(parent),
-            attempt: 1,
+            attempt: 2,
             view: View(u64::MAX),
-            locks: vec![lock],
+            installed: vec![1],
+            results: vec![VotedResult { attempt: 1, lock }],
         };
         SignedReport { report, signer: MemberIndex(3), signature: Signature([9; 64]) }
     }
 
     fn plan() -> Plan {
         let SignedReport { report, .. } = signed();
-        let Report { epoch, height, attempt, view, locks, digest, .. } = report;
-        let retry = Retry { epoch, height, until: BlockNumber(14), attempt, view, kept: locks };
+        let Report { epoch, height, attempt, view, results, digest, .. } = report;
+        let kept = results.iter().map(|voted| voted.lock).collect();
+        let retry = Retry { epoch, height, until: BlockNumber(14), attempt, view, kept };
         Plan { retry, digest, reports: vec![signed()] }
     }
 

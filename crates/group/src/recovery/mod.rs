@@ -1,10 +1,12 @@
 //! Divergence and what follows (pbft §7): the evidence that a node leaves when it stops, what keeps it from starting again,
 //! and what operators do then.
 
+mod chain;
 mod evidence;
 mod file;
 mod operator;
 
+pub use chain::{Chain, has_never_run};
 pub use evidence::{
     CertificateText, Difference, DivergedState, DivergedTransaction, Evidence, Kind, KnownResult, Own, Ran, Written,
 };

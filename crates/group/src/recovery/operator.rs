@@ -100,9 +100,9 @@ pub enum RecoverError {
     #[error("this node is no member at height {0}, so it has nothing to report")]
     NoMember(BlockNumber),
     /// A plan of this attempt, or a later one, is installed.
-    #[error("the plan is for attempt {attempt}; on this node the next one is attempt {next}")]
+    #[error("attempt {attempt} is over: on this node the next one is attempt {next}")]
     OldAttempt {
-        /// The plan's attempt.
+        /// The attempt asked for.
         attempt: u64,
         /// The next attempt here.
         next: u64,
@@ -169,12 +169,12 @@ impl<'a> Operator<'a> {
         self.evidence.as_ref()
     }
 
-    /// Reports the height at which the node has stopped, or another one. The record that silences this node at that
-    /// height is durable before the signature is made.
+    /// Reports the height at which the node has stopped, or another one, for the next retry, or a later one. The record
+    /// that silences this node at that height is durable before the signature is made.
     ///
     /// # Errors
     /// [`RecoverError`].
-    pub fn report(&self, height: Option<BlockNumber>) -> Result<SignedReport, RecoverError> {
+    pub fn report(&self, height: Option<BlockNumber>, attempt: Option<u64>) -> Result<SignedReport, RecoverError> {
         self.refuse_two_orders()?;
         let stopped = self.evidence.as_ref().map(|evidence| (evidence.height, evidence.proposal));
         let height = height.or(stopped.map(|(height, _)| height)).ok_or(RecoverError::NoHeight(self.head.height))?;
@@ -183,17 +183,22 @@ impl<'a> Operator<'a> {
             return Err(RecoverError::Certified { height, hash });
         }
         let (epoch, signer) = self.member(height).ok_or(RecoverError::NoMember(height))?;
-        let standing = Standing::of(&self.records, epoch);
+        let standing = self.standing(epoch);
         if self.is_lost || standing.abstains {
             return Err(RecoverError::LostLog);
         }
         let digest = stopped.filter(|(at, _)| *at == height).map(|(_, digest)| digest);
         let digest: ProposalDigest =
             digest.or_else(|| standing.voted.get(&height).copied()).ok_or(RecoverError::NotVoted(height))?;
+        let next = standing.next_attempt();
+        let attempt = attempt.unwrap_or(next);
+        if attempt < next {
+            return Err(RecoverError::OldAttempt { attempt, next });
+        }
         let parent = (self.head.height.next() == height).then_some(self.head.hash);
-        let report = standing.report(self.rules.context, epoch, height, digest, parent);
-        if standing.reported != Some((height, report.attempt)) {
-            self.append(Record::Reported { height, attempt: report.attempt })?;
+        let report = standing.report(self.rules.context, epoch, height, digest, parent, attempt);
+        if standing.reported != Some((height, attempt)) {
+            self.append(Record::Reported { height, attempt })?;
         }
         let signature = self.key.sign(&report.signing_bytes());
         Ok(SignedReport { report, signer, signature })
@@ -207,7 +212,7 @@ impl<'a> Operator<'a> {
         self.refuse_two_orders()?;
         plan.check(&self.rules, self.committees)?;
         let retry = &plan.retry;
-        let standing = Standing::of(&self.records, retry.epoch);
+        let standing = self.standing(retry.epoch);
         if standing.retry.as_ref() == Some(retry) && standing.reported.is_none() {
             self.resolve()?;
             return Ok(Applied::Again);
@@ -243,14 +248,20 @@ impl<'a> Operator<'a> {
         if height <= self.head.height {
             return Err(RecoverError::LedgerDiverged(height));
         }
-        if evidence.kind == Kind::NoQuorum && !settled {
+        if evidence.certificate.is_none() && !settled {
             return Err(RecoverError::NotCertified(height));
         }
         let epoch = self.committees.at(height).map_or(Epoch::ZERO, lian_pbft::Committee::epoch);
-        let through = Standing::of(&self.records, epoch).highest_result().max(height);
+        let through = self.standing(epoch).highest_result().max(height);
         self.append(Record::Cleared { through })?;
         self.resolve()?;
         Ok(through)
+    }
+
+    /// What the vote log says.
+    #[must_use]
+    pub fn standing(&self, epoch: Epoch) -> Standing {
+        Standing::of(&self.records, epoch)
     }
 
     /// This node among the members of a height, and their epoch.

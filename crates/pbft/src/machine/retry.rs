@@ -63,7 +63,8 @@ impl Machine {
         self.slots.range_mut(retry.height..).for_each(|(_, slot)| slot.locks.clear());
         for lock in retry.kept.iter().copied() {
             if let Some(slot) = self.slot(lock.height) {
-                slot.locks.insert(lock.digest, Lock { lock, durable: true });
+                // Not durable as a vote: the log is to tell what was voted for from what is only kept.
+                slot.locks.insert(lock.digest, Lock { lock, durable: false });
             }
         }
         self.recovery.retry = Some(retry);

@@ -8,6 +8,7 @@ use alloy_primitives::B256;
 use expect_test::{Expect, expect};
 use lian_pbft::{
     Committee, Committees, LogCondition, Plan, Record, Report, ResultLock, Retry, Rules, SignedReport, Standing,
+    VotedResult,
 };
 use lian_types::{BlockNumber, Epoch, MemberIndex, ProposalDigest, View};
 
@@ -50,7 +51,8 @@ fn report(view: u64, locks: &[ResultLock]) -> Report {
         parent: Some(hash(0xee)),
         attempt: 1,
         view: View(view),
-        locks: locks.to_vec(),
+        installed: vec![],
+        results: locks.iter().map(|lock| VotedResult { attempt: 0, lock: *lock }).collect(),
     }
 }
 
@@ -115,7 +117,7 @@ fn refuses_reports_with_the_reason() {
         plan(vec![good(0), good(1), sign(2, third)]).unwrap_err()
     };
     let mut changed = good(2);
-    changed.report.locks[0].hash = hash(9);
+    changed.report.results[0].lock.hash = hash(9);
     let mut foreign = good(2);
     foreign.signer = MemberIndex(3);
     let mut stranger = good(2);
@@ -133,8 +135,11 @@ fn refuses_reports_with_the_reason() {
         with(&|report| report.parent = Some(hash(0xef))),
         with(&|report| report.epoch = Epoch(1)),
         with(&|report| report.context.chain_id = 1),
-        with(&|report| report.locks = vec![lock(4, 1)]),
-        with(&|report| report.locks = vec![lock(6, 1), lock(5, 1)]),
+        with(&|report| report.results[0].lock.height = BlockNumber(4)),
+        with(&|report| report.results[0].attempt = 1),
+        with(&|report| report.installed = vec![1]),
+        with(&|report| report.installed = vec![0]),
+        with(&|report| report.results.insert(0, VotedResult { attempt: 0, lock: lock(6, 1) })),
         with(&|report| report.view = View(u64::MAX)),
     ];
     expect![[r#"
@@ -152,11 +157,58 @@ fn refuses_reports_with_the_reason() {
         the report of member 2 is of chain 1 group 0 (genesis 0x0909090909090909090909090909090909090909090909090909090909090909), this one is chain 20200 group 0 (genesis 0x0909090909090909090909090909090909090909090909090909090909090909)
         the report of member 2 names a result of height 4 out of place
         the report of member 2 names a result of height 5 out of place
+        the report of member 2 names an earlier retry out of place
+        the report of member 2 names an earlier retry out of place
+        the report of member 2 names a result of height 5 out of place
         member 2 reports view 18446744073709551615, above which there is none"#]].assert_eq(&reasons.join("\n"));
     // A member whose block below is not final says nothing of it.
     let mut unsure = report(0, &[]);
     unsure.parent = None;
     assert!(plan(vec![good(0), good(1), sign(2, unsure)]).is_ok());
+}
+
+/// A second retry: what was voted under each plan counts in the views of that plan, and a member that lacks a plan votes on
+/// by its old result.
+#[test]
+fn a_second_plan_tells_the_attempts_apart() {
+    let (one, two) = (lock(5, 1), lock(5, 2));
+    let second = |member: usize, installed: &[u64], results: &[(u64, ResultLock)]| {
+        let mut report = report(9, &[]);
+        report.attempt = 2;
+        report.installed = installed.to_vec();
+        report.results = results.iter().map(|(attempt, lock)| VotedResult { attempt: *attempt, lock: *lock }).collect();
+        sign(member, report)
+    };
+    let kept = |reports: Vec<SignedReport>| {
+        let plan = plan(reports).unwrap();
+        assert_eq!(plan.retry.attempt, 2);
+        plan.retry.kept.iter().map(|lock| lock.hash).collect::<Vec<_>>()
+    };
+    // Each result has four votes, but never three in one attempt.
+    let both = |first, then| vec![(0, first), (1, then)];
+    let swapped = [both(one, two), both(one, two), both(two, one), both(two, one)];
+    let swapped = swapped.iter().enumerate().map(|(member, results)| second(member, &[1], results)).collect();
+    assert!(kept(swapped).is_empty());
+    // What was certified under the first plan stays.
+    let first = [both(one, two), both(two, two), both(two, two), vec![(0, one)]];
+    let reports = first.iter().enumerate().map(|(member, results)| second(member, &[1], results)).collect();
+    assert_eq!(kept(reports), [hash(2)]);
+    // The last member has not installed it, and voted for the same in its views.
+    let mixed = vec![
+        second(0, &[1], &both(one, two)),
+        second(1, &[1], &both(one, two)),
+        second(2, &[1], &[(0, one)]),
+        second(3, &[], &[(0, two)]),
+    ];
+    assert_eq!(kept(mixed), [hash(2)]);
+    // The first plan had to keep a result that the fourth member might have had certified; its report shows that it had not.
+    let returned = vec![
+        second(0, &[1], &[(0, one)]),
+        second(1, &[1], &[(0, one)]),
+        second(2, &[1], &[(0, two)]),
+        second(3, &[], &[(0, two)]),
+    ];
+    assert!(kept(returned).is_empty());
 }
 
 /// Six members, of which one may be faulty and four are a quorum: two silent ones may have made either result certain.
@@ -213,14 +265,17 @@ fn a_log_gives_a_report() {
     let standing = Standing::of(&script.disk, Epoch(0));
     assert_eq!((standing.view, standing.next_attempt(), standing.reported), (View(0), 1, None));
     assert_eq!(standing.voted[&BlockNumber(1)], script.digest("1a"));
-    assert_eq!(standing.locks.values().map(|lock| lock.hash).collect::<Vec<_>>(), [right]);
+    assert_eq!(standing.results.values().map(|lock| lock.hash).collect::<Vec<_>>(), [right]);
     let retry = retry_of(&mut script, vec![]);
     script.disk.push(Record::Reported { height: BlockNumber(1), attempt: 1 });
     assert_eq!(Standing::of(&script.disk, Epoch(0)).reported, Some((BlockNumber(1), 1)));
     script.disk.push(Record::Retry(retry));
     let standing = Standing::of(&script.disk, Epoch(0));
     assert_eq!((standing.view, standing.next_attempt(), standing.reported), (View(1), 2, None));
-    assert!(standing.locks.is_empty());
+    // What it voted for before the plan is still told, as of then; and a report for a later retry binds the next number.
+    assert_eq!(standing.results.keys().map(|(attempt, height, _)| (*attempt, height.0)).collect::<Vec<_>>(), [(0, 1)]);
+    script.disk.push(Record::Reported { height: BlockNumber(1), attempt: 5 });
+    assert_eq!(Standing::of(&script.disk, Epoch(0)).next_attempt(), 5);
 }
 
 /// The retry of height 1 in view 1 that keeps some results.
@@ -291,9 +346,9 @@ fn a_kept_result_binds() {
         &mut script,
         &["executed 1a"],
         expect![[r#"
-        persist prepared 1a@1, commit 1a v1 with result
-        send commit 1a v1 with result
-    "#]],
+            persist prepared 1a@1, lock 1a, commit 1a v1 with result
+            send commit 1a v1 with result
+        "#]],
     );
     let (mut script, _) = after_split(keep);
     script.lines(&prepared);
@@ -408,7 +463,7 @@ fn only_votes_of_the_retry_say_that_nothing_can_win() {
     );
     // The next report is for the second attempt, and names what it voted for in the first.
     let standing = Standing::of(&script.disk, Epoch(0));
-    assert_eq!((standing.next_attempt(), standing.locks.len(), standing.view), (2, 1, View(1)));
+    assert_eq!((standing.next_attempt(), standing.results.len(), standing.view), (2, 2, View(1)));
     let kept = vec![];
     let second = Retry { attempt: 2, view: View(2), ..retry_of(&mut script, kept) };
     script.disk.push(Record::Retry(second));
@@ -550,7 +605,10 @@ fn live_records_keep_the_plan() {
     let before = Standing::of(&script.disk, Epoch(0));
     let live = script.machine_ref().live_records();
     let after = Standing::of(&live, Epoch(0));
-    assert_eq!((after.retry, after.view, after.locks), (before.retry, before.view, before.locks));
+    assert_eq!((after.retry, after.view), (before.retry, before.view));
+    // Old segments of the log still tell of the votes from before the plan.
+    let since: Vec<_> = before.results.into_iter().filter(|((attempt, ..), _)| *attempt == 1).collect();
+    assert_eq!(after.results.into_iter().collect::<Vec<_>>(), since);
     for record in [Record::Reported { height: BlockNumber(1), attempt: 3 }, Record::Cleared { through: BlockNumber(1) }]
     {
         let (script, _) = after_split(|_| record.clone());

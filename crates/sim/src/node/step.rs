@@ -11,7 +11,6 @@ use crate::{
 use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
-    recovery::Evidence,
     VOTE_LOG_RENEWAL, account_view,
     core::{Candidate, Effect, GroupMessage, Input, Offence, SyncWork},
 };
@@ -166,10 +165,7 @@ impl Node {
                 return run.working.push(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                let evidence = Evidence::of_divergence(&sim.chain.info, run.now, &divergence, &run.execution);
-                return self.diverge(sim, &evidence);
-            }
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {
                 let Some(name) = run.replies.remove(&ticket) else { return };

@@ -118,14 +118,9 @@ impl Votes {
     /// Records were found on a node's disk. A log that was written anew has them in another order.
     pub(crate) fn recovered<'a>(&mut self, node: NodeId, records: impl Iterator<Item = &'a Record>) {
         let durable = self.durable.entry(node).or_default();
-        for record in records {
-            let promise = Promise::of(record);
+        for promise in records.map(Promise::of) {
             durable.promises.insert(promise);
             durable.note_view(promise);
-            if let Record::Retry(retry) = record {
-                let kept = retry.kept.iter();
-                durable.promises.extend(kept.map(|lock| Promise::Lock(lock.height, lock.digest, lock.hash)));
-            }
         }
     }
 

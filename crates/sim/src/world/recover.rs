@@ -10,7 +10,7 @@ use lian_group::{
 };
 use lian_ledger::{Crash, Ledger, LedgerConfig, Storage, ViewKind};
 use lian_pbft::Plan;
-use lian_types::{HistoryDepth, limits};
+use lian_types::{Epoch, HistoryDepth, limits};
 use std::sync::Arc;
 
 /// Disk operations of one step that may each lose power; a step has some dozen.
@@ -45,20 +45,21 @@ impl World {
         self.halted.insert(id);
     }
 
-    /// The operators do what the evidence asks for, and start the nodes that have stopped.
+    /// The operators do what is to be done, and start the nodes that have stopped: where the height of a divergence is
+    /// final on no node, all try it again; else the stopped nodes follow the others.
     pub(super) fn recover(&mut self, loses_power: bool) {
-        let mut kinds = Vec::new();
+        let mut open = false;
         for id in self.halted.clone() {
             match self.evidence(id) {
-                Ok(evidence) => kinds.push((id, evidence.kind)),
+                Ok(evidence) => open |= evidence.height.0 > self.sim.oracle.blocks.height(),
                 Err(what) => return self.sim.fail("recovery", || format!("n{id}: {what}")),
             }
         }
-        let outcome = if kinds.iter().any(|(_, kind)| *kind == Kind::NoQuorum) {
+        let outcome = if open {
             self.retry(loses_power)
         } else {
-            let mut alone = kinds.into_iter().map(|(id, _)| id);
-            alone.try_for_each(|id| self.at(id, loses_power, |operator| operator.clear(false)).map(drop))
+            let mut stopped = self.halted.clone().into_iter();
+            stopped.try_for_each(|id| self.at(id, loses_power, |operator| operator.clear(true)).map(drop))
         };
         if let Err(what) = outcome {
             return self.sim.fail("recovery", || what);
@@ -84,10 +85,15 @@ impl World {
         // A node that has not stopped by itself is told the height by those that have.
         let heights = self.halted.clone().into_iter().map(|id| self.evidence(id).map(|evidence| evidence.height));
         let height = heights.collect::<Result<Vec<_>, _>>()?.into_iter().min();
-        let mut reports = Vec::new();
         let members = self.sim.chain.members;
+        let mut attempt = 0;
         for id in there.iter().copied().filter(|id| *id < members) {
-            match self.at(id, loses_power, |operator| operator.report(height)) {
+            let next = self.at(id, false, |operator| Ok(operator.standing(Epoch::ZERO).next_attempt()))?;
+            attempt = next.max(attempt);
+        }
+        let mut reports = Vec::new();
+        for id in there.iter().copied().filter(|id| *id < members) {
+            match self.at(id, loses_power, |operator| operator.report(height, Some(attempt))) {
                 Ok(signed) => reports.push(signed),
                 Err(what) => self.sim.tell(|| format!("n{id} does not report: {what}")),
             }

@@ -95,13 +95,29 @@ fn a_retry_survives_crashes_of_all_nodes() {
     }
 }
 
-/// A member is lost for ever while the group stands still: the others retry without it.
+/// A member is lost for ever while the group stands still: the others retry without it. One of the two that computed
+/// wrong results is lost, so the plan keeps the right result, which the lost one may have helped to certify.
 #[test]
-fn a_retry_with_one_member_lost() {
-    for lost in 0..4 {
+fn a_retry_with_one_member_lost_keeps_a_result() {
+    for (seed, lost) in [(30, 1), (31, 2)] {
         let crash = Fault::Crash { target: Target::Node(lost), down: Down::PowerLoss };
-        let outcome = passes(&wrong(30, 4, &[(1, 0), (2, 0)], false).with(22_000, None, crash));
+        let outcome = passes(&wrong(seed, 4, &[(1, 0), (2, 0)], false).with(22_000, None, crash));
         assert_eq!(count(&outcome, "recoveries"), 1);
+        assert_eq!(count(&outcome, "plans that keep a result"), 1, "{:?}", outcome.counts);
+    }
+}
+
+/// A member is lost that computed the right result, so that the plan must keep the wrong one. No right program gives it:
+/// the group stops again rather than risk two blocks. When the member is back, its report shows that nothing was certified.
+#[test]
+fn a_kept_result_that_nobody_computes_stops_the_group_until_all_report() {
+    for (seed, lost) in [(32, 0), (33, 3)] {
+        let crash = Fault::Crash { target: Target::Node(lost), down: Down::PowerLoss };
+        let scenario = wrong(seed, 4, &[(1, 0), (2, 0)], false).with(22_000, Some(30_000), crash);
+        let outcome = passes(&scenario.with(31_000, None, Fault::Recover { loses_power: false }));
+        assert_eq!(count(&outcome, "plans that keep a result"), 1, "{:?}", outcome.counts);
+        assert_eq!(count(&outcome, "plans that keep nothing"), 1, "{:?}", outcome.counts);
+        assert!(count(&outcome, "stops for two results") >= 2, "{:?}", outcome.counts);
     }
 }
 

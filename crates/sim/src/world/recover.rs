@@ -2,7 +2,7 @@
 //! power losses at any of their disk operations.
 
 use super::World;
-use crate::{chain::SUITE, event::NodeId, node::folder};
+use crate::{chain::SUITE, event::NodeId, node::folder, scenario::Fault};
 use lian_group::{
     recovery::{Evidence, EvidenceFiles, Kind, Operator, RecoverError, plan_from_json, plan_to_json},
     recovery::{report_from_json, report_to_json},
@@ -58,17 +58,26 @@ impl World {
         let outcome = if open {
             self.retry(loses_power)
         } else {
-            let mut stopped = self.halted.clone().into_iter();
-            stopped.try_for_each(|id| self.at(id, loses_power, |operator| operator.clear(true)).map(drop))
+            let stopped: Vec<_> = self.halted.iter().copied().filter(|id| !self.is_away(*id)).collect();
+            stopped.into_iter().try_for_each(|id| self.at(id, loses_power, |operator| operator.clear(true)).map(drop))
         };
         if let Err(what) = outcome {
             return self.sim.fail("recovery", || what);
         }
-        self.halted.clear();
         self.sim.count("recoveries");
         for id in 0..self.nodes.len() {
-            self.start(id);
+            if !self.is_away(id) {
+                self.halted.remove(&id);
+                self.start(id);
+            }
         }
+    }
+
+    /// Whether a node's machine is down now, so that no operator can do anything to it.
+    fn is_away(&self, id: NodeId) -> bool {
+        let fault = |index: &usize| self.sim.scenario.faults.get(*index).map(|timed| &timed.fault);
+        let crashes = |index: &usize| matches!(fault(index), Some(Fault::Crash { .. }));
+        self.gone.contains(&id) || self.active.iter().any(|(index, about)| *about == Some(id) && crashes(index))
     }
 
     /// The evidence that a node has left.
@@ -80,7 +89,7 @@ impl World {
 
     /// All nodes are stopped, the members report, a plan is made and applied everywhere.
     fn retry(&mut self, loses_power: bool) -> Result<(), String> {
-        let there: Vec<_> = (0..self.nodes.len()).filter(|id| !self.gone.contains(id)).collect();
+        let there: Vec<_> = (0..self.nodes.len()).filter(|id| !self.is_away(*id)).collect();
         there.iter().for_each(|id| self.bring_down(*id, true));
         // A node that has not stopped by itself is told the height by those that have.
         let heights = self.halted.clone().into_iter().map(|id| self.evidence(id).map(|evidence| evidence.height));

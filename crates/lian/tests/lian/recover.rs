@@ -123,6 +123,13 @@ impl Network {
         KeyFile::at(self.node(node).join("keys/consensus.json")).load(None).unwrap().1
     }
 
+    /// The last line of a node that does not start.
+    fn start_refused(&self, node: usize) -> String {
+        let run: crate::program::Run = lian(&["node", "--config", &self.config(node)]).output().unwrap().into();
+        assert_eq!(run.status, Some(1), "{}", run.err);
+        run.err.lines().last().and_then(|line| line.strip_prefix("lian: ")).unwrap().to_owned()
+    }
+
     /// A step that must be refused; its reason.
     fn refused(&self, arguments: &[&str]) -> String {
         refused(&mut lian(&[&["recover"], arguments].concat()))
@@ -161,7 +168,7 @@ fn a_network_of_processes_goes_on_after_a_retry() {
     for (node, result) in [(0, 1), (1, 1), (2, 2), (3, 2)] {
         network.stop(node, result, Kind::NoQuorum, false);
     }
-    let line = refused(&mut lian(&["node", "--config", &network.config(0)]));
+    let line = network.start_refused(0);
     says(&line, "divergence.json: no result of block 1 can be certified any more");
     says(&line, "run `lian recover report`, `plan` and `apply`");
     for node in 0..4 {
@@ -171,7 +178,7 @@ fn a_network_of_processes_goes_on_after_a_retry() {
     // A report binds: without the plan the node does not start, whatever becomes of the evidence.
     let evidence = network.group_folder(3).join("divergence.json");
     fs::rename(&evidence, evidence.with_extension("away")).unwrap();
-    let line = refused(&mut lian(&["node", "--config", &network.config(3)]));
+    let line = network.start_refused(3);
     says(&line, "this node has reported height 1 for attempt 1 of a retry: run `lian recover apply` with the plan");
     fs::rename(evidence.with_extension("away"), &evidence).unwrap();
     let shown = network.plan(&["report0.json", "report1.json", "report2.json", "report3.json"], "plan.json").unwrap();
@@ -224,10 +231,9 @@ fn bad_input_is_named() {
     for node in 0..3 {
         network.report(node, &format!("report{node}.json"));
     }
-    says(
-        &report(&["--out", &network.file("report0.json")]),
-        "the argument '--out <OUT>' cannot be used multiple times",
-    );
+    // A report is never written over.
+    let taken = network.file("report0.json");
+    says(&network.refused(&["report", "--config", &config, "--out", &taken]), "cannot make ");
 }
 
 /// Reports and plans that do not hold.
@@ -292,7 +298,7 @@ fn clear_and_what_cannot_be_cleared() {
     network.stop(0, 1, Kind::Result, true);
     network.stop(1, 1, Kind::Order, false);
     network.stop(2, 1, Kind::NoQuorum, false);
-    let line = refused(&mut lian(&["node", "--config", &network.config(0)]));
+    let line = network.start_refused(0);
     says(&line, "block 1 is certified with header 0xcccc");
     says(&line, "remove the cause, then run `lian recover clear`");
     let out = network.file("x");
@@ -317,5 +323,5 @@ fn clear_and_what_cannot_be_cleared() {
     assert!(run(2, &["--others-went-on"]).output().unwrap().status.success());
     fs::write(network.group_folder(0).join("divergence.json"), "{").unwrap();
     says(&refused(&mut run(0, &[])), "divergence.json: EOF while parsing");
-    says(&refused(&mut lian(&["node", "--config", &network.config(0)])), "move it away once the cause is known");
+    says(&network.start_refused(0), "move it away once the cause is known");
 }

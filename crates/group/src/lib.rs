@@ -17,6 +17,7 @@ pub mod finality;
 mod flow;
 mod handle;
 mod node;
+pub mod recovery;
 mod status;
 mod stop;
 

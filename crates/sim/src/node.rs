@@ -17,7 +17,11 @@ use crate::{
     wallet::Name,
 };
 use blocks::Appending;
-use lian_group::{Core, SteadyClock, execution::SpeculativeChain};
+use lian_group::{
+    Core, SteadyClock,
+    execution::SpeculativeChain,
+    recovery::{Kind, Unexplained},
+};
 use lian_ledger::{Crash, Ledger, MemoryView, VoteLog};
 use lian_txpool::Pool;
 use lian_types::{BlockNumber, Millis};
@@ -41,6 +45,10 @@ pub(crate) struct Node {
     pub(crate) run: Option<Box<Run>>,
     /// Why its program has stopped by itself, if it has.
     pub(crate) stopped: Option<String>,
+    /// In which way results diverged, where it has stopped for that.
+    pub(crate) diverged: Option<Kind>,
+    /// Which wrong program it runs, if it does.
+    pub(crate) wrong: Option<u64>,
     /// For how long its machine goes down now, in milliseconds.
     pub(crate) crashing: Option<u64>,
     /// Power losses to come: how often, at which operation, and for how long it is down then, in milliseconds.
@@ -67,6 +75,8 @@ pub(crate) struct Run {
     pub(crate) ledger: Arc<Ledger>,
     votes: VoteLog,
     execution: SpeculativeChain,
+    /// Evidence of earlier divergences that can be completed.
+    unexplained: Unexplained,
     pub(crate) pool: Arc<Mutex<Pool>>,
     /// The time that the core lives in.
     clock: SteadyClock,
@@ -98,6 +108,8 @@ impl Node {
             frozen: None,
             run: None,
             stopped: None,
+            diverged: None,
+            wrong: None,
             crashing: None,
             power: None,
             is_damaged: false,
@@ -165,6 +177,7 @@ impl Node {
         self.life += 1;
         self.crashing = None;
         self.stopped = None;
+        self.diverged = None;
         let random = &mut sim.random;
         let mut torn = false;
         self.disk.crash(|_, unsynced| {

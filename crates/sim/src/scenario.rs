@@ -262,6 +262,19 @@ pub enum Fault {
         /// The machine.
         machine: usize,
     },
+    /// A node gets a program that computes wrong results, and the right one again when the fault ends. Where it has stopped
+    /// for a divergence meanwhile it stays down until the operators recover it.
+    WrongResults {
+        /// The node.
+        target: Target,
+        /// Programs with different numbers compute different wrong results.
+        variant: u64,
+    },
+    /// The operators deal with all divergences: they clear, or report, plan and apply, and start the nodes again.
+    Recover {
+        /// Whether the power goes at each of their disk operations, once.
+        loses_power: bool,
+    },
 }
 
 impl Fault {
@@ -284,7 +297,8 @@ impl Fault {
             | Self::Delay { .. }
             | Self::Cut { .. }
             | Self::Partition { .. }
-            | Self::CrashAll { .. } => None,
+            | Self::CrashAll { .. }
+            | Self::Recover { .. } => None,
             Self::Mute { target, .. }
             | Self::Deaf { target, .. }
             | Self::Crash { target, .. }
@@ -297,6 +311,7 @@ impl Fault {
             | Self::LoseView { target }
             | Self::LoseVotes { target, .. }
             | Self::Damage { target, .. }
+            | Self::WrongResults { target, .. }
             | Self::ClockJump { target, .. } => Some(*target),
             Self::Rewind { machine } => Some(Target::Node(*machine)),
         }

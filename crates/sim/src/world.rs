@@ -3,6 +3,7 @@
 mod disks;
 mod faults;
 mod judge;
+mod recover;
 
 use crate::{
     chain::Chain,
@@ -48,6 +49,10 @@ pub(crate) struct World {
     active: BTreeMap<usize, Option<NodeId>>,
     /// Nodes that never come back, or that nobody hears or that hear nobody for ever.
     gone: BTreeSet<NodeId>,
+    /// Nodes that have stopped for a divergence and wait for an operator.
+    halted: BTreeSet<NodeId>,
+    /// Nodes that have had a wrong program.
+    blamed: BTreeSet<NodeId>,
     /// When the newest block became final.
     progress: (u64, Moment),
     /// The greatest view then.
@@ -86,6 +91,8 @@ impl World {
             gone: BTreeSet::new(),
             progress,
             progress_view: 0,
+            halted: BTreeSet::new(),
+            blamed: BTreeSet::new(),
             finished: false,
             pace: (0, 0),
         })
@@ -189,10 +196,13 @@ impl World {
                 self.sim.count("stops for a damaged disk");
                 return self.repair(id);
             }
-            if !self.has_bad_disk(id) {
+            if let Some(kind) = self.nodes[id].diverged.take() {
+                self.diverged(id, kind);
+            } else if !self.has_bad_disk(id) {
                 return self.sim.fail("stop", || format!("n{id} stops without reason: {reason}"));
+            } else {
+                self.sim.count("stops for a bad disk");
             }
-            self.sim.count("stops for a bad disk");
             (true, None)
         } else {
             return;
@@ -223,7 +233,7 @@ impl World {
 
     fn start(&mut self, id: NodeId) {
         let (sim, node) = (&mut self.sim, &mut self.nodes[id]);
-        if node.run.is_some() || self.gone.contains(&id) {
+        if node.run.is_some() || self.gone.contains(&id) || self.halted.contains(&id) {
             return;
         }
         sim.count("starts");

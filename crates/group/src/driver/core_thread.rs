@@ -185,10 +185,6 @@ impl CoreThread {
                 return self.work(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return self.work(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                self.stop.stop(format!("results diverge, so this group stops here: {divergence:?}"));
-                return;
-            }
             Effect::Reply { ticket, result } => {
                 let Some(reply) = self.state.replies.remove(&ticket) else { return };
                 Item::Reply(reply, result)
@@ -196,6 +192,8 @@ impl CoreThread {
             Effect::Persist(records) => Item::Persist(records),
             Effect::Send { to, message } => Item::Send { to, message },
             Effect::Append { proposal, hash, certificate } => Item::Append { proposal, hash, certificate },
+            // Behind the last votes, by which the others see that no result can win.
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Pooled(hash) => Item::Pooled(hash),
             Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
             Effect::Sign(_) => return,

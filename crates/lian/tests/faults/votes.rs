@@ -109,7 +109,11 @@ impl Votes {
             Record::Prepared { certificate, .. } => self.prepared(certificate, source),
             Record::ViewPromise(message) => self.view_change(&message.signed, source),
             Record::NewView(signed) => self.new_view(signed, source),
-            Record::ResultLock(_) | Record::Abstains(_) => {}
+            Record::ResultLock(_)
+            | Record::Abstains(_)
+            | Record::Reported { .. }
+            | Record::Retry(_)
+            | Record::Cleared { .. } => {}
         }
     }
 

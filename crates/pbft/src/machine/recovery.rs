@@ -63,6 +63,9 @@ impl Machine {
                 Record::NewView(signed) if signed.new_view.epoch == self.epoch() => entered = Some(signed),
                 Record::ViewPromise(_) | Record::NewView(_) => {}
                 Record::Abstains(now) => abstains = now,
+                Record::Reported { height, attempt } => self.recovery.reported = Some((height, attempt)),
+                Record::Retry(retry) => self.restore_retry(retry),
+                Record::Cleared { through } => self.restore_cleared(through),
             }
         }
         if let Some(signed) = entered {
@@ -79,6 +82,7 @@ impl Machine {
         if abstains {
             self.abstain();
         }
+        self.begin_retry();
     }
 
     /// Abstains from now on, over restarts, too.
@@ -143,6 +147,7 @@ impl Machine {
         records.extend(self.abstention.as_ref().map(|_| Record::Abstains(true)));
         records.extend(self.entered_by.clone().filter(|_| self.me.is_some()).map(Record::NewView));
         records.extend(self.own_change.clone().map(Record::ViewPromise));
+        records.extend(self.recovery.records());
         for slot in self.slots.values() {
             if let Some(OwnProposal::Sent(pre_prepare)) = &slot.own_proposal {
                 records.push(Record::PrePrepare(pre_prepare.clone()));

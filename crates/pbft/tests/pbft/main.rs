@@ -7,6 +7,7 @@ mod byzantine;
 mod chaos;
 mod codec;
 mod network;
+mod retry;
 mod scenarios;
 mod script;
 mod steps;

@@ -7,8 +7,10 @@ use lian_group::{
     core::{DurableRecord, GroupMessage, Recipient},
     encode_live_record, encode_record,
     execution::ProposalWithBodies,
+    recovery::Evidence,
 };
 use lian_ledger::{LogError, VoteLog};
+use lian_pbft::Divergence;
 use lian_txpool::Refusal;
 use lian_types::{BlockNumber, Certificate};
 use std::{collections::VecDeque, sync::Arc};
@@ -26,6 +28,7 @@ pub(super) enum Item {
     Send { to: Recipient, message: GroupMessage },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Name, Result<(), Refusal>),
+    Diverged(Box<Divergence>),
 }
 
 /// The outbox's queue, and what it is writing.
@@ -148,6 +151,10 @@ impl Node {
                 if let Err(error) = run.votes.retire(below) {
                     self.stop(format!("old votes cannot be removed: {error}"));
                 }
+            }
+            Item::Diverged(divergence) => {
+                let evidence = Evidence::of_divergence(&sim.chain.info, run.clock.now(), &divergence, &run.execution);
+                self.diverge(sim, &evidence);
             }
             Item::Send { to, message } => sim.send(self.id, to, &message),
             Item::Append { proposal, hash, certificate } => {

@@ -2,6 +2,7 @@
 
 use super::{Node, Run, blocks::Appending, folder, outbox::Outbox, work::Working};
 use crate::{chain::SUITE, oracle::Seen, sim::Sim};
+use lian_executor::Rules;
 use lian_group::{
     Core, FlowRecorder, SteadyClock, condition_of,
     core::{CoreConfig, DurableRecord, Input, Recovered},
@@ -72,6 +73,12 @@ impl Node {
         let Opened { ledger, votes, recovered, condition } = opened;
         let chain = Arc::clone(&sim.chain);
         let start = start_of(&ledger);
+        let files = self.evidence_files(sim);
+        if let Err(error) = files.check_start(&recovered.records, start.epoch) {
+            self.diverged = files.read().ok().flatten().map(|evidence| evidence.kind);
+            return self.stop(error.to_string());
+        }
+        let unexplained = files.unexplained(ledger.head().number);
         if sim.is_honest(self.id) {
             let records = recovered.records.iter().map(|durable: &DurableRecord| &durable.record);
             sim.oracle.votes.recovered(self.id, records);
@@ -93,13 +100,21 @@ impl Node {
         let flows = Arc::new(Mutex::new(FlowRecorder::default()));
         let now = self.clock(sim);
         let core = Core::new(now, config, Arc::clone(&pool), flows, start, recovered);
-        let execution = SpeculativeChain::new(chain.info.rules, chain.info.block_gas_limit, Arc::clone(&ledger));
+        // A wrong program takes the chain for another one, and blocks for larger than they are.
+        let (rules, gas_limit) = match self.wrong {
+            None => (chain.info.rules, chain.info.block_gas_limit),
+            Some(variant) => {
+                (Rules::new(SUITE, chain.info.chain_id + 1), chain.info.block_gas_limit.saturating_add(variant))
+            }
+        };
+        let execution = SpeculativeChain::new(rules, gas_limit, Arc::clone(&ledger));
         self.run = Some(Box::new(Run {
             core,
             renewed_at: ledger.head().number,
             ledger,
             votes,
             execution,
+            unexplained,
             pool,
             clock: SteadyClock::new(now, Millis(sim.now.ms())),
             outbox: Outbox::default(),

@@ -177,10 +177,7 @@ impl Node {
                 return run.working.push(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                self.stop(format!("halts: {divergence:?}"));
-                return sim.fail_at(self.id, "halt", || format!("n{} stops: {divergence:?}", self.id));
-            }
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {
                 let Some(name) = run.replies.remove(&ticket) else { return };

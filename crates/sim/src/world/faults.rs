@@ -37,6 +37,10 @@ impl World {
             } else {
                 self.end_at(index, &timed.fault, node)
             }
+        } else if let Fault::Recover { loses_power } = timed.fault {
+            if begins {
+                self.recover(loses_power);
+            }
         } else if let Fault::CrashAll { down } = timed.fault {
             for node in 0..self.nodes.len() {
                 if begins { self.bring_down(node, down == Down::Kill) } else { self.start(node) }
@@ -169,6 +173,7 @@ impl World {
                 self.bring_down(node, false);
                 self.damage(node, *misdirected);
             }
+            Fault::WrongResults { variant, .. } => self.change_program(node, Some(*variant)),
             Fault::ClockJump { ms, .. } => {
                 let skew = &mut self.nodes[node].skew_ms;
                 *skew = skew.saturating_add(*ms);
@@ -184,6 +189,7 @@ impl World {
 
     fn end_at(&mut self, index: usize, fault: &Fault, node: NodeId) {
         match fault {
+            Fault::WrongResults { .. } => self.change_program(node, None),
             Fault::Crash { .. } | Fault::LoseView { .. } | Fault::LoseVotes { .. } => self.start(node),
             Fault::Damage { .. } => self.start_damaged(node),
             Fault::CrashAt { .. } => self.sim.traps.retain(|trap| trap.fault != index),

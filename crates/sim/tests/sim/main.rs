@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod byzantine;
+mod divergence;
 mod liveness;
 mod regressions;
 mod replay;

@@ -10,4 +10,5 @@ mod network;
 mod scenarios;
 mod script;
 mod steps;
+mod two_starts;
 mod verification;

@@ -66,7 +66,7 @@ pub struct Status {
 }
 
 /// One member's part in parallel PBFT.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     config: Config,
     committees: Arc<Committees>,

@@ -11,4 +11,5 @@ mod retry;
 mod scenarios;
 mod script;
 mod steps;
+mod two_starts;
 mod verification;

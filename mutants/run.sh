@@ -46,6 +46,11 @@ mkdir -p "$copy" "$log"
     done
 cd "$copy"
 
+# What is compiled here passes for the workspace's own, which would then not notice what is edited there.
+own=()
+for crate in crates/*/; do own+=(--package "$(sed -n 's/^name = "\(.*\)"$/\1/p' "$crate/Cargo.toml" | head -n 1)"); done
+trap 'cargo clean --quiet --release "${own[@]}"' EXIT
+
 # The features of the whole workspace, so that nothing which is compiled already is compiled again.
 build() { cargo "$1" --quiet --release --locked "${@:2}"; }
 

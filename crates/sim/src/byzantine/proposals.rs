@@ -117,10 +117,12 @@ impl Traitor {
             group: chain.info.group,
             epoch,
             height: BlockNumber(height.0.saturating_add(random.below(12)).saturating_sub(2)),
-            parent: ProposalDigest(B256::from([number as u8; 32])),
+            parent: ProposalDigest(B256::left_padding_from(&number.to_be_bytes())),
             time: Millis(crate::time::BEGINNING + random.below(60_000)),
             proposer: chain.publics[self.seat],
-            transactions: (0..random.below(20)).map(|_| B256::from([random.below(256) as u8; 32])).collect(),
+            transactions: (0..random.below(20))
+                .map(|_| B256::left_padding_from(&random.below(256).to_be_bytes()))
+                .collect(),
         };
         let view = View(view.0.saturating_add(random.choose([0, 0, 1, 2, 1 << 40])));
         self.signed(chain, view, &Arc::new(proposal))

@@ -80,7 +80,7 @@ impl Traitor {
                 let proposals = made.proposals.iter().skip(1).cloned().collect();
                 NewView { proposals, ..made.clone() }
             }
-            Trick::OtherNewView => self.from_others(chain, made)?,
+            Trick::OtherNewView => self.new_view_of_others(chain, made)?,
             _ => return None,
         };
         let signature = self.sign(chain, &Statement::NewView(Box::new(new_view.clone())));
@@ -90,7 +90,7 @@ impl Traitor {
 
     /// From all view-changes that it has, with its own one telling nothing, and one of the others left out where that
     /// leaves enough.
-    fn from_others(&mut self, chain: &Chain, made: &NewView) -> Option<NewView> {
+    fn new_view_of_others(&mut self, chain: &Chain, made: &NewView) -> Option<NewView> {
         let known = self.changes.get(&made.view)?;
         let mut by_digest: BTreeMap<ProposalDigest, Arc<Proposal>> = BTreeMap::new();
         for proposal in made.proposals.iter().chain(known.values().flat_map(|message| &message.proposals)) {

@@ -1,6 +1,6 @@
 //! A node whose results diverge: what it writes down, that it does not start again, and what operators can do.
 
-use crate::setup::{SUITE, account, genesis, key, verified};
+use crate::setup::{SUITE, account, genesis, key, transfer, verified};
 use alloy_primitives::{Address, B256};
 use lian_executor::Rules;
 use lian_group::{
@@ -81,7 +81,7 @@ impl Place {
 
 /// The proposal of block 1.
 fn proposal(ledger: &Ledger) -> ProposalWithBodies {
-    let body = verified(0);
+    let body = verified(transfer(0));
     let proposal = Proposal {
         chain_id: crate::setup::CHAIN_ID,
         group: GroupId(0),

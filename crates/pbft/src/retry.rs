@@ -381,7 +381,7 @@ pub struct Standing {
     pub installed: BTreeSet<u64>,
     /// The results that it has voted for, by the retry installed then.
     pub results: BTreeMap<(u64, BlockNumber, ProposalDigest), ResultLock>,
-    /// The proposal that it committed or checkpointed last, by height.
+    /// The proposal that it committed, checkpointed or stood for last, by height.
     pub voted: BTreeMap<BlockNumber, ProposalDigest>,
     /// Whether it abstains because an earlier log was lost.
     pub abstains: bool,
@@ -409,6 +409,7 @@ impl Standing {
             Record::ResultLock(lock) => {
                 let attempt = self.retry.as_ref().map_or(0, |retry| retry.attempt);
                 self.results.insert((attempt, lock.height, lock.digest), *lock);
+                self.voted.insert(lock.height, lock.digest);
             }
             Record::Vote(signed) if signed.vote.phase != Phase::Prepare => {
                 self.voted.insert(signed.vote.height, signed.vote.digest);

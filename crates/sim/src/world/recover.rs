@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Disk operations of one step that may each lose power; a step has some dozen.
 const OPERATIONS_MAX: u64 = 500;
+/// What is counted where a plan keeps a result.
+const KEEPS: &str = "plans that keep a result";
 
 impl World {
     /// A node gets a program that computes wrong results, or a right one again.
@@ -26,11 +28,12 @@ impl World {
     }
 
     /// A node has stopped for a divergence. Only one with a wrong program may, unless there are so many of those that no
-    /// result can win.
+    /// result can win, or that a plan had to keep what a right program does not give.
     pub(super) fn diverged(&mut self, id: NodeId, kind: Kind) {
         let is_excused = match kind {
             Kind::NoQuorum => self.blamed.len() > self.sim.scenario.faulty_max(),
-            Kind::Result | Kind::Execution => self.blamed.contains(&id),
+            Kind::Result => self.blamed.contains(&id),
+            Kind::Execution => self.blamed.contains(&id) || self.sim.counts.contains_key(KEEPS),
             Kind::Order => false,
         };
         if !is_excused {
@@ -115,7 +118,7 @@ impl World {
         let plan = Plan::of(&chain.rules, &chain.committees, reports).map_err(|error| error.to_string())?;
         let plan = plan_from_json(&plan_to_json(&plan)).map_err(|error| error.to_string())?;
         self.sim.tell(|| format!("the plan: {:?} from {} reports", plan.retry, plan.reports.len()));
-        self.sim.count(if plan.retry.kept.is_empty() { "plans that keep nothing" } else { "plans that keep a result" });
+        self.sim.count(if plan.retry.kept.is_empty() { "plans that keep nothing" } else { KEEPS });
         for id in there {
             self.at(id, loses_power, |operator| operator.apply(&plan)).map_err(|what| format!("n{id}: {what}"))?;
         }

@@ -6,7 +6,7 @@
 //! - a damaged log gives back what was written or says that it is damaged, never anything else;
 //! - memory grows with the bytes that came, never with a length that they announce: `tests/fuzz` measures it.
 //!
-//! An ordinary test runs them over [`Target::seeds`] and some ten thousand mutations of them ([`mutate`]), always the
+//! An ordinary test runs them over [`Target::seeds`] and some thousand mutations of them ([`mutate`]), always the
 //! same. For longer, with another seed: `FUZZ=consensus,600,7 cargo test --release --workspace --test fuzz -- --nocapture`
 //! (target, seconds, seed).
 //!

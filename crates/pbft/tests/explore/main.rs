@@ -24,8 +24,11 @@
 //! | 3,1,2,0 | 571,127 | 19 | yes | 25,314 | 0.6 GB | 32 s |
 //! | 0,1,2,0 | 2,377,689 | 20 | yes | 123,985 | 2.8 GB | 134 s |
 //! | 1,1,2,0 | 998,709 | 20 | yes | 82,623 | 1.9 GB | 65 s |
-//! BIGGER
-//! | all four members, 2 heights, 3 views | – | – | no | – | – | – |
+//! | 3,2,1,0 | 1,143,376 | 20 | yes | 25,112 | 0.7 GB | 28 s |
+//! | 3,1,1,1 | 11,320 | 12 | yes | 2,386 | 0.1 GB | 2 s |
+//! | 3,1,2,1 | 250,003 | 9 | no | 71,211 | 1.6 GB | 68 s |
+//! | 1,1,3,0 | 300,007 | 8 | no | 91,950 | 1.9 GB | 57 s |
+//! | 0,2,2,0 | 25,001 | 7 | no | 110,378 | 2.2 GB | 53 s |
 //!
 //! Two heights in three views, the whole of what one would like, is beyond this: the rows above say where it ended.
 //! `search` and `canon` argue why the reductions lose nothing; the second is tested, too.

@@ -262,7 +262,7 @@ impl Search {
                     if self.is_visible(at, to) {
                         candidates.push((at, event, to));
                     } else {
-                        let path = [paths[&at].1.as_slice(), &[event.clone()]].concat();
+                        let path = [paths[&at].1.as_slice(), std::slice::from_ref(&event)].concat();
                         let known = paths.entry(to).or_insert_with(|| {
                             deeper.push(to);
                             (depth, path)

@@ -37,7 +37,7 @@ done
 
 # Files that differ are written anew and no others, so that only what has changed is compiled again.
 mkdir -p "$copy" "$log"
-(cd "$root" && git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock crates contracts) |
+(cd "$root" && git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock crates contracts fuzz) |
     while IFS= read -r -d '' file; do
         if [ -f "$root/$file" ] && ! cmp -s "$root/$file" "$copy/$file"; then
             mkdir -p "$copy/$(dirname "$file")"

@@ -227,9 +227,14 @@ impl Machine {
         }
     }
 
-    /// Notes that a quorum prepared the proposal of this view.
+    /// Notes that a quorum prepared the proposal of this view, once its bodies are here: a proposal whose bodies a crash
+    /// took from everybody would otherwise be forced in every later view. Who committed it holds them.
     pub(super) fn note_prepared(&mut self, height: BlockNumber) {
         let (view, epoch, now, quorum) = (self.view, self.epoch(), self.now, self.quorum());
+        let received = self.slots.get(&height).and_then(|slot| slot.received.as_ref());
+        if !received.is_some_and(|received| self.bodies_held(received.digest)) {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(received) = slot.received.as_ref() else { return };
         let digest = received.digest;

@@ -41,15 +41,29 @@ impl Traitor {
         let mut beat = *beat;
         let random = &mut self.random;
         match random.below(7) {
-            0 => beat.height = BlockNumber(random.choose([0, beat.height.0 + 3, beat.height.0 + 5_000, u64::MAX])),
-            1 => beat.view = View(random.choose([0, beat.view.0 + 1, u64::MAX])),
-            2 => beat.promised = View(random.choose([0, beat.promised.0 + 1, beat.promised.0 + 9, u64::MAX])),
+            0 => {
+                beat.height = BlockNumber(random.choose([
+                    0,
+                    beat.height.0.saturating_add(3),
+                    beat.height.0.saturating_add(5_000),
+                    u64::MAX,
+                ]))
+            }
+            1 => beat.view = View(random.choose([0, beat.view.0.saturating_add(1), u64::MAX])),
+            2 => {
+                beat.promised = View(random.choose([
+                    0,
+                    beat.promised.0.saturating_add(1),
+                    beat.promised.0.saturating_add(9),
+                    u64::MAX,
+                ]))
+            }
             3 => beat.starving = true,
             4 => {
-                let until = random.choose([0, beat.height.0 + 4, u64::MAX]);
+                let until = random.choose([0, beat.height.0.saturating_add(4), u64::MAX]);
                 beat.abstains_until = Some(BlockNumber(until));
             }
-            5 => beat.epoch.0 += random.choose([1, 1 << 40]),
+            5 => beat.epoch.0 = beat.epoch.0.saturating_add(random.choose([1, 1 << 40])),
             _ => beat.abstains_until = None,
         }
         beat

@@ -132,6 +132,9 @@ pub struct GroupGenesis {
     pub consensus: ConsensusParameters,
     /// The names of the nodes that vote, in order.
     pub sealers: Vec<String>,
+    /// Accounts that may change members and configuration by the contracts at 0x2001 and 0x2000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Address>,
     /// Accounts that exist from the start.
     pub accounts: BTreeMap<Address, GenesisAccount>,
 }
@@ -361,6 +364,7 @@ mod tests {
                 block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
+                operators: vec![],
                 accounts: BTreeMap::new(),
             }],
         }

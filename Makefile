@@ -6,7 +6,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up build tools test fmt clippy unit deny examples contracts
+.PHONY: help up build tools test fmt clippy unit mutants deny examples contracts
 
 ARGS ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -29,7 +29,7 @@ build: tools
 tools:
 	@tests/tools.sh
 
-test: tools fmt clippy unit deny examples contracts
+test: tools fmt clippy unit deny examples contracts mutants
 	@echo '== all checks passed'
 
 fmt:
@@ -43,6 +43,11 @@ clippy:
 unit:
 	@echo '== unit and integration tests'
 	@cargo test --release --locked --workspace --quiet
+
+# Plants each bug of mutants/ into a copy of the workspace and checks that it is caught.
+mutants: tools
+	@echo '== planted bugs are caught'
+	@mutants/run.sh
 
 deny: $(DENY)
 	@echo '== licences and sources of dependencies'

@@ -37,7 +37,7 @@ done
 
 # Files that differ are written anew and no others, so that only what has changed is compiled again.
 mkdir -p "$copy" "$log"
-(cd "$root" && git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock crates contracts) |
+(cd "$root" && git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock crates contracts fuzz) |
     while IFS= read -r -d '' file; do
         if [ -f "$root/$file" ] && ! cmp -s "$root/$file" "$copy/$file"; then
             mkdir -p "$copy/$(dirname "$file")"
@@ -45,6 +45,11 @@ mkdir -p "$copy" "$log"
         fi
     done
 cd "$copy"
+
+# What is compiled here passes for the workspace's own, which would then not notice what is edited there.
+own=()
+for crate in crates/*/; do own+=(--package "$(sed -n 's/^name = "\(.*\)"$/\1/p' "$crate/Cargo.toml" | head -n 1)"); done
+trap 'cargo clean --quiet --release "${own[@]}"' EXIT
 
 # The features of the whole workspace, so that nothing which is compiled already is compiled again.
 build() { cargo "$1" --quiet --release --locked "${@:2}"; }

@@ -4,7 +4,7 @@ use crate::{
     core::Stored,
     execution::{ProposalWithBodies, SpeculativeChain},
 };
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use lian_crypto::{SenderError, Suite, VerifiedTransaction};
 use lian_executor::{ExecutionError, StateReader};
 use lian_ledger::FinalBlock;
@@ -41,6 +41,13 @@ pub enum FinalityError {
         /// This node's.
         own: B256,
     },
+    /// The ledger has the height by now. What is certified may be caught up, too, and the ledger is written by another
+    /// thread; this is no reason to stop.
+    #[error("block {height} is in the ledger already")]
+    AlreadyFinal {
+        /// The height.
+        height: BlockNumber,
+    },
     /// A certified block stands on one that is not here.
     #[error("block {height} is certified, but its parent is not known here")]
     NoParent {
@@ -61,7 +68,7 @@ pub enum FinalityError {
 /// The final block of a certified proposal: its speculative result, or a new execution where that was discarded.
 ///
 /// # Errors
-/// [`FinalityError`]: the node must stop.
+/// [`FinalityError`]: the node must stop, except for [`FinalityError::AlreadyFinal`].
 pub fn finalize(
     chain: &mut SpeculativeChain,
     proposal: &ProposalWithBodies,
@@ -70,7 +77,7 @@ pub fn finalize(
 ) -> Result<FinalBlock, FinalityError> {
     let (height, digest) = (proposal.proposal.height, proposal.digest);
     chain.execute(proposal.clone()).map_err(|source| FinalityError::Execution { height, source })?;
-    let executed = chain.result(&digest).cloned().ok_or(FinalityError::NoParent { height })?;
+    let executed = chain.result(&digest).cloned().ok_or_else(|| no_result(chain, height))?;
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });
     }
@@ -78,10 +85,19 @@ pub fn finalize(
     Ok(FinalBlock { executed, certificate })
 }
 
+/// Why a height has no result: the ledger has it, and only then, as heads never go back; or its parent is missing.
+fn no_result(chain: &SpeculativeChain, height: BlockNumber) -> FinalityError {
+    if height <= chain.ledger().head().number {
+        FinalityError::AlreadyFinal { height }
+    } else {
+        FinalityError::NoParent { height }
+    }
+}
+
 /// The final block of a verified block of a peer. `parent` is the digest of the proposal below.
 ///
 /// # Errors
-/// [`FinalityError`]: the node must stop.
+/// [`FinalityError`]: the node must stop, except for [`FinalityError::AlreadyFinal`].
 pub fn replay(
     chain: &mut SpeculativeChain,
     suite: Suite,
@@ -95,7 +111,7 @@ pub fn replay(
     let executed = chain
         .replay(block, digest, parent, &transactions)
         .map_err(|source| FinalityError::Execution { height, source })?
-        .ok_or(FinalityError::NoParent { height })?;
+        .ok_or_else(|| no_result(chain, height))?;
     let certified = suite.header_hash(&block.header);
     if executed.hash != certified {
         return Err(FinalityError::Diverged { height, digest, certified, own: executed.hash });
@@ -122,12 +138,18 @@ pub fn stored(
 ) -> Stored {
     let executed = &block.executed;
     let extension = &executed.block.extension;
-    let reason = |hash: B256| {
+    // A transaction may stand before the ones whose turn comes first: then it was too early, although it fits now.
+    let was_early = |place: usize, position: u32, sender: &Address| {
+        let before = usize::try_from(position).unwrap_or(usize::MAX).saturating_sub(place);
+        executed.senders.iter().skip(before).any(|later| later == sender)
+    };
+    let reason = |place: usize, position: u32, hash: B256| {
         let body = bodies.iter().find(|body| body.hash() == hash)?;
         // An account that cannot be read now stops the node at the next execution.
         let next = after.account(body.sender()).ok()?.map_or(0, |account| account.nonce);
         let skip = match body.transaction().nonce().cmp(&next) {
             std::cmp::Ordering::Less => Skip::NonceTooLow,
+            std::cmp::Ordering::Equal if was_early(place, position, &body.sender()) => Skip::NonceTooHigh,
             std::cmp::Ordering::Equal => Skip::Invalid,
             std::cmp::Ordering::Greater => Skip::NonceTooHigh,
         };
@@ -144,7 +166,10 @@ pub fn stored(
         epoch: extension.epoch,
         oldest,
         included: executed.block.transactions.iter().map(|transaction| transaction.hash()).collect(),
-        skipped: extension.skipped.iter().filter_map(|skipped| reason(skipped.hash)).collect(),
+        skipped: (0..)
+            .zip(&extension.skipped)
+            .filter_map(|(place, skipped)| reason(place, skipped.position, skipped.hash))
+            .collect(),
         nonces: executed
             .changes
             .accounts

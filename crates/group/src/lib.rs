@@ -17,10 +17,12 @@ pub mod finality;
 mod flow;
 mod handle;
 mod node;
+pub mod recovery;
 mod status;
 mod stop;
 
 pub use self::core::Core;
+pub use clock::SteadyClock;
 pub use driver::{
     VOTE_LOG_RENEWAL, account_view, check_blocks, condition_of, decode_record, digest_of, encode_live_record,
     encode_record, start_of,

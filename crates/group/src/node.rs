@@ -6,9 +6,10 @@ use crate::{
     stop::StopSignal,
 };
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
+use lian_executor::GenesisBlockError;
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{Genesis, GenesisError, GroupId, HistoryDepth};
+use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -48,6 +49,9 @@ pub enum StartError {
     /// Reading a group's ledger.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Block 0 cannot be made from the genesis file.
+    #[error(transparent)]
+    GenesisBlock(#[from] GenesisBlockError),
     /// The ledger has no block 0.
     #[error("the ledger has no block 0")]
     NoGenesisBlock,
@@ -59,6 +63,26 @@ pub enum StartError {
     VoteRecord {
         /// What is wrong.
         reason: String,
+    },
+    /// The node has stopped for a divergence that nobody has dealt with.
+    #[error("{}: {summary}; {advice}", path.display())]
+    Diverged {
+        /// The evidence.
+        path: PathBuf,
+        /// What happened.
+        summary: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The node has reported for a retry: it must not vote before the plan is there.
+    #[error(
+        "this node has reported height {height} for attempt {attempt} of a retry: run `lian recover apply` with the plan"
+    )]
+    Reported {
+        /// The height.
+        height: BlockNumber,
+        /// The number of the retry.
+        attempt: u64,
     },
     /// The system makes no thread.
     #[error("no thread: {source}")]

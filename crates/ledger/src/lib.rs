@@ -39,7 +39,8 @@ pub use ledger::{
 };
 pub use log::{Cursor, Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
 pub use storage::{
-    Crash, Fault, FileStorage, FolderLock, MemoryStorage, Operation, Storage, StorageError, StorageFile,
+    Crash, Fault, FileStorage, FolderLock, MemoryStorage, Operation, Storage, StorageError, StorageFile, read_whole,
+    write_whole,
 };
 pub use store::ReadError;
 pub use verify::{Problem, Progress, Report, verify};

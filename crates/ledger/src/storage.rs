@@ -183,7 +183,10 @@ pub trait StorageFile: Send + Sync {
 }
 
 /// Reads a whole small file; `None` if it does not exist.
-pub(crate) fn read_whole(storage: &dyn Storage, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+///
+/// # Errors
+/// [`StorageError`].
+pub fn read_whole(storage: &dyn Storage, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     let file = match storage.open(path) {
         Ok(file) => file,
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -195,7 +198,10 @@ pub(crate) fn read_whole(storage: &dyn Storage, path: &Path) -> Result<Option<Ve
 }
 
 /// Writes a small file so that after a crash there is either all of it or what was there before.
-pub(crate) fn write_whole(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+///
+/// # Errors
+/// [`StorageError`]; the file is as it was before, or whole.
+pub fn write_whole(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let temporary = path.with_extension("new");
     storage.remove(&temporary)?;
     let file = storage.create(&temporary)?;

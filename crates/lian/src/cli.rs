@@ -5,7 +5,10 @@ use crate::{
     node::NodeVerb,
     output,
     up::UpVerb,
-    verbs::{self, NodeArgs, account::AccountVerb, bench::BenchVerb, query, transact, verify::VerifyVerb},
+    verbs::{
+        self, NodeArgs, account::AccountVerb, bench::BenchVerb, query, recover::RecoverVerb, transact,
+        verify::VerifyVerb,
+    },
 };
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -47,6 +50,9 @@ enum Verb {
     Block(query::BlockArgs),
     /// Re-check a stopped node's whole ledger: checksums, hashes, certificates, results and roots.
     Verify(VerifyVerb),
+    /// Recover a stopped node, or a stopped group, after a divergence: see docs/recovery.md.
+    #[command(subcommand)]
+    Recover(RecoverVerb),
     /// Run Ethereum's state, transaction, trie and RLP tests through Lian's executor and trie.
     Statetest {
         /// Files, or folders of files, in the JSON formats of ethereum/tests; the kind of each is detected.
@@ -78,6 +84,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Receipt(args) => wait_for(query::receipt(args)),
         Verb::Block(args) => wait_for(query::block(args)),
         Verb::Verify(verb) => verbs::verify::run(&verb),
+        Verb::Recover(verb) => verbs::recover::run(&verb),
         Verb::Statetest { paths } => statetest(&paths),
         Verb::Sim(args) => simulate(&args),
         Verb::Bench(verb) => verbs::bench::run(verb),

@@ -190,6 +190,20 @@ impl Frame {
     }
 }
 
+/// Reads the whole frames at the front of `bytes`, and writes them anew: for fuzzing.
+///
+/// # Errors
+/// [`FrameError`] at the first frame that is refused.
+#[doc(hidden)]
+pub fn rewrite_frames(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
+    let mut buffer = BytesMut::from(bytes);
+    let mut written = BytesMut::new();
+    while let Some(frame) = Frame::take(&mut buffer)? {
+        frame.put(&mut written);
+    }
+    Ok(written.to_vec())
+}
+
 fn parse_start(kind: u8, class: Class, mut body: Bytes) -> Result<Frame, FrameError> {
     if body.len() < START_BYTES {
         return Err(FrameError::BodyLength { kind, length: body.len() });

@@ -9,7 +9,7 @@ use crate::{HandshakeError, RefusalCode};
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_crypto::{ConsensusSecretKey, Suite};
-use lian_types::{ConsensusKey, Signature, limits};
+use lian_types::{ConsensusKey, Signature, limits, read_text};
 use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -62,7 +62,9 @@ pub(crate) struct Hello {
     pub(crate) key: ConsensusKey,
     /// A random number of the process: a node that has restarted is told from one that dials twice.
     pub(crate) incarnation: u64,
+    #[borsh(deserialize_with = "read_text::<_, { limits::HANDSHAKE_TEXT_BYTES_MAX }>")]
     pub(crate) advertised: String,
+    #[borsh(deserialize_with = "read_text::<_, { limits::HANDSHAKE_TEXT_BYTES_MAX }>")]
     pub(crate) software: String,
 }
 
@@ -202,15 +204,29 @@ fn parse_hello(own: &Hello, mut bytes: &[u8]) -> Result<(Hello, u16), HandshakeE
         return Err(HandshakeError::Version { min, max });
     }
     let hello = Hello::deserialize(&mut bytes).map_err(malformed)?;
-    for text in [&hello.advertised, &hello.software] {
-        if text.len() > limits::HANDSHAKE_TEXT_BYTES_MAX {
-            return Err(HandshakeError::Malformed(format!("text of {} bytes", text.len())));
-        }
-    }
     if hello.genesis_digest != own.genesis_digest {
         return Err(HandshakeError::Genesis { ours: own.genesis_digest, theirs: hello.genesis_digest });
     }
     Ok((hello, version))
+}
+
+/// Reads a hello as a node of the network with this genesis digest would, and writes it anew: for fuzzing.
+///
+/// # Errors
+/// [`HandshakeError`] where the hello is refused.
+#[doc(hidden)]
+pub fn rewrite_hello(genesis_digest: B256, bytes: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+    let own = Hello {
+        version_min: VERSION_MIN,
+        version_max: VERSION_MAX,
+        genesis_digest,
+        key: ConsensusKey([0; 33]),
+        incarnation: 0,
+        advertised: String::new(),
+        software: String::new(),
+    };
+    let (hello, _) = parse_hello(&own, bytes)?;
+    borsh::to_vec(&hello).map_err(HandshakeError::Io)
 }
 
 /// Tells the peer that the session shall be; `sequence` orders this node's decisions.

@@ -44,6 +44,10 @@ pub use config::{NetworkConfig, NetworkLimits, PeerConfig};
 pub use error::{DisconnectReason, HandshakeError, NetworkError, RefusalCode};
 pub use events::{NetworkEvent, NetworkEvents, Received};
 pub use frame::FrameError;
+#[doc(hidden)]
+pub use frame::rewrite_frames;
+#[doc(hidden)]
+pub use handshake::rewrite_hello;
 pub use network::{Network, NetworkHandle};
 pub use outbox::{BroadcastOutcome, SendOutcome};
 pub use registry::PeerStatus;

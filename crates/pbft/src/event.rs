@@ -261,6 +261,8 @@ pub enum Cause {
     NewViewTimeout,
     /// This node's vote log was lost, and it now returns (§3).
     Rejoin,
+    /// A plan for a retry says so (§7).
+    Retry,
 }
 
 /// A rule that a member broke.
@@ -296,7 +298,7 @@ pub enum Divergence {
         height: BlockNumber,
         /// The proposal.
         digest: ProposalDigest,
-        /// The result that this node voted for: header hash of the parent, header hash.
+        /// The result that this node voted for, or that an installed plan keeps: header hash of the parent, header hash.
         voted: (B256, B256),
         /// The result it has now.
         found: (B256, B256),

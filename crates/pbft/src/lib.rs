@@ -21,6 +21,7 @@ pub mod limits;
 mod machine;
 mod message;
 mod record;
+mod retry;
 mod verify;
 
 pub use committee::{Committee, Committees, Rules, Timing};
@@ -31,4 +32,5 @@ pub use message::{
     Statement, ViewChange, ViewChangeMessage,
 };
 pub use record::{LogCondition, Record, ResultLock};
+pub use retry::{Plan, PlanError, REPORTED_RESULTS_MAX, Report, Retry, SignedReport, Standing, VotedResult};
 pub use verify::{VerifyError, verify};

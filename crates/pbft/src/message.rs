@@ -237,7 +237,7 @@ impl Statement {
 }
 
 /// A domain tag and the canonical encoding of a value.
-fn tagged<T: BorshSerialize>(tag: &[u8], value: &T) -> Vec<u8> {
+pub(crate) fn tagged<T: BorshSerialize>(tag: &[u8], value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     bytes.extend_from_slice(tag);
     // Writing to a vector fails only when memory does, which ends the process anyway.

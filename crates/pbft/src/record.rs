@@ -1,7 +1,7 @@
 //! What must be durable before a message leaves (§3).
 
 use crate::codec::{read_shared, write_shared};
-use crate::{PrePrepare, PrepareCertificate, SignedNewView, ViewChangeMessage};
+use crate::{PrePrepare, PrepareCertificate, Retry, SignedNewView, ViewChangeMessage};
 use alloy_primitives::B256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_types::{BlockNumber, DecodeError, Proposal, ProposalDigest, SignedVote, decode_exact, limits};
@@ -35,6 +35,22 @@ pub enum Record {
     ),
     /// From here on this node abstains because an earlier log was lost (true), or votes again (false).
     Abstains(bool),
+    /// This node has reported a height for a retry (§7): it signs nothing for that height and those above before a plan
+    /// is installed.
+    Reported {
+        /// The height.
+        height: BlockNumber,
+        /// The number of the retry.
+        attempt: u64,
+    },
+    /// A plan is installed (§7): it replaces the result locks of its height and of those above.
+    Retry(Retry),
+    /// An operator has dealt with a divergence of this node alone (§7): it signs nothing before this height is final here,
+    /// and so never again for the heights at which it diverged.
+    Cleared {
+        /// The greatest height for which it has voted a result.
+        through: BlockNumber,
+    },
 }
 
 /// The one result that this node stands for (§3).
@@ -88,6 +104,9 @@ impl Record {
             Self::Vote(signed) => Some(signed.vote.height),
             Self::Prepared { proposal, .. } => Some(proposal.height),
             Self::ResultLock(lock) => Some(lock.height),
+            Self::Reported { height, .. } => Some(*height),
+            Self::Retry(retry) => Some(retry.until),
+            Self::Cleared { through } => Some(*through),
             Self::ViewPromise(_) | Self::NewView(_) | Self::Abstains(_) => None,
         }
     }

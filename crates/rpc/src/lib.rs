@@ -33,4 +33,6 @@ mod workers;
 pub use error::{CallError, RpcError};
 pub use limits::RpcLimits;
 pub use origin::Origins;
+#[doc(hidden)]
+pub use parameters::read_as_everything;
 pub use server::{RpcConfig, RpcServer, RpcServerHandle};

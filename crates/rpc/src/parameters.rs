@@ -63,6 +63,50 @@ fn plain(reason: &str) -> String {
     reason.split(" at line ").next().unwrap_or(reason).to_owned()
 }
 
+/// Reads the `params` member of a request as every method would read it, and gives how many readings succeed: for fuzzing.
+#[doc(hidden)]
+#[must_use]
+pub fn read_as_everything(params: &str) -> usize {
+    use crate::{block_id::BlockId, criteria::Criteria, quantity::Quantity};
+    use alloy_primitives::{Address, B256, Bytes};
+    use alloy_rpc_types_eth::{
+        BlockOverrides, Filter, TransactionRequest, simulate::SimulatePayload, state::StateOverride,
+    };
+    use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
+    const COUNT: usize = 4;
+    fn read<T: for<'de> Deserialize<'de>>(params: &str, position: usize) -> Option<T> {
+        let mut parameters = Parameters::parse(Some(params), COUNT).ok()?;
+        for _ in 0..position {
+            parameters.optional::<serde::de::IgnoredAny>("skipped").ok()?;
+        }
+        parameters.required("parameter").ok()
+    }
+    (0..COUNT)
+        .map(|at| {
+            let filter = read::<Filter>(params, at);
+            [
+                read::<Address>(params, at).is_some(),
+                read::<B256>(params, at).is_some(),
+                read::<Bytes>(params, at).is_some(),
+                read::<BlockId>(params, at).is_some(),
+                read::<Quantity>(params, at).is_some(),
+                read::<bool>(params, at).is_some(),
+                read::<String>(params, at).is_some(),
+                filter.is_some_and(|filter| Criteria::new(&filter).is_ok()),
+                read::<TransactionRequest>(params, at).is_some(),
+                read::<StateOverride>(params, at).is_some(),
+                read::<BlockOverrides>(params, at).is_some(),
+                read::<SimulatePayload>(params, at).is_some(),
+                read::<GethDebugTracingOptions>(params, at).is_some(),
+                read::<GethDebugTracingCallOptions>(params, at).is_some(),
+            ]
+            .into_iter()
+            .filter(|held| *held)
+            .count()
+        })
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,9 @@ pub(crate) struct Chain {
     pub(crate) rules: lian_pbft::Rules,
     pub(crate) timing: Timing,
     pub(crate) committees: Committees,
-    /// The key of each node, members first.
+    /// The node whose key each machine has: itself, but for the second machines of twins.
+    pub(crate) seats: Vec<NodeId>,
+    /// The key of each machine, members first.
     pub(crate) keys: Vec<ConsensusSecretKey>,
     pub(crate) publics: Vec<ConsensusKey>,
     nodes: BTreeMap<ConsensusKey, NodeId>,
@@ -34,7 +36,8 @@ pub(crate) struct Chain {
 impl Chain {
     /// The group that a scenario describes.
     pub(crate) fn new(scenario: &Scenario) -> Result<Self, GenesisBlockError> {
-        let keys: Vec<_> = (0..scenario.nodes()).map(secret_key).collect();
+        let seats: Vec<_> = (0..scenario.machines()).map(|machine| scenario.seat(machine)).collect();
+        let keys: Vec<_> = seats.iter().map(|seat| secret_key(*seat)).collect();
         let publics: Vec<_> = keys.iter().map(ConsensusSecretKey::public).collect();
         let group = GroupGenesis {
             group: GroupId(0),
@@ -59,7 +62,7 @@ impl Chain {
             suite: SUITE.name().to_owned(),
             certificate_authorities: Vec::new(),
             institutions: vec![Institution { name: "bank".to_owned() }],
-            nodes: publics.iter().enumerate().map(|(node, key)| entry(node, *key)).collect(),
+            nodes: publics.iter().take(scenario.nodes()).enumerate().map(|(node, key)| entry(node, *key)).collect(),
             groups: vec![group.clone()],
         };
         let first = genesis_block(SUITE, &genesis, &group)?;
@@ -87,7 +90,8 @@ impl Chain {
         Ok(Self {
             timing: Timing::new(&group.consensus),
             committees: Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]),
-            nodes: publics.iter().enumerate().map(|(node, key)| (*key, node)).collect(),
+            nodes: publics.iter().take(scenario.nodes()).enumerate().map(|(node, key)| (*key, node)).collect(),
+            seats,
             quorum: (scenario.members + faulty + 1).div_ceil(2),
             members: scenario.members,
             genesis,
@@ -104,9 +108,9 @@ impl Chain {
         self.nodes.get(key).copied()
     }
 
-    /// The keys of all nodes but one.
+    /// The keys of all nodes but one's own.
     pub(crate) fn others(&self, node: NodeId) -> Vec<ConsensusKey> {
-        self.publics.iter().copied().filter(|key| *key != self.publics[node]).collect()
+        self.publics.iter().take(self.nodes.len()).copied().filter(|key| *key != self.publics[node]).collect()
     }
 }
 

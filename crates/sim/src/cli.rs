@@ -1,7 +1,14 @@
 //! The verb `lian sim`.
 
-use crate::run::{Options, Outcome, Summary, explain, run, run_range};
+use crate::{
+    run::{Options, Outcome, Summary, explain_scenario, run, run_range},
+    scenario::Scenario,
+    shrink::shrink,
+};
 use std::{num::NonZeroUsize, ops::Range, thread::available_parallelism, time::Instant};
+
+/// The unit of the processor time that Linux tells: hundredths of a second on every architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Simulate whole networks with faults and check what must always hold.
 #[derive(Clone, Debug, clap::Args)]
@@ -12,7 +19,7 @@ pub struct SimArgs {
     /// One seed to run
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// Tell what happens in the seed, line by line
+    /// Tell what happens in the seed, line by line; one that fails is first made as short as can be found in a minute
     #[arg(long, requires = "seed")]
     pub explain: bool,
     /// Seeds that run at once; as many as there are processors where absent
@@ -35,7 +42,12 @@ pub fn main(arguments: &SimArgs) -> i32 {
 
 fn one(seed: u64, tell: bool) -> i32 {
     if tell {
-        println!("{}", explain(seed));
+        let scenario = Scenario::of_seed(seed);
+        let shortened = shrink(&scenario);
+        if shortened.is_some() {
+            println!("The shortest scenario found that breaks the same rule:");
+        }
+        println!("{}", explain_scenario(&shortened.map_or(scenario, |(scenario, _)| scenario)));
     }
     let outcome = run(seed, &Options::default());
     report(&outcome);
@@ -63,10 +75,29 @@ fn tell_summary(summary: &Summary, seconds: f64) {
         "{} s simulated in {seconds:.0} s: {blocks} blocks, {transactions} transactions; trace {trace_hash:016x}",
         simulated_ms / 1_000
     );
+    if let Some(rate) = hours_per_minute(*simulated_ms, cpu_seconds()) {
+        println!("{rate:.2} simulated hours per processor minute");
+    }
     for (what, count) in &summary.counts {
         println!("{count:>12} {what}");
     }
     println!("{} passed, {} failed, 0 skipped", summary.passed, summary.failed.len());
+}
+
+/// Processor time of this process so far, in seconds; nothing where the system does not tell.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name stands in parentheses and may hold anything; user and system time are the 12th and 13th after it.
+    let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: f64 = times.next()?.parse::<f64>().ok()? + times.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+/// Simulated hours per minute of processor time.
+fn hours_per_minute(simulated_ms: u64, cpu_seconds: Option<f64>) -> Option<f64> {
+    let minutes = cpu_seconds.filter(|seconds| *seconds > 0.0)? / 60.0;
+    let hours = std::time::Duration::from_millis(simulated_ms).as_secs_f64() / 3_600.0;
+    Some(hours / minutes)
 }
 
 fn report(outcome: &Outcome) {

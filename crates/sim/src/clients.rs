@@ -123,6 +123,11 @@ impl Clients {
         sent
     }
 
+    /// Since when the oldest transaction waits.
+    pub(crate) fn waiting_since(&self) -> Option<Moment> {
+        self.waiting.values().map(|waiting| waiting.since).min()
+    }
+
     /// How many nonces wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()

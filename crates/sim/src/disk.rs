@@ -27,6 +27,11 @@ struct Power {
 }
 
 impl Disk {
+    /// A disk with the same bytes, without faults.
+    pub(crate) fn copy(&self) -> Self {
+        Self { memory: self.memory.copy(), power: Arc::default() }
+    }
+
     /// Lets the power go at the operation after so many more.
     pub(crate) fn fail_after(&self, operations: u64) {
         self.power.lock().left = Some(operations);
@@ -79,6 +84,11 @@ impl Disk {
     /// Flips bits of one byte.
     pub(crate) fn rot(&self, path: &Path, offset: u64, mask: u8) -> bool {
         self.memory.rot(path, offset, mask)
+    }
+
+    /// Cuts a file.
+    pub(crate) fn cut(&self, path: &Path, length: u64) -> bool {
+        self.memory.cut(path, length)
     }
 
     fn spend(&self, operation: Operation, path: &Path) -> Result<(), StorageError> {

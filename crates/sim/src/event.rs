@@ -16,6 +16,8 @@ pub(crate) type NodeId = usize;
 pub(crate) enum Event {
     /// A message arrives and was checked.
     Deliver { from: NodeId, to: NodeId, session: u64, envelope: Rc<Envelope> },
+    /// A Byzantine machine sends a message that it has held back.
+    Late { from: NodeId, to: NodeId, envelope: Rc<Envelope> },
     /// Something within one run of a node's program.
     Node { node: NodeId, life: u64, what: NodeEvent },
     /// Two nodes try to open a session.
@@ -26,6 +28,8 @@ pub(crate) enum Event {
     Noticed { index: usize },
     /// A node starts.
     Start { node: NodeId },
+    /// An operator looks at a node whose disk is damaged.
+    Inspect { node: NodeId },
     /// A fault begins or ends.
     Fault { index: usize, begins: bool },
     /// A client's transaction reaches a node.

@@ -15,6 +15,7 @@
 //!
 //! Main functions: [`run`], [`run_range`], [`explain`]; [`cli::main`] is the verb `lian sim`.
 
+mod byzantine;
 mod chain;
 pub mod cli;
 mod clients;
@@ -27,6 +28,7 @@ mod oracle;
 mod random;
 mod run;
 mod scenario;
+mod shrink;
 mod sim;
 mod time;
 mod trace;
@@ -34,4 +36,7 @@ mod wallet;
 mod world;
 
 pub use run::{Failure, Options, Outcome, Summary, explain, explain_scenario, run, run_range, run_scenario};
-pub use scenario::{CrashPoint, Down, Fault, Links, Load, Scenario, Target, TimedFault};
+pub use scenario::{
+    Byzantine, CrashPoint, Down, Fault, Kind, Links, Load, Rule, Scenario, Target, TimedFault, Trick, Twin,
+};
+pub use shrink::shrink;

@@ -1,6 +1,8 @@
 //! Sessions between nodes, and the ways that carry them.
 
 use crate::{
+    byzantine::Outgoing,
+    chain::Chain,
     event::{Event, NodeId},
     message::Envelope,
     random::Random,
@@ -9,7 +11,7 @@ use crate::{
 };
 use lian_group::core::{GroupMessage, Recipient};
 use lian_types::limits::{DIAL_BACKOFF_MS_MAX, DIAL_BACKOFF_MS_MIN};
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 /// Bytes that a way carries in a microsecond: 1 Gbit/s.
 const BYTES_PER_US: u64 = 125;
@@ -89,6 +91,12 @@ impl Network {
         self.ends[two][one] = Some(self.sessions);
     }
 
+    /// How many sessions a machine has to the machines of a node.
+    pub(crate) fn sessions_to(&self, node: NodeId, seats: &[NodeId], seat: NodeId) -> usize {
+        let ends = self.ends[node].iter().zip(seats);
+        ends.filter(|(end, other)| end.is_some() && **other == seat).count()
+    }
+
     /// Whether a way carries messages in both directions.
     pub(crate) fn is_sound(&self, one: NodeId, two: NodeId) -> bool {
         self.cuts[one][two].everything == 0 && self.cuts[two][one].everything == 0
@@ -130,21 +138,34 @@ impl Sim {
         }
     }
 
-    /// Sends a message over every session that it is meant for.
+    /// Sends a message over every session that it is meant for. A Byzantine machine's may be changed on the way out.
     pub(crate) fn send(&mut self, from: NodeId, to: Recipient, message: &GroupMessage) {
+        let chain = Arc::clone(&self.chain);
+        let receivers: Vec<_> = (0..chain.seats.len()).filter(|peer| is_meant(&chain, to, *peer)).collect();
+        if let Some(traitor) = self.traitors.get_mut(&from) {
+            let outgoing = traitor.turn(&chain, self.now.ms(), &receivers, message);
+            return outgoing.into_iter().for_each(|outgoing| self.send_one(from, outgoing));
+        }
         let envelope = match Envelope::new(message) {
             Ok(envelope) => Rc::new(envelope),
             Err(error) => return self.fail("messages", || format!("n{from}: {error}")),
         };
         self.trace.add(envelope.digest());
         self.count_sent(from, &envelope);
-        match to {
-            Recipient::All => (0..self.network.ends.len()).for_each(|peer| self.transmit(from, peer, &envelope)),
-            Recipient::One(key) => {
-                if let Some(peer) = self.chain.node_of(&key) {
-                    self.transmit(from, peer, &envelope);
-                }
-            }
+        receivers.into_iter().for_each(|peer| self.transmit(from, peer, &envelope));
+    }
+
+    /// Sends what a Byzantine machine makes of a message. What no program can read is dropped where it arrives.
+    fn send_one(&mut self, from: NodeId, outgoing: Outgoing) {
+        let Outgoing { to, after_ms, message } = outgoing;
+        let Ok(envelope) = Envelope::new(&message) else { return self.count("messages refused") };
+        self.trace.add(envelope.digest());
+        self.count_sent(from, &envelope);
+        let envelope = Rc::new(envelope);
+        if after_ms == 0 {
+            self.transmit(from, to, &envelope);
+        } else {
+            self.queue.push(self.now.after_ms(after_ms), Event::Late { from, to, envelope });
         }
     }
 
@@ -163,7 +184,7 @@ impl Sim {
         }
     }
 
-    fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
+    pub(crate) fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
         let Some(session) = self.network.end(from, to) else { return };
         let is_consensus = matches!(envelope.payload(), GroupMessage::Consensus(_));
         let cuts = self.network.cuts[from][to];
@@ -196,5 +217,13 @@ impl Sim {
             let at = self.now.after_us(delay * (1 + copy));
             self.queue.push(at, Event::Deliver { from, to, session, envelope: Rc::clone(envelope) });
         }
+    }
+}
+
+/// Whether a message is meant for a machine. Who writes to a twin writes to both of its machines.
+fn is_meant(chain: &Chain, to: Recipient, machine: NodeId) -> bool {
+    match to {
+        Recipient::All => true,
+        Recipient::One(key) => chain.publics[machine] == key,
     }
 }

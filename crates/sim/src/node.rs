@@ -17,7 +17,11 @@ use crate::{
     wallet::Name,
 };
 use blocks::Appending;
-use lian_group::{Core, execution::SpeculativeChain};
+use lian_group::{
+    Core, SteadyClock,
+    execution::SpeculativeChain,
+    recovery::{Kind, Unexplained},
+};
 use lian_ledger::{Crash, Ledger, MemoryView, VoteLog};
 use lian_txpool::Pool;
 use lian_types::{BlockNumber, Millis};
@@ -41,10 +45,20 @@ pub(crate) struct Node {
     pub(crate) run: Option<Box<Run>>,
     /// Why its program has stopped by itself, if it has.
     pub(crate) stopped: Option<String>,
+    /// In which way results diverged, where it has stopped for that.
+    pub(crate) diverged: Option<Kind>,
+    /// Which wrong program it runs, if it does.
+    pub(crate) wrong: Option<u64>,
     /// For how long its machine goes down now, in milliseconds.
     pub(crate) crashing: Option<u64>,
     /// Power losses to come: how often, at which operation, and for how long it is down then, in milliseconds.
     pub(crate) power: Option<PowerLosses>,
+    /// Whether something durable on its disk is wrong.
+    pub(crate) is_damaged: bool,
+    /// Whether an operator has emptied its disk: its key has been used before.
+    pub(crate) was_emptied: bool,
+    /// Disks that it will have again, by the fault that takes it back.
+    pub(crate) kept: BTreeMap<usize, Disk>,
 }
 
 /// Power losses that are to come.
@@ -61,9 +75,11 @@ pub(crate) struct Run {
     pub(crate) ledger: Arc<Ledger>,
     votes: VoteLog,
     execution: SpeculativeChain,
+    /// Evidence of earlier divergences that can be completed.
+    unexplained: Unexplained,
     pub(crate) pool: Arc<Mutex<Pool>>,
-    /// The time of the last step: it never goes back.
-    now: Millis,
+    /// The time that the core lives in.
+    clock: SteadyClock,
     outbox: Outbox,
     working: Working,
     appending: Appending,
@@ -92,8 +108,13 @@ impl Node {
             frozen: None,
             run: None,
             stopped: None,
+            diverged: None,
+            wrong: None,
             crashing: None,
             power: None,
+            is_damaged: false,
+            was_emptied: false,
+            kept: BTreeMap::new(),
         }
     }
 
@@ -156,6 +177,7 @@ impl Node {
         self.life += 1;
         self.crashing = None;
         self.stopped = None;
+        self.diverged = None;
         let random = &mut sim.random;
         let mut torn = false;
         self.disk.crash(|_, unsynced| {
@@ -168,7 +190,9 @@ impl Node {
             sim.count("torn writes");
         }
         sim.count("crashes");
-        sim.oracle.votes.crashed(self.id);
+        if sim.is_honest(self.id) {
+            sim.oracle.votes.crashed(self.id);
+        }
     }
 
     /// Lets the next of its power losses come.

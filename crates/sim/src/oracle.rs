@@ -97,6 +97,7 @@ impl Sim {
     fn observe_new(&mut self, seen: &Seen, ledger: &Ledger) {
         let height = seen.height();
         self.count("blocks");
+        self.pauses.ended(self.now, self.clients.waiting_since(), self.scenario.heal_ms);
         match self.oracle.reads.advance(seen, ledger) {
             Ok(skipped) => (0..skipped).for_each(|_| self.count("transactions skipped")),
             Err(what) => return self.fail("transactions", || format!("block {height}: {what}")),

@@ -34,6 +34,10 @@ pub struct Outcome {
     pub blocks: u64,
     /// Transactions that became final.
     pub transactions: u64,
+    /// The longest time in which no block became final although a transaction waited, in milliseconds.
+    pub longest_pause_ms: u64,
+    /// How long after faults had ended the first block became final, in milliseconds; nothing where none did.
+    pub resumed_ms: Option<u64>,
     /// How often each kind of situation occurred.
     pub counts: BTreeMap<&'static str, u64>,
 }
@@ -168,6 +172,8 @@ fn simulate(scenario: &Scenario, tell: bool) -> (Outcome, String) {
         simulated_ms: 0,
         blocks: 0,
         transactions: 0,
+        longest_pause_ms: 0,
+        resumed_ms: None,
         counts: BTreeMap::new(),
     };
     let mut world = match World::new(scenario, tell) {
@@ -190,6 +196,8 @@ fn simulate(scenario: &Scenario, tell: bool) -> (Outcome, String) {
     outcome.simulated_ms = sim.now.ms();
     outcome.blocks = sim.oracle.blocks.height();
     outcome.transactions = sim.clients.finished();
+    outcome.longest_pause_ms = sim.pauses.longest_ms;
+    outcome.resumed_ms = sim.pauses.resumed_ms;
     outcome.counts = sim.counts;
     (outcome, sim.story.into_text())
 }

@@ -1,6 +1,9 @@
 //! What is simulated, as data: the network, its load, and everything that goes wrong in it.
 
+mod byzantine;
 mod generate;
+
+pub use byzantine::{Byzantine, Kind, Rule, Trick, Twin};
 
 use std::fmt;
 
@@ -31,6 +34,8 @@ pub struct Scenario {
     pub load: Load,
     /// How far each node's clock is off, in milliseconds; nodes beyond the end have a right one.
     pub skews_ms: Vec<i64>,
+    /// Members that are arbitrarily faulty, at most [`Scenario::faulty_max`] together with those that are faulty for ever.
+    pub byzantine: Vec<Byzantine>,
     /// What goes wrong.
     pub faults: Vec<TimedFault>,
     /// From when on nothing new goes wrong, in milliseconds: faults with an end have ended, nodes that are to come back
@@ -236,16 +241,53 @@ pub enum Fault {
         /// Whether the files are gone; else one of their bytes is wrong.
         gone: bool,
     },
-    /// A node's clock is set this much forward.
+    /// A node goes down, and something of what was durable on its disk is wrong when it starts again as the fault ends.
+    /// It must notice, or run without it; its operator then empties the disk.
+    Damage {
+        /// The node.
+        target: Target,
+        /// Whether a write went to a wrong place; else one byte has rotted.
+        misdirected: bool,
+    },
+    /// A node's clock is set forward, or back.
     ClockJump {
         /// The node.
         target: Target,
         /// Milliseconds.
-        ms: u64,
+        ms: i64,
+    },
+    /// When it ends, a machine of a Byzantine member has the disk again that it had when it began: votes and blocks of
+    /// the time between are forgotten, and nothing tells.
+    Rewind {
+        /// The machine.
+        machine: usize,
+    },
+    /// A node gets a program that computes wrong results, and the right one again when the fault ends. Where it has stopped
+    /// for a divergence meanwhile it stays down until the operators recover it.
+    WrongResults {
+        /// The node.
+        target: Target,
+        /// Programs with different numbers compute different wrong results.
+        variant: u64,
+    },
+    /// The operators deal with all divergences: they clear, or report, plan and apply, and start the nodes again.
+    Recover {
+        /// Whether the power goes at each of their disk operations, once.
+        loses_power: bool,
     },
 }
 
 impl Fault {
+    /// Whether it is about the machine with this number by name.
+    #[must_use]
+    pub fn names(&self, machine: usize) -> bool {
+        match self {
+            Self::Cut { from, to, .. } => *from == machine || *to == machine,
+            Self::Partition { side, .. } => side.contains(&machine),
+            _ => self.target() == Some(Target::Node(machine)),
+        }
+    }
+
     /// The node that it is about, if it is about one.
     #[must_use]
     pub const fn target(&self) -> Option<Target> {
@@ -255,7 +297,8 @@ impl Fault {
             | Self::Delay { .. }
             | Self::Cut { .. }
             | Self::Partition { .. }
-            | Self::CrashAll { .. } => None,
+            | Self::CrashAll { .. }
+            | Self::Recover { .. } => None,
             Self::Mute { target, .. }
             | Self::Deaf { target, .. }
             | Self::Crash { target, .. }
@@ -267,7 +310,10 @@ impl Fault {
             | Self::SyncFails { target, .. }
             | Self::LoseView { target }
             | Self::LoseVotes { target, .. }
+            | Self::Damage { target, .. }
+            | Self::WrongResults { target, .. }
             | Self::ClockJump { target, .. } => Some(*target),
+            Self::Rewind { machine } => Some(Target::Node(*machine)),
         }
     }
 }
@@ -301,6 +347,7 @@ impl Scenario {
             execution_us: (200, 50),
             load: Load { interval_ms: 100, burst: 1, rivals_permille: 0, copies_permille: 0 },
             skews_ms: Vec::new(),
+            byzantine: Vec::new(),
             faults: Vec::new(),
             heal_ms: 0,
             load_end_ms: end_ms.saturating_sub(2_000),
@@ -335,6 +382,12 @@ impl fmt::Display for Scenario {
             self.skews_ms
         )?;
         writeln!(f, "{:?}", self.load)?;
+        for Byzantine { member, twin, rules } in &self.byzantine {
+            writeln!(f, "  n{member} is Byzantine, {twin:?}")?;
+            for rule in rules {
+                writeln!(f, "    {rule:?}")?;
+            }
+        }
         for TimedFault { from_ms, until_ms, fault } in &self.faults {
             match until_ms {
                 Some(until) => writeln!(f, "  {from_ms}–{until} ms: {fault:?}")?,

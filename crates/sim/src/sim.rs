@@ -1,6 +1,7 @@
 //! Everything in a simulation but the nodes.
 
 use crate::{
+    byzantine::Traitor,
     chain::Chain,
     clients::Clients,
     event::{Event, NodeEvent, NodeId, Queue},
@@ -26,6 +27,27 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
+/// How long there was no new block although somebody waited for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pauses {
+    pub(crate) longest_ms: u64,
+    /// The time from the end of all passing faults to the first new block.
+    pub(crate) resumed_ms: Option<u64>,
+    newest: Moment,
+}
+
+impl Pauses {
+    /// A new block is final; `since` is when the oldest transaction that waits was sent.
+    pub(crate) fn ended(&mut self, now: Moment, since: Option<Moment>, heal_ms: u64) {
+        let began = since.map_or(now, |since| since.max(self.newest));
+        self.longest_ms = self.longest_ms.max(now.ms().saturating_sub(began.ms()));
+        self.newest = now;
+        if now.ms() >= heal_ms && self.resumed_ms.is_none() {
+            self.resumed_ms = Some(now.ms().saturating_sub(heal_ms));
+        }
+    }
+}
+
 /// What nodes share: time, network, clients, and who watches them all.
 pub(crate) struct Sim {
     pub(crate) scenario: Arc<Scenario>,
@@ -41,6 +63,9 @@ pub(crate) struct Sim {
     pub(crate) traps: Vec<Trap>,
     /// How much longer each fsync of a node takes at most, in milliseconds.
     pub(crate) slow_disks: BTreeMap<NodeId, u64>,
+    /// What stands between the machines of Byzantine members and the network.
+    pub(crate) traitors: BTreeMap<NodeId, Traitor>,
+    pub(crate) pauses: Pauses,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) broken: Option<Broken>,
 }
@@ -59,7 +84,7 @@ impl Sim {
     pub(crate) fn new(scenario: Arc<Scenario>, chain: Arc<Chain>, tell: bool) -> Self {
         let mut random = Random::new(scenario.seed, PURPOSE);
         Self {
-            network: Network::new(scenario.nodes(), &scenario.links, &mut random),
+            network: Network::new(scenario.machines(), &scenario.links, &mut random),
             oracle: Oracle::new(&chain),
             clients: Clients::new(scenario.seed),
             now: Moment::default(),
@@ -68,6 +93,8 @@ impl Sim {
             story: Story::new(tell),
             traps: Vec::new(),
             slow_disks: BTreeMap::new(),
+            traitors: traitors(&scenario),
+            pauses: Pauses::default(),
             counts: BTreeMap::new(),
             broken: None,
             random,
@@ -82,6 +109,21 @@ impl Sim {
             let what = what();
             self.tell(|| format!("BROKEN: {invariant}: {what}"));
             self.broken = Some(Broken { at: self.now, invariant, what });
+        }
+    }
+
+    /// Whether a machine belongs to a member that keeps to the rules.
+    pub(crate) fn is_honest(&self, machine: NodeId) -> bool {
+        !self.traitors.contains_key(&machine)
+    }
+
+    /// Notes that a rule does not hold at a machine. Of what a Byzantine member does nothing is required.
+    pub(crate) fn fail_at(&mut self, machine: NodeId, invariant: &'static str, what: impl FnOnce() -> String) {
+        if self.is_honest(machine) {
+            self.fail(invariant, what);
+        } else {
+            self.count("oddities of Byzantine machines");
+            self.tell(|| format!("Byzantine: {invariant}: {}", what()));
         }
     }
 
@@ -126,9 +168,20 @@ impl Sim {
             GroupMessage::Report(_) => "reports",
         });
         if let GroupMessage::Consensus(message) = envelope.payload()
+            && self.is_honest(from)
             && let Err(what) = self.oracle.votes.sent(from, &self.chain, message)
         {
             self.fail("votes", || format!("n{from} {what}"));
         }
     }
+}
+
+/// The machines of Byzantine members.
+fn traitors(scenario: &Scenario) -> BTreeMap<NodeId, Traitor> {
+    let machines = (0..scenario.machines()).filter_map(|machine| {
+        let seat = scenario.seat(machine);
+        let member = scenario.byzantine.iter().find(|member| member.member == seat)?;
+        Some((machine, Traitor::new(scenario.seed, machine, seat, member.rules.clone())))
+    });
+    machines.collect()
 }

@@ -35,11 +35,6 @@ impl Moment {
     pub(crate) const fn clock(self, skew_ms: i64) -> Millis {
         Millis(BEGINNING.saturating_add(self.ms()).saturating_add_signed(skew_ms))
     }
-
-    /// When a clock that is off by so many milliseconds says `time`; the beginning where that was before.
-    pub(crate) const fn when(time: Millis, skew_ms: i64) -> Self {
-        Self::at_ms(time.0.saturating_add_signed(skew_ms.saturating_neg()).saturating_sub(BEGINNING))
-    }
 }
 
 impl fmt::Display for Moment {
@@ -57,9 +52,7 @@ mod tests {
         for skew in [0, 250, -3_600_000] {
             let clock = Moment::at_ms(7_200_000).clock(skew);
             assert_eq!(clock, Millis(BEGINNING.saturating_add_signed(7_200_000 + skew)));
-            assert_eq!(Moment::when(clock, skew), Moment::at_ms(7_200_000));
         }
-        assert_eq!(Moment::when(Millis(0), 5), Moment(0));
         assert_eq!(Moment(1_234_567).to_string(), "    1.234567 s");
     }
 }

@@ -1,7 +1,9 @@
 //! A whole network, and the loop that makes it happen.
 
+mod disks;
 mod faults;
 mod judge;
+mod recover;
 
 use crate::{
     chain::Chain,
@@ -36,6 +38,9 @@ const EVENTS_PER_SECOND_MAX: u64 = 200_000;
 /// After what time a client turns to another node when one does not answer its call, in milliseconds.
 const REFUSED_MS: u64 = 100;
 
+/// After what time a Byzantine machine whose program has stopped starts again, in milliseconds.
+const BYZANTINE_DOWN_MS: u64 = 2_000;
+
 /// A simulation under way.
 pub(crate) struct World {
     pub(crate) sim: Sim,
@@ -44,8 +49,14 @@ pub(crate) struct World {
     active: BTreeMap<usize, Option<NodeId>>,
     /// Nodes that never come back, or that nobody hears or that hear nobody for ever.
     gone: BTreeSet<NodeId>,
+    /// Nodes that have stopped for a divergence and wait for an operator.
+    halted: BTreeSet<NodeId>,
+    /// Nodes that have had a wrong program.
+    blamed: BTreeSet<NodeId>,
     /// When the newest block became final.
     progress: (u64, Moment),
+    /// The greatest view then.
+    progress_view: u64,
     finished: bool,
     /// The second in which events were counted, and how many there were.
     pace: (u64, u64),
@@ -57,14 +68,14 @@ impl World {
         let chain = Arc::new(Chain::new(scenario)?);
         let mut sim = Sim::new(Arc::new(scenario.clone()), chain, tell);
         let skew = |node: usize| scenario.skews_ms.get(node).copied().unwrap_or(0);
-        let nodes = (0..scenario.nodes()).map(|node| Node::new(node, skew(node))).collect();
+        let nodes = (0..scenario.machines()).map(|machine| Node::new(machine, skew(machine))).collect();
         for (index, fault) in scenario.faults.iter().enumerate() {
             sim.queue.push(Moment::at_ms(fault.from_ms), Event::Fault { index, begins: true });
             if let Some(until_ms) = fault.until_ms {
                 sim.queue.push(Moment::at_ms(until_ms), Event::Fault { index, begins: false });
             }
         }
-        for node in 0..scenario.nodes() {
+        for node in 0..scenario.machines() {
             let at = Moment(sim.random.below(START_US));
             sim.queue.push(at, Event::Start { node });
         }
@@ -73,7 +84,18 @@ impl World {
             sim.queue.push(Moment::at_ms(WATCH_STEP_MS), event);
         }
         let progress = (0, Moment::default());
-        Ok(Self { sim, nodes, active: BTreeMap::new(), gone: BTreeSet::new(), progress, finished: false, pace: (0, 0) })
+        Ok(Self {
+            sim,
+            nodes,
+            active: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            progress,
+            progress_view: 0,
+            halted: BTreeSet::new(),
+            blamed: BTreeSet::new(),
+            finished: false,
+            pace: (0, 0),
+        })
     }
 
     /// Runs to the end, or to the first rule that does not hold.
@@ -131,6 +153,7 @@ impl World {
                     nodes[to].on_message(sim, from, &envelope);
                 }
             }
+            Event::Late { from, to, envelope } => sim.transmit(from, to, &envelope),
             Event::Node { node, life, what } => {
                 if nodes[node].life == life && nodes[node].run.is_some() {
                     nodes[node].on_event(sim, what);
@@ -145,6 +168,7 @@ impl World {
             }
             Event::Noticed { index } => self.notice(index),
             Event::Start { node } => self.start(node),
+            Event::Inspect { node } => self.inspect(node),
             Event::Fault { index, begins } => self.turn_fault(index, begins),
             Event::Submit { name, node } => self.submit(name, node),
             Event::Load => self.load(),
@@ -164,10 +188,21 @@ impl World {
             (sim.random.permille(400), Some(down_ms))
         } else if let Some(reason) = node.stopped.clone() {
             sim.tell(|| format!("n{id} stops: {reason}"));
-            if !self.has_bad_disk(id) {
-                return self.sim.fail("stop", || format!("n{id} stops without reason: {reason}"));
+            if !self.sim.is_honest(id) {
+                self.bring_down(id, true);
+                return node::start_later(&mut self.sim, id, BYZANTINE_DOWN_MS);
             }
-            self.sim.count("stops for a bad disk");
+            if self.nodes[id].is_damaged {
+                self.sim.count("stops for a damaged disk");
+                return self.repair(id);
+            }
+            if let Some(kind) = self.nodes[id].diverged.take() {
+                self.diverged(id, kind);
+            } else if !self.has_bad_disk(id) {
+                return self.sim.fail("stop", || format!("n{id} stops without reason: {reason}"));
+            } else {
+                self.sim.count("stops for a bad disk");
+            }
             (true, None)
         } else {
             return;
@@ -198,7 +233,7 @@ impl World {
 
     fn start(&mut self, id: NodeId) {
         let (sim, node) = (&mut self.sim, &mut self.nodes[id]);
-        if node.run.is_some() || self.gone.contains(&id) {
+        if node.run.is_some() || self.gone.contains(&id) || self.halted.contains(&id) {
             return;
         }
         sim.count("starts");
@@ -207,11 +242,12 @@ impl World {
     }
 
     fn connect(&mut self, one: NodeId, two: NodeId) {
-        let Self { sim, nodes, .. } = self;
+        let Self { sim, nodes, .. } = &mut *self;
         sim.network.tried(one, two);
         let (end, other) = (sim.network.end(one, two), sim.network.end(two, one));
         let is_open = end.is_some() && end == other;
-        if is_open || !sim.network.is_sound(one, two) || !nodes[one].is_up() || !nodes[two].is_up() {
+        let is_possible = sim.network.is_sound(one, two) && nodes[one].is_up() && nodes[two].is_up();
+        if is_open || !is_possible || !self.are_acquainted(one, two) {
             return;
         }
         // One of the two may not have noticed yet that the old session is broken.
@@ -223,16 +259,35 @@ impl World {
         }
         self.sim.network.open(one, two);
         for (node, peer) in [(one, two), (two, one)] {
-            let key = self.sim.chain.publics[peer];
-            self.nodes[node].input(&mut self.sim, Input::Peer { key, connected: true });
+            self.tell_session(node, peer, true);
             self.settle(node);
+        }
+    }
+
+    /// Whether two machines have sessions at all: those of one key do not, and twins may know a part of the others only.
+    fn are_acquainted(&self, one: NodeId, two: NodeId) -> bool {
+        let scenario = &self.sim.scenario;
+        let seats = &self.sim.chain.seats;
+        let knows = |machine: NodeId, other: NodeId| {
+            let twin = scenario.byzantine.iter().find(|member| member.member == seats[machine])?.twin.as_ref()?;
+            let peers = &twin.peers[usize::from(machine >= scenario.nodes())];
+            Some(peers.is_empty() || peers.contains(&seats[other]))
+        };
+        seats[one] != seats[two] && knows(one, two).unwrap_or(true) && knows(two, one).unwrap_or(true)
+    }
+
+    /// Tells a machine of a session. Who is connected to both machines of a twin notices only the first and the last.
+    fn tell_session(&mut self, node: NodeId, peer: NodeId, connected: bool) {
+        let (seats, key) = (&self.sim.chain.seats, self.sim.chain.publics[peer]);
+        let others = self.sim.network.sessions_to(node, seats, seats[peer]) - usize::from(connected);
+        if others == 0 {
+            self.nodes[node].input(&mut self.sim, Input::Peer { key, connected });
         }
     }
 
     fn disconnect(&mut self, node: NodeId, peer: NodeId) {
         self.sim.network.close(node, peer);
-        let key = self.sim.chain.publics[peer];
-        self.nodes[node].input(&mut self.sim, Input::Peer { key, connected: false });
+        self.tell_session(node, peer, false);
     }
 
     fn load(&mut self) {
@@ -257,7 +312,7 @@ impl World {
         if let Some(run) = &self.nodes[node].run {
             let known = run.pool.lock().contains(&wallet::transaction(name).hash());
             let life = self.nodes[node].life;
-            if known {
+            if known && self.sim.is_honest(node) {
                 let refusal = lian_txpool::Refusal::AlreadyKnown(wallet::transaction(name).hash());
                 return self.sim.clients.answered(node, life, name, &Err(refusal));
             }
@@ -270,9 +325,11 @@ impl World {
         }
     }
 
-    /// The nodes that clients can talk to.
+    /// The nodes that clients talk to: in the end they have found out whom not to ask.
     fn reachable(&self) -> Vec<NodeId> {
-        let up = |node: &&Node| node.is_up() && !self.gone.contains(&node.id);
+        let healed = self.sim.now.ms() >= self.sim.scenario.heal_ms;
+        let may_ask = |id: NodeId| !self.gone.contains(&id) && (self.sim.is_honest(id) || !healed);
+        let up = |node: &&Node| node.is_up() && may_ask(node.id);
         self.nodes.iter().filter(up).map(|node| node.id).collect()
     }
 
@@ -290,7 +347,7 @@ impl World {
     fn read(&mut self) {
         let node = self.sim.clients.random().index(self.nodes.len());
         let account = self.sim.clients.random().index(ACCOUNTS);
-        if self.nodes[node].is_up() {
+        if self.nodes[node].is_up() && self.sim.is_honest(node) {
             let answer = self.nodes[node].read(account);
             let outcome = match answer {
                 Some(Ok((height, reading))) => self.sim.oracle.reads.answered(node, height, account, reading),

@@ -212,9 +212,10 @@ impl Pool {
         [ready, queued(Origin::Local), queued(Origin::Peer)].into_iter().flatten().min()
     }
 
-    /// Takes a pooled transaction out by its hash. The caller settles the account.
+    /// Takes a pooled transaction out by its hash. The caller settles the account. One that only a proposal named is not
+    /// pooled; the pool may hold another one with its nonce.
     fn take(&mut self, hash: &TxHash) -> Option<Address> {
-        let body = self.known.get(hash)?.body.as_ref()?;
+        let body = self.known.get(hash).filter(|known| known.pooled)?.body.as_ref()?;
         let (sender, nonce) = (body.sender(), body.transaction().nonce());
         let pending = self.accounts.get_mut(&sender)?.remove(nonce, &mut self.queues)?;
         self.forget(&pending);

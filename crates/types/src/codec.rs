@@ -36,6 +36,16 @@ pub fn decode_exact<T: BorshDeserialize>(what: &'static str, bytes: &[u8], limit
     borsh::from_slice(bytes).map_err(|error| DecodeError::Malformed { what, reason: error.to_string() })
 }
 
+/// Reads a borsh text of at most `MAX` bytes; memory grows with what arrives, not with what was announced. (Borsh itself
+/// takes a mebibyte on a stranger's word.)
+///
+/// # Errors
+/// For longer texts, for what is not UTF-8, and where the bytes end before the text.
+pub fn read_text<R: std::io::Read, const MAX: usize>(reader: &mut R) -> std::io::Result<String> {
+    let bytes = read_bytes(reader, "text", MAX)?;
+    String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+}
+
 /// Reads a borsh byte string of at most `limit` bytes; memory grows with what arrives, not with what was announced.
 pub(crate) fn read_bytes<R: std::io::Read>(
     reader: &mut R,

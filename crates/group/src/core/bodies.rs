@@ -1,7 +1,9 @@
 //! Fetching the bodies of proposals that this node lacks.
 
 use alloy_primitives::TxHash;
-use lian_types::{ConsensusKey, Millis, Proposal, ProposalDigest};
+use lian_crypto::VerifiedTransaction;
+use lian_txpool::{Pool, Refusal};
+use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, ProposalDigest};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How long a proposal waits for gossip before its bodies are asked for: gossip leaves every few milliseconds, and
@@ -24,6 +26,16 @@ struct Fetch {
     attempts: usize,
     /// Whether every peer has been asked since the last wait.
     asked_all: bool,
+    /// Whether it is to be executed as soon as it is complete, because the pool gave bodies up that were held before.
+    executes: bool,
+}
+
+/// A proposal whose bodies are all here now.
+pub(super) struct Complete {
+    pub(super) digest: ProposalDigest,
+    pub(super) proposal: Arc<Proposal>,
+    /// Whether it is to be executed.
+    pub(super) executes: bool,
 }
 
 /// A question to a peer.
@@ -36,7 +48,39 @@ impl BodyFetches {
     /// Begins to fetch.
     pub(super) fn begin(&mut self, now: Millis, digest: ProposalDigest, proposal: Arc<Proposal>, missing: Vec<TxHash>) {
         let due = now.saturating_add(GOSSIP_GRACE_MS);
-        self.0.entry(digest).or_insert(Fetch { proposal, missing, due, attempts: 0, asked_all: false });
+        let fetch = Fetch { proposal, missing, due, attempts: 0, asked_all: false, executes: false };
+        self.0.entry(digest).or_insert(fetch);
+    }
+
+    /// The proposal is to be executed when it is complete.
+    pub(super) fn execute_when_complete(&mut self, digest: &ProposalDigest) {
+        if let Some(fetch) = self.0.get_mut(digest) {
+            fetch.executes = true;
+        }
+    }
+
+    /// Nothing at this height and above is to be executed before it is asked for again.
+    pub(super) fn discarded(&mut self, from: BlockNumber) {
+        self.0.values_mut().filter(|fetch| fetch.proposal.height >= from).for_each(|fetch| fetch.executes = false);
+    }
+
+    /// Gives the pool a body that a proposal waits for. The pool may take that proposal for closed by now, after a view
+    /// change that proposes it again, or hold another one of its height open: then it is opened anew.
+    pub(super) fn add_body(
+        &self,
+        now: Millis,
+        pool: &mut Pool,
+        transaction: Arc<VerifiedTransaction>,
+    ) -> Result<(), Refusal> {
+        let hash = transaction.hash();
+        let refused = match pool.add_body(now, Arc::clone(&transaction)) {
+            Err(Refusal::NotWanted(refused)) => Refusal::NotWanted(refused),
+            outcome => return outcome,
+        };
+        let mut waiting = self.0.iter().filter(|(_, fetch)| fetch.missing.contains(&hash));
+        let Some((digest, fetch)) = waiting.next() else { return Err(refused) };
+        pool.proposed(now, fetch.proposal.height, *digest, &fetch.proposal.transactions);
+        pool.add_body(now, transaction)
     }
 
     /// No longer needed.
@@ -45,16 +89,17 @@ impl BodyFetches {
     }
 
     /// Takes out the proposals that have become complete, given what is still missing of each.
-    pub(super) fn complete(
-        &mut self,
-        missing: impl Fn(&[TxHash]) -> Vec<TxHash>,
-    ) -> Vec<(ProposalDigest, Arc<Proposal>)> {
+    pub(super) fn complete(&mut self, missing: impl Fn(&[TxHash]) -> Vec<TxHash>) -> Vec<Complete> {
         for fetch in self.0.values_mut() {
             fetch.missing = missing(&fetch.missing);
         }
         let done: Vec<_> =
             self.0.iter().filter(|(_, fetch)| fetch.missing.is_empty()).map(|(digest, _)| *digest).collect();
-        done.into_iter().filter_map(|digest| Some((digest, self.0.remove(&digest)?.proposal))).collect()
+        let complete = |digest| {
+            let Fetch { proposal, executes, .. } = self.0.remove(&digest)?;
+            Some(Complete { digest, proposal, executes })
+        };
+        done.into_iter().filter_map(complete).collect()
     }
 
     /// What to ask now: first the proposer, then the other connected peers in turn.
@@ -92,7 +137,7 @@ impl BodyFetches {
 mod tests {
     use super::*;
     use alloy_primitives::B256;
-    use lian_types::{BlockNumber, Epoch, GroupId};
+    use lian_types::{Epoch, GroupId};
 
     fn key(i: u8) -> ConsensusKey {
         ConsensusKey([i; 33])

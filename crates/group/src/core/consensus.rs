@@ -53,13 +53,12 @@ impl Core {
             }
             PbftEffect::Forget(digest) => self.fetches.forget(&digest),
             PbftEffect::Execute { digest, proposal } => {
-                self.pool.lock().proposed(now, proposal.height, digest, &proposal.transactions);
-                let bodies = Arc::new(self.bodies_of(&proposal));
-                effects.push(Effect::Execute(ProposalWithBodies { proposal, digest, bodies }));
+                self.execute(now, digest, proposal, effects);
             }
             PbftEffect::DiscardFrom(height) => {
                 self.pool.lock().unproposed(now, height);
                 self.pacing.discarded(height);
+                self.fetches.discarded(height);
                 effects.push(Effect::DiscardFrom(height));
             }
             PbftEffect::WantTransactions { height, view, time_min, .. } => {
@@ -161,7 +160,7 @@ impl Core {
         DurableRecord { record, bodies }
     }
 
-    fn bodies_of(&self, proposal: &Proposal) -> Vec<Arc<VerifiedTransaction>> {
+    pub(super) fn bodies_of(&self, proposal: &Proposal) -> Vec<Arc<VerifiedTransaction>> {
         let pool = self.pool.lock();
         proposal.transactions.iter().filter_map(|hash| pool.get(hash).cloned()).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{Core, Effect, GroupMessage, Recipient};
 use borsh::{BorshDeserialize, BorshSerialize};
-use lian_types::{BlockNumber, ConsensusKey, DecodeError, Millis, View, decode_exact};
+use lian_types::{BlockNumber, ConsensusKey, DecodeError, Millis, View, decode_exact, read_text};
 
 /// The largest report in bytes: its numbers and an address of 200 characters.
 const REPORT_BYTES_MAX: usize = 256;
@@ -21,6 +21,7 @@ pub struct NodeReport {
     /// Transactions of its pool that could be proposed.
     pub pending: u32,
     /// The address of its JSON-RPC, printable ASCII; empty where it does not publish one.
+    #[borsh(deserialize_with = "read_text::<_, REPORT_BYTES_MAX>")]
     pub rpc: String,
 }
 

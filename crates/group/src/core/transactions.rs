@@ -1,7 +1,7 @@
 //! Transactions on their way in, and to other nodes.
 
-use super::{Candidate, Core, DurableRecord, Effect, GroupMessage, Offence, Recipient};
-use crate::flow::note;
+use super::{Candidate, Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, bodies::Complete};
+use crate::{execution::ProposalWithBodies, flow::note};
 use alloy_primitives::TxHash;
 use lian_pbft::{BodiesVerdict, Input as PbftInput};
 use lian_txpool::{Limits, Origin, Pool, PoolMessage, Refusal, check_static};
@@ -56,7 +56,7 @@ impl Core {
                 Err(_) => {
                     if let Err(refusal) = check_static(transaction.transaction(), &pool.config().limits) {
                         effects.push(Effect::Misbehaved { peer: from, what: Offence::InvalidTransaction(refusal) });
-                    } else if let Err(refusal) = pool.add_body(now, transaction) {
+                    } else if let Err(refusal) = self.fetches.add_body(now, &mut pool, transaction) {
                         tracing::debug!(%hash, %refusal, "transaction from a peer not taken");
                     }
                 }
@@ -119,13 +119,37 @@ impl Core {
         let complete = {
             let pool = self.pool.lock();
             let complete = self.fetches.complete(|hashes| pool.missing(hashes));
-            complete
-                .into_iter()
-                .map(|(digest, proposal)| PbftInput::Bodies { digest, verdict: self.judge(&pool, &proposal) })
-                .collect::<Vec<_>>()
+            let judged = |complete: Complete| (self.judge(&pool, &complete.proposal), complete);
+            complete.into_iter().map(judged).collect::<Vec<_>>()
         };
-        for input in complete {
-            self.step_pbft(now, input, effects);
+        for (verdict, Complete { digest, proposal, executes }) in complete {
+            if executes {
+                self.execute(now, digest, proposal, effects);
+            }
+            self.step_pbft(now, PbftInput::Bodies { digest, verdict }, effects);
+        }
+    }
+
+    /// Has a proposal executed. Its bodies were all here, but the pool may have had to make room since: what is missing
+    /// is fetched again first, since a block executed without it would be another one.
+    pub(super) fn execute(
+        &mut self,
+        now: Millis,
+        digest: ProposalDigest,
+        proposal: Arc<Proposal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let missing = {
+            let mut pool = self.pool.lock();
+            pool.proposed(now, proposal.height, digest, &proposal.transactions);
+            pool.missing(&proposal.transactions)
+        };
+        if missing.is_empty() {
+            let bodies = Arc::new(self.bodies_of(&proposal));
+            effects.push(Effect::Execute(ProposalWithBodies { proposal, digest, bodies }));
+        } else {
+            self.fetches.begin(now, digest, proposal, missing);
+            self.fetches.execute_when_complete(&digest);
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
     outbox::{Item, Reply},
 };
 use crate::{
+    clock::MachineClock,
     core::{Candidate, Core, Effect, Input, SyncWork},
     handle::ChainInfo,
     status::{GroupStatus, PeerStatus, Role},
@@ -15,7 +16,7 @@ use lian_crypto::{ConsensusSecretKey, VerifiedTransaction};
 use lian_executor::StateReader;
 use lian_ledger::Ledger;
 use lian_txpool::{AccountView, Refusal};
-use lian_types::{BlockNumber, ConsensusKey, Millis, View};
+use lian_types::{BlockNumber, ConsensusKey, View};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
@@ -62,14 +63,20 @@ pub(super) struct CoreThread {
 }
 
 /// What changes while the thread runs.
-#[derive(Default)]
 pub(super) struct State {
-    now: Millis,
+    clock: MachineClock,
     next_ticket: u64,
     replies: BTreeMap<u64, Reply>,
     renewed_at: BlockNumber,
     /// Whether this node abstained when last looked at.
     abstained: bool,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        let clock = MachineClock::new();
+        Self { clock, next_ticket: 0, replies: BTreeMap::new(), renewed_at: BlockNumber::ZERO, abstained: false }
+    }
 }
 
 impl CoreThread {
@@ -99,15 +106,16 @@ impl CoreThread {
                 }
                 self.handle(command);
             }
-            if self.core.deadline().is_some_and(|due| due <= crate::clock::now()) {
+            let now = self.state.clock.step();
+            if self.core.deadline().is_some_and(|due| due <= now) {
                 self.step(Input::Tick);
             }
             self.publish();
         }
     }
 
-    fn patience(&self) -> Duration {
-        let now = crate::clock::now();
+    fn patience(&mut self) -> Duration {
+        let now = self.state.clock.step();
         let wait = self.core.deadline().map(|due| Duration::from_millis(due.since(now).0));
         wait.map_or(SLEEP_MAX, |wait| wait.min(SLEEP_MAX))
     }
@@ -150,11 +158,11 @@ impl CoreThread {
 
     /// Steps the core, and again with every signature that it asks for; hands its effects on in order.
     fn step(&mut self, input: Input) {
-        self.state.now = self.state.now.max(crate::clock::now());
+        let now = self.state.clock.step();
         let mut inputs = vec![input];
         let mut effects = Vec::new();
         while let Some(input) = inputs.pop() {
-            self.core.step(self.state.now, input, &mut effects);
+            self.core.step(now, input, &mut effects);
             for effect in effects.drain(..) {
                 if let Effect::Sign(statement) = effect {
                     let signature = self.key.sign(&statement.signing_bytes(&self.info.context));
@@ -177,10 +185,6 @@ impl CoreThread {
                 return self.work(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return self.work(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                self.stop.stop(format!("results diverge, so this group stops here: {divergence:?}"));
-                return;
-            }
             Effect::Reply { ticket, result } => {
                 let Some(reply) = self.state.replies.remove(&ticket) else { return };
                 Item::Reply(reply, result)
@@ -188,6 +192,8 @@ impl CoreThread {
             Effect::Persist(records) => Item::Persist(records),
             Effect::Send { to, message } => Item::Send { to, message },
             Effect::Append { proposal, hash, certificate } => Item::Append { proposal, hash, certificate },
+            // Behind the last votes, by which the others see that no result can win.
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Pooled(hash) => Item::Pooled(hash),
             Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
             Effect::Sign(_) => return,

@@ -4,16 +4,19 @@ use super::{core_thread::Command, inbound, ledger_thread::Append, outbox};
 use crate::{
     core::{GroupMessage, Input, Recipient},
     execution::{ProposalWithBodies, SpeculativeChain},
-    finality,
+    finality::{self, FinalityError},
     handle::ChainInfo,
+    recovery::{Evidence, EvidenceFiles, Unexplained, stop_reason},
     stop::StopSignal,
 };
 use alloy_primitives::B256;
+use lian_crypto::VerifiedTransaction;
 use lian_executor::ExecutedBlock;
+use lian_ledger::FinalBlock;
 use lian_network::NetworkHandle;
-use lian_pbft::Committees;
+use lian_pbft::{Committees, Divergence};
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
-use lian_types::{BlockNumber, Certificate, ConsensusKey};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, Header};
 use std::sync::{
     Arc,
     mpsc::{Receiver, Sender, SyncSender},
@@ -27,6 +30,7 @@ pub(super) enum Work {
     Verify { batch: BatchId, parent: Anchor, blocks: Arc<Vec<BlockWithCertificate>> },
     Apply(Arc<Vec<BlockWithCertificate>>),
     Serve { to: ConsensusKey, request: BlockRequest },
+    Diverged(Box<Divergence>),
 }
 
 /// The execution thread's parts.
@@ -38,6 +42,8 @@ pub(super) struct ExecutionThread {
     pub(super) appends: Sender<Append>,
     pub(super) network: Option<NetworkHandle>,
     pub(super) stop: StopSignal,
+    pub(super) evidence: EvidenceFiles,
+    pub(super) unexplained: Unexplained,
 }
 
 impl ExecutionThread {
@@ -59,18 +65,39 @@ impl ExecutionThread {
             }
             Work::DiscardFrom(height) => self.chain.discard_from(height),
             Work::Append { proposal, hash, certificate } => {
-                if proposal.proposal.height > self.chain.ledger().head().number {
-                    let block = finality::finalize(&mut self.chain, &proposal, hash, certificate)
-                        .map_err(|error| error.to_string())?;
-                    // The ledger thread ends only when the node does.
-                    let _ = self.appends.send(Append { block, bodies: proposal.bodies });
-                }
+                let block = finality::finalize(&mut self.chain, &proposal, hash, Arc::clone(&certificate));
+                self.append(block, proposal.bodies, &certificate, None)?;
             }
             Work::Verify { batch, parent, blocks } => self.verify(batch, parent, blocks),
             Work::Apply(blocks) => self.apply(&blocks)?,
             Work::Serve { to, request } => self.serve(to, request),
+            Work::Diverged(divergence) => {
+                let now = crate::clock::now();
+                return Err(self.write_down(&Evidence::of_divergence(&self.info, now, &divergence, &self.chain)));
+            }
         }
         Ok(())
+    }
+
+    /// Why the node stops: where its result is not the certified one, with the evidence written down before.
+    fn failed(&self, failure: &FinalityError, certificate: &Certificate, header: Option<&Header>) -> String {
+        let now = crate::clock::now();
+        match Evidence::of_failure(&self.info, now, failure, certificate, header, &self.chain) {
+            Some(evidence) => self.write_down(&evidence),
+            None => failure.to_string(),
+        }
+    }
+
+    fn write_down(&self, evidence: &Evidence) -> String {
+        let written = self.evidence.write(evidence).map(|()| self.evidence.path());
+        stop_reason(evidence, written.as_ref().map(Clone::clone))
+    }
+
+    /// Completes the evidence of a divergence that operators have dealt with.
+    fn explain(&mut self, executed: &ExecutedBlock) {
+        for path in self.unexplained.explain(executed) {
+            tracing::info!(path = %path.display(), "the evidence of a divergence is complete");
+        }
     }
 
     fn report(&self, result: &ExecutedBlock) {
@@ -102,19 +129,38 @@ impl ExecutionThread {
     fn apply(&mut self, blocks: &[BlockWithCertificate]) -> Result<(), String> {
         for received in blocks {
             let height = BlockNumber(received.block.header.number);
-            let head = self.chain.ledger().head();
-            if height <= head.number {
+            // First the parent: while the head stands below the height, its block or one on top of it is the parent.
+            let parent = self.chain.digest_of(received.block.header.parent_hash);
+            if height <= self.chain.ledger().head().number {
                 continue;
             }
-            let parent = self.chain.digest_of(received.block.header.parent_hash);
             let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
             let digest = inbound::digest_of(&self.info, &self.committees, parent, &received.block)
                 .map_err(|error| format!("block {height} of a peer: {error}"))?;
-            let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received)
-                .map_err(|error| error.to_string())?;
-            let _ = self.appends.send(Append { block, bodies: Arc::default() });
+            let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received);
+            self.append(block, Arc::default(), &received.certificate, Some(&received.block.header))?;
         }
         Ok(())
+    }
+
+    /// Hands a final block to the ledger's thread, which may have got it by the other way at any moment.
+    fn append(
+        &mut self,
+        block: Result<FinalBlock, FinalityError>,
+        bodies: Arc<Vec<Arc<VerifiedTransaction>>>,
+        certificate: &Certificate,
+        header: Option<&Header>,
+    ) -> Result<(), String> {
+        match block {
+            Ok(block) => {
+                self.explain(&block.executed);
+                // The ledger thread ends only when the node does.
+                let _ = self.appends.send(Append { block, bodies });
+                Ok(())
+            }
+            Err(FinalityError::AlreadyFinal { .. }) => Ok(()),
+            Err(failure) => Err(self.failed(&failure, certificate, header)),
+        }
     }
 
     fn serve(&self, to: ConsensusKey, request: BlockRequest) {

@@ -27,6 +27,7 @@ use crate::{
     flow::FlowRecorder,
     handle::{ChainInfo, GroupEvent, GroupHandle},
     node::StartError,
+    recovery::EvidenceFiles,
     status::{GroupStatus, Role},
     stop::StopSignal,
 };
@@ -122,6 +123,8 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     let start = start_of(&ledger);
     let votes =
         votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, start.head.height)?;
+    let evidence = EvidenceFiles::new(storage, &folder);
+    evidence.check_start(&votes.recovered.records, start.epoch)?;
     let pbft = lian_pbft::Config {
         rules: lian_pbft::Rules {
             suite,
@@ -153,7 +156,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         start,
         votes.recovered,
     );
-    wire(setup, core, votes.log, info, ledger, pool, flows, pbft.rules, flusher)
+    wire(setup, core, votes.log, info, ledger, pool, flows, pbft.rules, flusher, evidence)
 }
 
 /// The ledger's head as a core starts from it.
@@ -187,6 +190,7 @@ fn wire(
     flows: Arc<Mutex<FlowRecorder>>,
     rules: lian_pbft::Rules,
     flusher: Flusher,
+    evidence: EvidenceFiles,
 ) -> Result<RunningGroup, StartError> {
     let (commands, command_queue) = mpsc::sync_channel(COMMANDS_MAX);
     let (outbox, outbox_queue) = mpsc::channel();
@@ -209,7 +213,7 @@ fn wire(
         names,
         rules,
         stop: setup.stop.clone(),
-        state: core_thread::State::default(),
+        state: core_thread::State::new(),
     };
     let outbox_thread = outbox::Outbox {
         log: vote_log,
@@ -227,6 +231,8 @@ fn wire(
         appends,
         network: setup.network.clone(),
         stop: setup.stop.clone(),
+        unexplained: evidence.unexplained(ledger.head().number),
+        evidence,
     };
     let ledger_thread = ledger_thread::LedgerThread {
         ledger: Arc::clone(&ledger),

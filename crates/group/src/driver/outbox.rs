@@ -11,6 +11,7 @@ use alloy_primitives::{B256, TxHash};
 use bytes::Bytes;
 use lian_ledger::VoteLog;
 use lian_network::NetworkHandle;
+use lian_pbft::Divergence;
 use lian_txpool::Refusal;
 use lian_types::{BlockNumber, Certificate, ConsensusKey, GroupId};
 use std::sync::{
@@ -39,6 +40,7 @@ pub(super) enum Item {
     Reply(Reply, Result<(), Refusal>),
     Pooled(TxHash),
     Misbehaved { peer: ConsensusKey, what: Offence },
+    Diverged(Box<Divergence>),
 }
 
 /// The outbox thread's parts.
@@ -101,6 +103,8 @@ impl Outbox {
             }
             // A client that no longer waits is no error.
             Item::Reply(reply, result) => drop(reply.send(result)),
+            // Who executes has what the evidence needs; the node stops when it is written.
+            Item::Diverged(divergence) => drop(self.work.send(Work::Diverged(divergence))),
             Item::Pooled(hash) => announce(&self.events, GroupEvent::Pending(hash)),
             Item::Misbehaved { peer, what } => {
                 tracing::warn!(%peer, ?what, "a peer broke a rule");

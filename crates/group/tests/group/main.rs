@@ -3,5 +3,6 @@
 
 mod caps;
 mod node;
+mod recovery;
 mod setup;
 mod speculation;

@@ -73,6 +73,28 @@ fn final_results_survive_a_discard_before_they_are_durable() {
     assert_eq!(ledger.head().hash, after.hash);
 }
 
+/// A block that was caught up while its certificate came, and was stored by the ledger's thread meanwhile, is no reason
+/// to stop; a block whose parent is missing is.
+#[test]
+fn a_block_that_is_stored_meanwhile_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, mut chain) = chain(folder.path());
+    let first = proposal(1, ledger.head().digest);
+    let second = proposal(2, first.digest);
+    let executed = chain.execute(first.clone()).unwrap().pop().unwrap();
+    let after = chain.execute(second.clone()).unwrap().pop().unwrap();
+    let one = finalize(&mut chain, &first, executed.hash, certificate(&first, executed.hash)).unwrap();
+    let two = finalize(&mut chain, &second, after.hash, certificate(&second, after.hash)).unwrap();
+    ledger.append(&[one, two]).unwrap();
+    for (proposal, result) in [(&first, &executed), (&second, &after)] {
+        let error = finalize(&mut chain, proposal, result.hash, certificate(proposal, result.hash)).err().unwrap();
+        assert!(matches!(error, FinalityError::AlreadyFinal { .. }), "{error}");
+    }
+    let orphan = proposal(3, first.digest);
+    let error = finalize(&mut chain, &orphan, after.hash, certificate(&orphan, after.hash)).err().unwrap();
+    assert!(matches!(error, FinalityError::NoParent { .. }), "{error}");
+}
+
 #[test]
 fn a_proposal_waits_for_its_parent() {
     let folder = tempfile::tempdir().unwrap();

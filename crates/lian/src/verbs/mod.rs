@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod bench;
 pub(crate) mod query;
+pub(crate) mod recover;
 pub(crate) mod status;
 pub(crate) mod transact;
 pub(crate) mod verify;

@@ -12,7 +12,7 @@ const NOBODY: &str = "http://127.0.0.1:1";
 fn help_and_version() {
     assert_eq!(succeed(&["--version"]), format!("lian {}\n", env!("CARGO_PKG_VERSION")));
     let help = succeed(&["--help"]);
-    let verbs = "up node init status account send call deploy tx receipt block verify statetest sim bench";
+    let verbs = "up node init status account send call deploy tx receipt block verify recover statetest sim bench";
     for verb in verbs.split(' ') {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
     }

@@ -6,4 +6,5 @@ mod folders;
 mod layers;
 mod local_network;
 mod program;
+mod recover;
 mod reliability;

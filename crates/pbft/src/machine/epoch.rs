@@ -44,6 +44,7 @@ impl Machine {
         }
         self.timers.entered(self.now);
         self.timers.failed = 0;
+        self.recovery.retry = None;
         self.abstention_into_epoch();
         self.forget_unused();
         self.take_early();

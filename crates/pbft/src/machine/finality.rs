@@ -3,7 +3,7 @@
 use super::{Machine, Recent, slot::Run, slot::Slot};
 use crate::{Ancestry, BodiesVerdict, Divergence, Effect, Head, Stage, limits};
 use alloy_primitives::B256;
-use lian_types::{BlockNumber, Certificate, ConsensusKey, MemberIndex, Phase, ProposalDigest, View};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, MemberIndex, Phase, ProposalDigest, View, Vote};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -32,7 +32,8 @@ impl Machine {
     /// Sends the checkpoint of what is order-committed and executed, once, where commits alone may not make a
     /// certificate everywhere: there is none here, or some commit carried no result (§2).
     pub(super) fn checkpoint(&mut self, height: BlockNumber) {
-        if self.me.is_none() || self.abstention.as_ref().is_some_and(|abstention| height <= abstention.until()) {
+        let abstains = self.abstention.as_ref().is_some_and(|abstention| height <= abstention.until());
+        if self.me.is_none() || abstains || self.recovery.is_silent(height) || self.recovery.retries(height) {
             return;
         }
         let Some(slot) = self.slots.get(&height) else { return };
@@ -49,7 +50,8 @@ impl Machine {
     pub(super) fn watch_results(&mut self, height: BlockNumber) {
         let Some(slot) = self.slots.get(&height) else { return };
         let Some(digest) = slot.ordered.filter(|_| slot.certificate.is_none()) else { return };
-        let results = results(slot, digest);
+        let counts = |vote: &Vote| self.recovery.counts(vote);
+        let results = results(slot, digest, counts);
         let said = results.values().map(Vec::len).fold(0_usize, usize::saturating_add);
         let most = results.values().map(Vec::len).max().unwrap_or(0);
         let silent = self.committee.members.members.len().saturating_sub(said);
@@ -282,6 +284,7 @@ impl Machine {
         }
         self.forced_up_to = self.forced_up_to.max(height);
         self.forget_unused();
+        self.recovery.finished(height);
         self.timers.progress(self.now, self.promised == self.view);
         self.change_epoch();
         // Heights that enter the window now were not counted yet.
@@ -339,11 +342,12 @@ impl Slot {
     }
 }
 
-/// The members by the result that they voted for first, in a commit or a checkpoint.
-fn results(slot: &Slot, digest: ProposalDigest) -> BTreeMap<B256, Vec<MemberIndex>> {
+/// The members by the result that they voted for first, in a commit or a checkpoint that counts.
+fn results(slot: &Slot, digest: ProposalDigest, counts: impl Fn(&Vote) -> bool) -> BTreeMap<B256, Vec<MemberIndex>> {
     let mut seen = BTreeSet::new();
     let mut results: BTreeMap<B256, Vec<MemberIndex>> = BTreeMap::new();
-    for signed in slot.commits.iter().chain(slot.checkpoints.iter()).filter(|signed| signed.vote.digest == digest) {
+    let votes = slot.commits.iter().chain(slot.checkpoints.iter());
+    for signed in votes.filter(|signed| signed.vote.digest == digest && counts(&signed.vote)) {
         if let Some(hash) = signed.vote.result
             && seen.insert(signed.signer)
         {

@@ -1,6 +1,7 @@
 //! The machine: its state, and how a step goes. Each concern has its own file:
 //! `normal` (proposals, prepares, commits), `finality` (order, results, certificates), `view_change`, `timers`,
-//! `repetition` (heartbeats, help for members that lag), `recovery` (restart, abstention) and `epoch`.
+//! `repetition` (heartbeats, help for members that lag), `recovery` (restart, abstention), `retry` (after a divergence) and
+//! `epoch`.
 //!
 //! The rules are level-triggered: an input changes a fact, then [`Machine::advance`] applies every rule whose
 //! conditions hold. A rule that was applied leaves a fact behind that keeps it from being applied again.
@@ -11,6 +12,7 @@ mod normal;
 mod parts;
 mod recovery;
 mod repetition;
+mod retry;
 mod slot;
 mod timers;
 mod view_change;
@@ -24,6 +26,7 @@ use lian_types::{
 };
 use parts::{Known, Peer, Pool, Recent};
 use recovery::Abstention;
+use retry::Recovery;
 use slot::Slot;
 use std::{collections::BTreeMap, sync::Arc};
 use timers::Timers;
@@ -63,7 +66,7 @@ pub struct Status {
 }
 
 /// One member's part in parallel PBFT.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     config: Config,
     committees: Arc<Committees>,
@@ -107,6 +110,7 @@ pub struct Machine {
     wanted: Option<(BlockNumber, View)>,
     timers: Timers,
     abstention: Option<Abstention>,
+    recovery: Recovery,
     halted: bool,
     started: bool,
     out: Vec<Effect>,
@@ -156,6 +160,7 @@ impl Machine {
             wanted: None,
             timers: Timers::default(),
             abstention: None,
+            recovery: Recovery::default(),
             halted: false,
             started: false,
             out: Vec::new(),
@@ -302,7 +307,8 @@ impl Machine {
 
     /// This node, where it may prepare and commit now: a member that has promised no higher view and does not abstain.
     fn voter(&self) -> Option<MemberIndex> {
-        self.me.filter(|_| self.promised == self.view && self.abstention.is_none())
+        let votes_again = self.recovery.retry.as_ref().is_none_or(|retry| self.view >= retry.view);
+        self.me.filter(|_| self.promised == self.view && self.abstention.is_none() && votes_again)
     }
 
     fn leader(&self, height: BlockNumber) -> MemberIndex {

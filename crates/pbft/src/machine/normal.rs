@@ -22,6 +22,9 @@ impl Machine {
         if height > self.limit() || height <= self.forced_up_to || self.leader(height) != me {
             return;
         }
+        if self.recovery.is_silent(height) {
+            return;
+        }
         if !(self.pool.ready || self.may_be_empty()) || self.wanted == Some((height, self.view)) {
             return;
         }
@@ -213,7 +216,7 @@ impl Machine {
 
     /// Prepares what is accepted, once in a view.
     pub(super) fn prepare(&mut self, height: BlockNumber) {
-        if self.voter().is_none() {
+        if self.voter().is_none() || self.recovery.is_silent(height) {
             return;
         }
         let Some(slot) = self.slots.get(&height) else { return };
@@ -224,9 +227,14 @@ impl Machine {
         }
     }
 
-    /// Notes that a quorum prepared the proposal of this view.
+    /// Notes that a quorum prepared the proposal of this view, once its bodies are here: a proposal whose bodies a crash
+    /// took from everybody would otherwise be forced in every later view. Who committed it holds them.
     pub(super) fn note_prepared(&mut self, height: BlockNumber) {
         let (view, epoch, now, quorum) = (self.view, self.epoch(), self.now, self.quorum());
+        let received = self.slots.get(&height).and_then(|slot| slot.received.as_ref());
+        if !received.is_some_and(|received| self.bodies_held(received.digest)) {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(&height) else { return };
         let Some(received) = slot.received.as_ref() else { return };
         let digest = received.digest;
@@ -245,7 +253,7 @@ impl Machine {
     /// Commits what a quorum prepared in this view, after the commit of the height below was sent in this view or that
     /// height is final (§2).
     pub(super) fn commit(&mut self, height: BlockNumber) {
-        if self.voter().is_none() {
+        if self.voter().is_none() || self.recovery.is_silent(height) {
             return;
         }
         let Some(slot) = self.slots.get(&height) else { return };
@@ -259,6 +267,9 @@ impl Machine {
             return;
         }
         let result = slot.result_of(digest);
+        if result.is_none() && self.recovery.retries(height) {
+            return;
+        }
         if result.is_none() && slot.is_running(digest) && self.hold_until(height).is_some_and(|until| self.now < until)
         {
             return;
@@ -280,6 +291,9 @@ impl Machine {
         let below = height.saturating_sub(1);
         if below == self.head.height {
             return true;
+        }
+        if self.recovery.retries(height) {
+            return false;
         }
         let received = self.slots.get(&height).and_then(|slot| slot.received.as_ref());
         let sent = self.slots.get(&below).and_then(|slot| slot.own_commit.as_ref()?.sent());
@@ -326,13 +340,10 @@ impl Machine {
             let (proposal, certificate) = (Arc::clone(&prepared.proposal), prepared.certificate.clone());
             records.push(Record::Prepared { proposal, certificate });
         }
-        if vote.result.is_some()
-            && let Some(own) = slot.locks.get_mut(&vote.digest)
-            && !own.durable
-        {
-            records.push(Record::ResultLock(own.lock));
-            own.durable = true;
+        if vote.result.is_some() {
+            records.extend(self.locks_to_persist(vote.height, vote.digest).into_iter().map(Record::ResultLock));
         }
+        let Some(slot) = self.slots.get_mut(&vote.height) else { return };
         let signed = SignedVote { vote, signer, signature };
         records.push(Record::Vote(signed));
         *slot.own_mut(vote.phase) = Some(Own::Sent(signed));
@@ -347,9 +358,30 @@ impl Machine {
         }
     }
 
-    /// Locks the result of executing a proposal, for ever (§3). False where it contradicts an earlier lock; the node
-    /// has stopped then.
+    /// Locks the result of executing a proposal, and of its ancestors, whose hashes its header contains, for ever (§3).
+    /// False where it contradicts an earlier lock; the node has stopped then.
     pub(super) fn lock(&mut self, height: BlockNumber, digest: ProposalDigest) -> bool {
+        let below = self.slots.range(..height);
+        let below: Vec<_> = below.filter_map(|(at, slot)| Some((*at, slot.run?.digest))).collect();
+        below.into_iter().all(|(at, digest)| self.lock_one(at, digest)) && self.lock_one(height, digest)
+    }
+
+    /// The locks of a result and of its ancestors that are not durable yet; they count as durable from now on.
+    fn locks_to_persist(&mut self, height: BlockNumber, digest: ProposalDigest) -> Vec<ResultLock> {
+        let mut locks = Vec::new();
+        let mut wanted = self.slots.get(&height).and_then(|slot| slot.locks.get(&digest)).map(|own| own.lock.hash);
+        for slot in self.slots.range_mut(..=height).rev().map(|(_, slot)| slot) {
+            let Some(own) = slot.locks.values_mut().find(|own| Some(own.lock.hash) == wanted) else { break };
+            wanted = Some(own.lock.parent);
+            if !std::mem::replace(&mut own.durable, true) {
+                locks.push(own.lock);
+            }
+        }
+        locks.reverse();
+        locks
+    }
+
+    fn lock_one(&mut self, height: BlockNumber, digest: ProposalDigest) -> bool {
         let Some(slot) = self.slots.get_mut(&height) else { return false };
         let Some((parent, hash)) = slot.result_of(digest) else { return false };
         let found = ResultLock { height, digest, parent, hash };

@@ -38,13 +38,10 @@ impl Abstention {
 }
 
 impl Machine {
-    /// Takes up what the vote log held.
+    /// Takes up what the vote log held. What can be read of a log that lost something is true nevertheless, most of all
+    /// what was written after the loss: a promise made since then is kept.
     pub(super) fn restore(&mut self, records: Vec<Record>, log: LogCondition) {
-        if log == LogCondition::Lost {
-            self.abstain();
-            return;
-        }
-        let mut abstains = false;
+        let mut abstains = log == LogCondition::Lost;
         let mut proposals = Vec::new();
         let mut votes = Vec::new();
         let mut promise = None;
@@ -62,7 +59,10 @@ impl Machine {
                 Record::ViewPromise(message) if message.signed.change.epoch == self.epoch() => promise = Some(message),
                 Record::NewView(signed) if signed.new_view.epoch == self.epoch() => entered = Some(signed),
                 Record::ViewPromise(_) | Record::NewView(_) => {}
-                Record::Abstains(now) => abstains = now,
+                Record::Abstains(now) => abstains = now || log == LogCondition::Lost,
+                Record::Reported { height, attempt } => self.recovery.reported = Some((height, attempt)),
+                Record::Retry(retry) => self.restore_retry(retry),
+                Record::Cleared { through } => self.restore_cleared(through),
             }
         }
         if let Some(signed) = entered {
@@ -79,6 +79,7 @@ impl Machine {
         if abstains {
             self.abstain();
         }
+        self.begin_retry();
     }
 
     /// Abstains from now on, over restarts, too.
@@ -143,6 +144,7 @@ impl Machine {
         records.extend(self.abstention.as_ref().map(|_| Record::Abstains(true)));
         records.extend(self.entered_by.clone().filter(|_| self.me.is_some()).map(Record::NewView));
         records.extend(self.own_change.clone().map(Record::ViewPromise));
+        records.extend(self.recovery.records());
         for slot in self.slots.values() {
             if let Some(OwnProposal::Sent(pre_prepare)) = &slot.own_proposal {
                 records.push(Record::PrePrepare(pre_prepare.clone()));

@@ -78,7 +78,9 @@ impl Machine {
                 messages.push(Message::PrePrepare(pre_prepare.clone()));
             }
             let votes = [&slot.own_prepare, &slot.own_commit, &slot.own_checkpoint];
-            messages.extend(votes.into_iter().flatten().filter_map(Own::sent).map(|signed| Message::Vote(*signed)));
+            let votes = votes.into_iter().flatten().filter_map(Own::sent);
+            let votes = votes.filter(|signed| self.recovery.repeats(&signed.vote));
+            messages.extend(votes.map(|signed| Message::Vote(*signed)));
         }
         // Others may lack what lies below a certificate, and their checkpoints with it.
         messages.extend(self.ancestry().map(Message::Ancestry));

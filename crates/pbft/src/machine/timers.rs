@@ -116,6 +116,7 @@ impl Machine {
             return;
         }
         self.rejoin();
+        self.begin_retry();
         self.watch_work();
         self.watch_leader();
         self.watch_new_view();

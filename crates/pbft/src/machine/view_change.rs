@@ -179,6 +179,12 @@ impl Machine {
         if epoch != self.epoch() || view <= self.view || view < self.promised {
             return;
         }
+        // A faulty leader may start its view twice, and a quorum may have decided after the other start. What is proven
+        // stays; a new-view proves nothing against it, and whoever entered by the other one will pass that on.
+        let Some(choice) = self.choice_of(&signed) else { return };
+        if self.contradiction(&choice).is_some() {
+            return;
+        }
         if self.me.is_some() {
             self.push(Effect::Persist(vec![Record::NewView(Arc::clone(&signed))]));
         }
@@ -220,15 +226,14 @@ impl Machine {
 
     /// Takes the proposals that the new-view forces, and discards what was executed or proposed (`left`) instead of them.
     fn force(&mut self, choice: &Choice, left: &BTreeMap<BlockNumber, ProposalDigest>) {
+        if let Some((height, own, other)) = self.contradiction(choice) {
+            self.halt(Divergence::Order { height, own, other: Some(other) });
+            return;
+        }
         let base = choice.base_height();
         let mut height = base;
         for (digest, proposal) in &choice.forced {
             height = height.next();
-            let proven = self.proven(height);
-            if proven.is_some_and(|proven| proven != *digest) {
-                self.contradicted(height, proven, Some(*digest));
-                return;
-            }
             let at = self.now;
             if let Some(slot) = self.slot(height) {
                 let (digest, proposal) = (*digest, Arc::clone(proposal));
@@ -280,10 +285,12 @@ impl Machine {
         self.slots.get(&height)?.proven()
     }
 
-    fn contradicted(&mut self, height: BlockNumber, own: Option<ProposalDigest>, other: Option<ProposalDigest>) {
-        if let Some(own) = own {
-            self.halt(Divergence::Order { height, own, other });
-        }
+    /// The first height at which a choice forces another proposal than the one proven here, with both.
+    fn contradiction(&self, choice: &Choice) -> Option<(BlockNumber, ProposalDigest, ProposalDigest)> {
+        choice.forced.iter().find_map(|(digest, proposal)| {
+            let proven = self.proven(proposal.height).filter(|proven| proven != digest)?;
+            Some((proposal.height, proven, *digest))
+        })
     }
 
     /// Takes proposals that came before the view or epoch they belong to.

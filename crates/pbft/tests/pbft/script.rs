@@ -317,6 +317,28 @@ impl Script {
         }
     }
 
+    /// The own proposal of a height: its digest, the result of executing it, and the parent's.
+    pub(crate) fn proposed(&mut self, height: u64) -> (BlockNumber, ProposalDigest, B256, B256) {
+        let made = self.disk.iter().rev().find_map(|record| match record {
+            Record::PrePrepare(made) if made.proposal.height.0 == height => Some(Arc::clone(&made.proposal)),
+            _ => None,
+        });
+        let made = made.unwrap();
+        let (digest, parent) = (SUITE.proposal_digest(&made), self.parent_result(&made));
+        (made.height, digest, result(parent, digest, 0), parent)
+    }
+
+    pub(crate) fn executed(&mut self, height: BlockNumber, digest: ProposalDigest, parent: B256, hash: B256) -> String {
+        self.step(Input::Executed { height, digest, parent, hash })
+    }
+
+    /// Prepares of members on a proposal without a name.
+    pub(crate) fn prepares(&mut self, height: u64, digest: ProposalDigest, view: u64, by: &[usize]) -> String {
+        let (view, height) = (View(view), BlockNumber(height));
+        let vote = Vote { epoch: Epoch(0), view, height, phase: Phase::Prepare, digest, result: None };
+        by.iter().map(|member| self.message(*member, Message::Vote(self.signed(vote, *member)))).collect()
+    }
+
     /// Steps the machine, signs whatever it wants signed, and prints the effects.
     pub(crate) fn step(&mut self, input: Input) -> String {
         let mut shown = String::new();
@@ -391,6 +413,9 @@ impl Script {
                 format!("prepared {}@{}", self.name(&certificate.digest), certificate.view)
             }
             Record::Abstains(now) => format!("abstains {now}"),
+            Record::Reported { height, attempt } => format!("reported {height} for retry {attempt}"),
+            Record::Retry(retry) => format!("retry {} of {} in v{}", retry.attempt, retry.height, retry.view),
+            Record::Cleared { through } => format!("cleared through {through}"),
             Record::ResultLock(lock) => format!("lock {}", self.name(&lock.digest)),
             Record::ViewPromise(message) => self.show_change(&message.signed.change),
             Record::NewView(signed) => self.show_message(&Message::NewView(Arc::clone(signed))),

@@ -760,3 +760,30 @@ fn abstains_after_losing_its_log() {
     expect![[""]].assert_eq(&script.line("change 2 2 13a"));
     expect![[""]].assert_eq(&script.line("change 3 2 13a"));
 }
+
+/// The log that was begun after a loss is lost for the past only: a second start does not promise a view twice.
+#[test]
+fn keeps_a_promise_made_after_a_loss() {
+    let mut script = Script::new(1);
+    script.restart(LogCondition::Lost);
+    for line in ["beat 0 0 0", "beat 2 0 0", "beat 3 0 0"] {
+        script.line(line);
+    }
+    for height in 1..8 {
+        script.line(&format!("final {height}a"));
+    }
+    let promised = script.line("final 8a");
+    assert!(promised.contains("send view-change v2 base 8"), "{promised}");
+    // More becomes final, then it starts again; its log still says that something is missing before.
+    script.line("final 9a");
+    let restarted = script.restart(LogCondition::Lost);
+    assert!(restarted.contains("send view-change v2 base 8"), "the same again: {restarted}");
+    for line in ["beat 0 9 0", "beat 2 9 0", "beat 3 9 0", "lost 0", "tick 60000", "final 10a"] {
+        let shown = script.line(line);
+        assert!(!shown.contains("persist view-change v2"), "{line}: {shown}");
+        assert!(
+            !shown.contains("send view-change v2") || shown.contains("send view-change v2 base 8"),
+            "{line}: {shown}"
+        );
+    }
+}

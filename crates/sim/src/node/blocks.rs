@@ -105,7 +105,9 @@ impl Node {
         let Some(run) = &self.run else { return };
         let head = run.ledger.head();
         let stored = finality::stored(&append.block, &append.bodies, head.parent.state.as_ref(), BlockNumber(1));
-        sim.observe_block(self.id, &Seen::new(&append.block, append.origin), &run.ledger);
+        if sim.is_honest(self.id) {
+            sim.observe_block(self.id, &Seen::new(&append.block, append.origin), &run.ledger);
+        }
         self.step(sim, Input::Stored(Box::new(stored)));
     }
 

@@ -7,8 +7,10 @@ use lian_group::{
     core::{DurableRecord, GroupMessage, Recipient},
     encode_live_record, encode_record,
     execution::ProposalWithBodies,
+    recovery::Evidence,
 };
 use lian_ledger::{LogError, VoteLog};
+use lian_pbft::Divergence;
 use lian_txpool::Refusal;
 use lian_types::{BlockNumber, Certificate};
 use std::{collections::VecDeque, sync::Arc};
@@ -26,6 +28,7 @@ pub(super) enum Item {
     Send { to: Recipient, message: GroupMessage },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Name, Result<(), Refusal>),
+    Diverged(Box<Divergence>),
 }
 
 /// The outbox's queue, and what it is writing.
@@ -110,7 +113,7 @@ impl Node {
             return self.stop(format!("votes cannot be made durable: {error}"));
         }
         sim.count("vote fsyncs");
-        for item in &batch {
+        for item in batch.iter().filter(|_| sim.is_honest(self.id)).collect::<Vec<_>>() {
             let (Item::Persist(written) | Item::Renew { live: written, .. }) = item else { continue };
             let (chain, records) = (Arc::clone(&sim.chain), written.iter().map(|durable| &durable.record));
             if let Err(what) = sim.oracle.votes.durable(self.id, &chain, records) {
@@ -149,13 +152,20 @@ impl Node {
                     self.stop(format!("old votes cannot be removed: {error}"));
                 }
             }
+            Item::Diverged(divergence) => {
+                let evidence = Evidence::of_divergence(&sim.chain.info, run.clock.now(), &divergence, &run.execution);
+                self.diverge(sim, &evidence);
+            }
             Item::Send { to, message } => sim.send(self.id, to, &message),
             Item::Append { proposal, hash, certificate } => {
                 run.working.push(Work::Append { proposal, hash, certificate });
             }
             Item::Reply(name, result) => {
                 sim.tell(|| format!("n{} answers {name}: {result:?}", self.id));
-                sim.clients.answered(self.id, self.life, name, &result);
+                // The word of a Byzantine member counts for nothing.
+                if sim.is_honest(self.id) {
+                    sim.clients.answered(self.id, self.life, name, &result);
+                }
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use super::{Node, Run, blocks::Appending, folder, outbox::Outbox, work::Working};
 use crate::{chain::SUITE, oracle::Seen, sim::Sim};
+use lian_executor::Rules;
 use lian_group::{
-    Core, FlowRecorder, condition_of,
+    Core, FlowRecorder, SteadyClock, condition_of,
     core::{CoreConfig, DurableRecord, Input, Recovered},
     decode_record,
     execution::SpeculativeChain,
@@ -11,7 +12,7 @@ use lian_group::{
 };
 use lian_ledger::{Condition, Ledger, LedgerConfig, Storage, Tail, ViewKind, ViewRecovery, VoteLog};
 use lian_txpool::{Limits, Pool, PoolConfig};
-use lian_types::{BlockNumber, HistoryDepth, limits};
+use lian_types::{BlockNumber, HistoryDepth, Millis, limits};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -52,7 +53,8 @@ impl Node {
         if matches!(recovery.view, ViewRecovery::Rebuilt(_)) {
             sim.count("views rebuilt");
         }
-        let (votes, entries, condition) = VoteLog::open(storage, &folder, ledger.head().number, true).map_err(text)?;
+        let (votes, entries, condition) =
+            VoteLog::open(storage, &folder, ledger.head().number, !self.was_emptied).map_err(text)?;
         sim.tell(|| format!("n{} opens its vote log: {} records, {condition:?}", self.id, entries.len()));
         match condition {
             Condition::CutTail { .. } => sim.count("torn vote logs"),
@@ -71,8 +73,17 @@ impl Node {
         let Opened { ledger, votes, recovered, condition } = opened;
         let chain = Arc::clone(&sim.chain);
         let start = start_of(&ledger);
-        sim.oracle.votes.recovered(self.id, recovered.records.iter().map(|durable: &DurableRecord| &durable.record));
-        self.observe_found(sim, &ledger);
+        let files = self.evidence_files(sim);
+        if let Err(error) = files.check_start(&recovered.records, start.epoch) {
+            self.diverged = files.read().ok().flatten().map(|evidence| evidence.kind);
+            return self.stop(error.to_string());
+        }
+        let unexplained = files.unexplained(ledger.head().number);
+        if sim.is_honest(self.id) {
+            let records = recovered.records.iter().map(|durable: &DurableRecord| &durable.record);
+            sim.oracle.votes.recovered(self.id, records);
+            self.observe_found(sim, &ledger);
+        }
         if matches!(condition, Condition::Damaged { .. }) {
             sim.tell(|| format!("n{} abstains", self.id));
         }
@@ -89,15 +100,23 @@ impl Node {
         let flows = Arc::new(Mutex::new(FlowRecorder::default()));
         let now = self.clock(sim);
         let core = Core::new(now, config, Arc::clone(&pool), flows, start, recovered);
-        let execution = SpeculativeChain::new(chain.info.rules, chain.info.block_gas_limit, Arc::clone(&ledger));
+        // A wrong program takes the chain for another one, and blocks for larger than they are.
+        let (rules, gas_limit) = match self.wrong {
+            None => (chain.info.rules, chain.info.block_gas_limit),
+            Some(variant) => {
+                (Rules::new(SUITE, chain.info.chain_id + 1), chain.info.block_gas_limit.saturating_add(variant))
+            }
+        };
+        let execution = SpeculativeChain::new(rules, gas_limit, Arc::clone(&ledger));
         self.run = Some(Box::new(Run {
             core,
             renewed_at: ledger.head().number,
             ledger,
             votes,
             execution,
+            unexplained,
             pool,
-            now,
+            clock: SteadyClock::new(now, Millis(sim.now.ms())),
             outbox: Outbox::default(),
             working: Working::default(),
             appending: Appending::default(),
@@ -108,7 +127,7 @@ impl Node {
             flushing: false,
         }));
         self.step(sim, Input::Tick);
-        for peer in 0..sim.scenario.nodes() {
+        for peer in 0..sim.scenario.machines() {
             sim.connect_later(self.id, peer, 1, 100);
         }
         self.flush_later(sim);

@@ -5,17 +5,17 @@ use crate::{
     event::{NodeEvent, NodeId},
     message::Envelope,
     sim::Sim,
-    time::Moment,
     wallet::{self, Name},
 };
+use alloy_primitives::TxHash;
 use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
-    core::{Candidate, Effect, GroupMessage, Input, Offence, SyncWork},
+    core::{Candidate, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
 use lian_txpool::PoolMessage;
-use lian_types::{BlockNumber, Transaction};
+use lian_types::{BlockNumber, Millis, Transaction};
 use std::sync::Arc;
 
 /// The longest sleep of the core's thread, in milliseconds; the driver's.
@@ -31,6 +31,9 @@ impl Node {
     /// A message arrives that the network's worker threads have decoded.
     pub(crate) fn on_message(&mut self, sim: &mut Sim, from: NodeId, envelope: &Envelope) {
         let key = sim.chain.publics[from];
+        if let Some(traitor) = sim.traitors.get_mut(&self.id) {
+            traitor.observe(envelope.payload());
+        }
         match envelope.payload() {
             GroupMessage::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
                 Some((Ok(verified), is_first)) => {
@@ -39,11 +42,20 @@ impl Node {
                     }
                     self.step(sim, Input::Consensus { from: key, message: verified });
                 }
+                // As the driver does: the message is dropped, its sender blamed.
                 Some((Err(error), _)) => {
-                    sim.fail("messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
+                    sim.count("messages refused");
+                    sim.fail_at(from, "messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
                 }
                 None => {}
             },
+            GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
+                // It has whatever it proposed, also what its machine's pool would not keep.
+                let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
+                let transactions = hashes.iter().filter_map(known).collect();
+                let bodies = PoolMessage::Bodies { transactions, unknown: Vec::new() };
+                sim.send(self.id, Recipient::One(key), &GroupMessage::Pool(bodies));
+            }
             GroupMessage::Pool(PoolMessage::Request(hashes)) => {
                 self.step(sim, Input::BodiesWanted { from: key, hashes: hashes.clone() });
             }
@@ -115,7 +127,7 @@ impl Node {
         run.ticks = if run.ticks.0 == second { (second, run.ticks.1 + 1) } else { (second, 1) };
         if run.ticks.1 > TICKS_PER_SECOND_MAX {
             let deadline = run.core.deadline();
-            sim.fail("timers", || format!("n{} asks for its timer all the time: {deadline:?}", self.id));
+            sim.fail_at(self.id, "timers", || format!("n{} asks for its timer all the time: {deadline:?}", self.id));
         }
         self.step(sim, Input::Tick);
     }
@@ -129,12 +141,12 @@ impl Node {
         let chain = Arc::clone(&sim.chain);
         let Some(run) = &mut self.run else { return };
         let before = sim.story.is_kept().then(|| run.core.pbft_status());
-        run.now = run.now.max(clock);
+        let now = run.clock.step(clock, Millis(sim.now.ms()));
         let mut inputs = vec![input];
         let mut effects = Vec::new();
         let mut handed = Vec::new();
         while let Some(input) = inputs.pop() {
-            run.core.step(run.now, input, &mut effects);
+            run.core.step(now, input, &mut effects);
             for effect in effects.drain(..) {
                 if let Effect::Sign(statement) = effect {
                     let signature = chain.keys[self.id].sign(&statement.signing_bytes(&chain.info.context));
@@ -165,9 +177,7 @@ impl Node {
                 return run.working.push(Work::Verify { batch, parent, blocks });
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
-            Effect::Halt(divergence) => {
-                return sim.fail("halt", || format!("n{} stops: {divergence:?}", self.id));
-            }
+            Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {
                 let Some(name) = run.replies.remove(&ticket) else { return };
@@ -181,7 +191,7 @@ impl Node {
         run.outbox.push(item);
     }
 
-    /// No node here is faulty, so none may be accused of anything but slowness.
+    /// An honest node accuses no other honest node of anything but slowness.
     fn accuse(&self, sim: &mut Sim, peer: lian_types::ConsensusKey, what: &Offence) {
         let peer = sim.chain.node_of(&peer);
         sim.tell(|| format!("n{} accuses {peer:?} of {what:?}", self.id));
@@ -194,7 +204,10 @@ impl Node {
                     | lian_sync::Misbehaviour::Withheld { .. }
             )
         );
-        if !is_slowness {
+        let is_fair = !sim.is_honest(self.id) || peer.is_some_and(|peer| !sim.is_honest(peer));
+        if is_fair {
+            sim.count("accusations of Byzantine members");
+        } else if !is_slowness {
             sim.fail("accusations", || format!("n{} accuses the honest {peer:?} of {what:?}", self.id));
         }
     }
@@ -212,21 +225,21 @@ impl Node {
         let Some(run) = &self.run else { return };
         let queued = run.queued();
         if queued > QUEUED_MAX {
-            sim.fail("memory", || format!("n{}: {queued} things wait in its queues", self.id));
+            sim.fail_at(self.id, "memory", || format!("n{}: {queued} things wait in its queues", self.id));
         }
         let (counts, bounds) = (run.core.pool_counts(), run.pool.lock().config().clone());
         if counts.pending + counts.queued > bounds.transactions_max || counts.bytes > bounds.bytes_max {
-            sim.fail("memory", || format!("n{}: its pool holds {counts:?}", self.id));
+            sim.fail_at(self.id, "memory", || format!("n{}: its pool holds {counts:?}", self.id));
         }
     }
 
     /// Sets the timer for the core's deadline, as the core's thread sleeps.
     fn set_timer(&mut self, sim: &mut Sim) {
-        let skew_ms = self.skew_ms;
         let Some(run) = &mut self.run else { return };
         let longest = sim.now.after_ms(SLEEP_MS_MAX);
-        let due = run.core.deadline().map_or(longest, |due| Moment::when(due, skew_ms));
-        let due = due.clamp(sim.now, longest);
+        let now = run.clock.now();
+        let due = run.core.deadline().map_or(longest, |due| sim.now.after_ms(due.since(now).0));
+        let due = due.min(longest);
         if run.tick_at.is_some_and(|at| at <= due.after_us(TIMER_LATE_US)) {
             return;
         }

@@ -1,6 +1,6 @@
 //! The execution thread, without the thread.
 
-use super::{Node, blocks::Append};
+use super::{Node, blocks::Append, folder};
 use crate::{event::NodeEvent, oracle::Origin, scenario::CrashPoint, sim::Sim};
 use alloy_primitives::B256;
 use lian_executor::ExecutedBlock;
@@ -9,10 +9,11 @@ use lian_group::{
     core::{GroupMessage, Input, Recipient},
     digest_of,
     execution::ProposalWithBodies,
-    finality,
+    finality::{self, FinalityError},
+    recovery::{Evidence, EvidenceFiles, stop_reason},
 };
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
-use lian_types::{BlockNumber, Certificate, ConsensusKey};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, Header};
 use std::{collections::VecDeque, sync::Arc};
 
 /// How long reading for a peer, or discarding, takes, in microseconds.
@@ -89,8 +90,9 @@ impl Node {
             Work::DiscardFrom(height) => run.execution.discard_from(height),
             Work::Append { proposal, hash, certificate } => {
                 if proposal.proposal.height > run.ledger.head().number {
-                    let block = finality::finalize(&mut run.execution, &proposal, hash, certificate)
-                        .map_err(|error| error.to_string())?;
+                    let finished = finality::finalize(&mut run.execution, &proposal, hash, Arc::clone(&certificate));
+                    let block = finished.map_err(|failure| self.failed(sim, &failure, &certificate, None))?;
+                    self.explain(sim, &block.executed);
                     self.append(sim, Append { block, bodies: proposal.bodies, origin: Origin::Consensus });
                 }
             }
@@ -102,6 +104,44 @@ impl Node {
             Work::Serve { to, request } => self.serve(sim, to, &request),
         }
         Ok(())
+    }
+
+    /// Why the program stops: where its result is not the certified one, with the evidence on the disk.
+    fn failed(
+        &mut self,
+        sim: &mut Sim,
+        failure: &FinalityError,
+        certificate: &Certificate,
+        header: Option<&Header>,
+    ) -> String {
+        let Some(run) = &self.run else { return failure.to_string() };
+        let evidence =
+            Evidence::of_failure(&sim.chain.info, run.clock.now(), failure, certificate, header, &run.execution);
+        if let Some(evidence) = evidence {
+            self.diverge(sim, &evidence);
+        }
+        failure.to_string()
+    }
+
+    /// Writes evidence down and stops.
+    pub(super) fn diverge(&mut self, sim: &Sim, evidence: &Evidence) {
+        let files = self.evidence_files(sim);
+        let written = files.write(evidence).map(|()| files.path());
+        self.diverged = Some(evidence.kind);
+        self.stop(stop_reason(evidence, written.as_ref().map(Clone::clone)));
+    }
+
+    /// Where its evidence lies.
+    pub(super) fn evidence_files(&self, sim: &Sim) -> EvidenceFiles {
+        EvidenceFiles::new(Arc::new(self.disk.clone()), &folder(&sim.chain))
+    }
+
+    fn explain(&mut self, sim: &mut Sim, executed: &ExecutedBlock) {
+        let Some(run) = &mut self.run else { return };
+        for path in run.unexplained.explain(executed) {
+            sim.tell(|| format!("n{} completes {}", self.id, path.display()));
+            sim.count("divergences explained");
+        }
     }
 
     fn report(&mut self, sim: &mut Sim, result: &ExecutedBlock) {
@@ -138,8 +178,10 @@ impl Node {
             let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
             let digest = digest_of(&chain.info, &chain.committees, parent, &received.block)
                 .map_err(|error| format!("block {height} of a peer: {error}"))?;
-            let block = finality::replay(&mut run.execution, chain.info.suite, parent, digest, received)
-                .map_err(|error| error.to_string())?;
+            let finished = finality::replay(&mut run.execution, chain.info.suite, parent, digest, received);
+            let (certificate, header) = (&received.certificate, Some(&received.block.header));
+            let block = finished.map_err(|failure| self.failed(sim, &failure, certificate, header))?;
+            self.explain(sim, &block.executed);
             sim.count("blocks caught up");
             self.append(sim, Append { block, bodies: Arc::default(), origin: Origin::CaughtUp });
         }

@@ -59,6 +59,11 @@ impl Blocks {
         }
     }
 
+    /// A node's disk was emptied: it begins anew.
+    pub(crate) fn emptied(&mut self, node: NodeId) {
+        self.told.remove(&node);
+    }
+
     /// A node starts from what its disk holds. Returns the heights that were written and that nobody was told of.
     pub(crate) fn restarted(&self, node: NodeId, head: &Head) -> Result<RangeInclusive<u64>, String> {
         let told = self.told.get(&node).copied().unwrap_or(0);

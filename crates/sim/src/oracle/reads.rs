@@ -63,6 +63,11 @@ impl Reads {
         Ok(seen.block.extension.skipped.len())
     }
 
+    /// A node's disk was emptied: it begins anew.
+    pub(crate) fn emptied(&mut self, node: NodeId) {
+        self.seen.remove(&node);
+    }
+
     /// A node answers a read.
     pub(crate) fn answered(
         &mut self,

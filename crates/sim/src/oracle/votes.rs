@@ -62,6 +62,8 @@ enum Promise {
     Change(Epoch, View, u64),
     NewView(Epoch, View, u64),
     Abstains(bool),
+    /// A report, a plan or a clearing: an operator's doing, which allows no vote by itself.
+    Recovered(BlockNumber),
 }
 
 impl Promise {
@@ -73,7 +75,8 @@ impl Promise {
             Self::Vote(height, _)
             | Self::Proposal(height, ..)
             | Self::Prepared(height, ..)
-            | Self::Lock(height, ..) => Some(*height),
+            | Self::Lock(height, ..)
+            | Self::Recovered(height) => Some(*height),
             Self::Change(..) | Self::NewView(..) | Self::Abstains(_) => None,
         }
     }
@@ -94,6 +97,8 @@ impl Promise {
                 Self::Change(change.epoch, change.view, content(&Statement::ViewChange(Box::new(change.clone()))))
             }
             Record::Abstains(abstains) => Self::Abstains(*abstains),
+            Record::Reported { height, .. } | Record::Cleared { through: height } => Self::Recovered(*height),
+            Record::Retry(retry) => Self::Recovered(retry.height),
             Record::NewView(signed) => {
                 let new_view = &signed.new_view;
                 let content = content(&Statement::NewView(Box::new(new_view.clone())));

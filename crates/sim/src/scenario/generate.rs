@@ -5,6 +5,8 @@ use crate::random::Random;
 
 /// The purpose of the random numbers that make a scenario.
 const PURPOSE: u64 = 1;
+/// The purpose of those that damage a disk.
+const DAMAGE_PURPOSE: u64 = 5;
 /// When the first fault may begin: the network has made its first blocks by then.
 const FIRST_FAULT_MS: u64 = 2_000;
 /// When everything that heals has healed.
@@ -61,7 +63,22 @@ impl Scenario {
             let fault = self.passing(random);
             self.faults.push(TimedFault { from_ms, until_ms: Some(until_ms), fault });
         }
+        self.add_byzantine(&mut faulty);
+        self.add_damage(&mut faulty);
         self.faults.sort_by_key(|fault| fault.from_ms);
+    }
+
+    /// Damages the disk of one that may still be faulty: without its votes it is so for a while.
+    fn add_damage(&mut self, faulty: &mut Vec<usize>) {
+        let mut random = Random::new(self.seed, DAMAGE_PURPOSE);
+        let node = random.index(self.members);
+        if faulty.len() < self.faulty_max() && !faulty.contains(&node) && random.permille(250) {
+            faulty.push(node);
+            let from_ms = random.between((FIRST_FAULT_MS, HEAL_MS - 4_000));
+            let until_ms = Some(from_ms.saturating_add(random.between((10, 4_000))));
+            let fault = Fault::Damage { target: Target::Node(node), misdirected: random.permille(500) };
+            self.faults.push(TimedFault { from_ms, until_ms, fault });
+        }
     }
 
     fn add_lasting(&mut self, random: &mut Random, node: usize) {
@@ -80,7 +97,10 @@ impl Scenario {
                 self.faults.push(TimedFault { from_ms, until_ms, fault });
                 return;
             }
-            7 => Fault::ClockJump { target, ms: random.between((100, HOUR_MS.unsigned_abs())) },
+            7 => {
+                let ms = i64::try_from(random.between((100, HOUR_MS.unsigned_abs()))).unwrap_or(HOUR_MS);
+                Fault::ClockJump { target, ms: if ms % 2 == 0 { ms } else { -ms } }
+            }
             _ => {
                 if let Some(skew) = self.skews_ms.get_mut(node) {
                     *skew = if random.permille(500) { HOUR_MS } else { -HOUR_MS };
@@ -184,9 +204,10 @@ mod tests {
             let rate = scenario.load.burst * 1_000 / scenario.load.interval_ms;
             assert!(rate >= 10, "seed {seed}: {rate} transactions a second");
             let lasting = scenario.faults.iter().filter(|fault| fault.until_ms.is_none());
-            let lost = scenario.faults.iter().filter(|fault| matches!(fault.fault, Fault::LoseVotes { .. }));
+            let lasts = |fault: &&TimedFault| matches!(fault.fault, Fault::LoseVotes { .. } | Fault::Damage { .. });
+            let lost = scenario.faults.iter().filter(lasts);
             let wrong = scenario.skews_ms.iter().filter(|skew| skew.abs() >= HOUR_MS).count();
-            let faulty = lasting.count() + lost.count() + wrong;
+            let faulty = lasting.count() + lost.count() + wrong + scenario.byzantine.len();
             assert!(faulty <= scenario.faulty_max(), "seed {seed}: {faulty} of {} are faulty", scenario.members);
             for fault in &scenario.faults {
                 assert!(fault.until_ms.is_none_or(|until| until <= scenario.heal_ms && until >= fault.from_ms));
@@ -200,6 +221,6 @@ mod tests {
             .flat_map(|seed| Scenario::of_seed(seed).faults)
             .map(|fault| format!("{:?}", fault.fault).split([' ', '{']).next().unwrap_or_default().to_owned())
             .collect();
-        assert_eq!(kinds.len(), 18, "{kinds:?}");
+        assert_eq!(kinds.len(), 20, "{kinds:?}");
     }
 }

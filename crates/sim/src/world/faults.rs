@@ -3,7 +3,7 @@
 use super::World;
 use crate::{
     event::{Event, NodeId},
-    node::{PowerLosses, folder},
+    node::PowerLosses,
     scenario::{Down, Fault, Target},
     sim::Trap,
     time::Moment,
@@ -14,10 +14,6 @@ use std::sync::Arc;
 
 /// After what silence a session is given up, in microseconds.
 pub(super) const SILENCE_US: u64 = PEER_SILENCE_MS_MAX * 1_000;
-/// Where a byte of a vote log is made wrong: records follow it.
-const ROT_OFFSET: u64 = 200;
-/// Vote logs at least so long have records that follow it.
-const ROT_LENGTH_MIN: u64 = 4_000;
 
 impl World {
     /// A fault begins or ends.
@@ -40,6 +36,10 @@ impl World {
                 self.begin_at(index, &timed.fault, node, until)
             } else {
                 self.end_at(index, &timed.fault, node)
+            }
+        } else if let Fault::Recover { loses_power } = timed.fault {
+            if begins {
+                self.recover(loses_power);
             }
         } else if let Fault::CrashAll { down } = timed.fault {
             for node in 0..self.nodes.len() {
@@ -169,9 +169,19 @@ impl World {
                 self.bring_down(node, false);
                 self.lose_votes(node, *gone);
             }
+            Fault::Damage { misdirected, .. } => {
+                self.bring_down(node, false);
+                self.damage(node, *misdirected);
+            }
+            Fault::WrongResults { variant, .. } => self.change_program(node, Some(*variant)),
             Fault::ClockJump { ms, .. } => {
                 let skew = &mut self.nodes[node].skew_ms;
-                *skew = skew.saturating_add_unsigned(*ms);
+                *skew = skew.saturating_add(*ms);
+            }
+            Fault::Rewind { .. } => {
+                // At the beginning the disk is empty.
+                let disk = self.nodes[node].disk.copy();
+                self.nodes[node].kept.insert(index, disk);
             }
             _ => {}
         }
@@ -179,7 +189,9 @@ impl World {
 
     fn end_at(&mut self, index: usize, fault: &Fault, node: NodeId) {
         match fault {
+            Fault::WrongResults { .. } => self.change_program(node, None),
             Fault::Crash { .. } | Fault::LoseView { .. } | Fault::LoseVotes { .. } => self.start(node),
+            Fault::Damage { .. } => self.start_damaged(node),
             Fault::CrashAt { .. } => self.sim.traps.retain(|trap| trap.fault != index),
             Fault::PowerLoss { .. } => {
                 // An operation that it would have gone at must not come later.
@@ -202,29 +214,21 @@ impl World {
                 self.nodes[node].disk.heal();
                 self.start(node);
             }
+            Fault::Rewind { .. } => self.rewind(index, node),
             _ => {}
         }
     }
 
-    fn lose_votes(&mut self, node: NodeId, gone: bool) {
-        let votes = folder(&self.sim.chain).join("votes");
-        let disk = self.nodes[node].disk.clone();
-        let files: Vec<_> = disk.files().into_iter().filter(|(path, _)| path.starts_with(&votes)).collect();
-        let long = files.iter().find(|(_, length)| *length >= ROT_LENGTH_MIN);
-        match long.filter(|_| !gone) {
-            Some((path, _)) => {
-                if !disk.rot(path, ROT_OFFSET, 0x10) {
-                    self.sim.fail("simulator", || "there is no byte to make wrong".to_owned());
-                }
-            }
-            None => {
-                for (path, _) in files {
-                    if let Err(error) = disk.lose(&path) {
-                        self.sim.fail("simulator", || error.to_string());
-                    }
-                }
-            }
+    /// A machine forgets what it did since a fault began. Its vote log seems whole.
+    fn rewind(&mut self, index: usize, node: NodeId) {
+        let Some(disk) = self.nodes[node].kept.remove(&index) else { return };
+        self.bring_down(node, false);
+        self.nodes[node].disk = disk;
+        if let Err(error) = self.nodes[node].view.clear() {
+            self.sim.fail("simulator", || error.to_string());
         }
+        self.sim.count("machines rewound");
+        self.start(node);
     }
 
     /// Whether a node's disk may refuse what it must hold.

@@ -14,6 +14,9 @@ use lian_types::BlockNumber;
 const STANDSTILL_MS_MAX: u64 = 12_000;
 /// How many of the longest view timeouts it may last.
 const STANDSTILL_VIEWS: u64 = 4;
+/// How many views may be left for each leader that may be faulty, and one that is not, before there is a new block: what
+/// faults left behind may cost some, too.
+const VIEWS_PER_LEADER_MAX: u64 = 6;
 /// How long after the last transaction all of them must be final and all nodes equal, in milliseconds, beside the same.
 const SETTLE_MS_MAX: u64 = 30_000;
 
@@ -26,6 +29,12 @@ impl World {
         let healed = Moment::at_ms(self.sim.scenario.heal_ms);
         if height > self.progress.0 || !waits || now < healed {
             self.progress = (height, now);
+            self.progress_view = self.greatest_view();
+        }
+        let views = self.greatest_view().saturating_sub(self.progress_view);
+        if views > VIEWS_PER_LEADER_MAX * (self.sim.scenario.faulty_max() as u64 + 1) {
+            let state = self.state_text();
+            self.sim.fail("views", || format!("{views} views were left without a block: {state}"));
         }
         let views_ms = STANDSTILL_VIEWS * self.sim.scenario.view_timeout_ms.1;
         if now > self.progress.1.after_ms(STANDSTILL_MS_MAX + views_ms) {
@@ -50,9 +59,15 @@ impl World {
         self.sim.queue.push(now.after_ms(WATCH_STEP_MS), Event::Watch);
     }
 
+    /// The greatest view that a node which must be there has promised.
+    fn greatest_view(&self) -> u64 {
+        let runs = self.live().filter_map(|node| self.nodes[node].run.as_ref());
+        runs.map(|run| run.status().promised.0).max().unwrap_or(0)
+    }
+
     /// The nodes that must be there at the end.
     fn live(&self) -> impl Iterator<Item = NodeId> {
-        (0..self.nodes.len()).filter(|node| !self.gone.contains(node))
+        (0..self.nodes.len()).filter(|node| !self.gone.contains(node) && self.sim.is_honest(*node))
     }
 
     /// What still has to happen, if something has.

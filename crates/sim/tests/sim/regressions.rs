@@ -1,7 +1,7 @@
 //! Seeds that once broke a rule, by what was wrong. The code that they found wanting may have moved on, so that they meet
 //! other situations now; they are kept because they once mattered.
 
-use lian_sim::{Down, Fault, Load, Options, Scenario, Target, run, run_scenario};
+use lian_sim::{Byzantine, Down, Fault, Kind, Load, Options, Rule, Scenario, Target, Trick, run, run_scenario};
 
 #[track_caller]
 fn pass(seeds: &[u64]) {
@@ -45,5 +45,54 @@ fn what_a_view_change_drops_is_proposed_again() {
         let scenario = scenario.with(9_950 + seed * 5, None, fault);
         let failure = run_scenario(&scenario, &Options::default()).failure;
         assert_eq!(failure, None, "seed {seed}");
+    }
+}
+
+/// A leader proposed, among others, a transaction that was final already, and its view ended while some members still
+/// fetched the body. The new view forced the proposal; they asked for the body for ever and refused it each time.
+#[test]
+fn bodies_that_come_after_a_view_change_are_taken() {
+    for seed in 0..6 {
+        let mut scenario = Scenario::calm(seed, 7, 60_000);
+        scenario.leader_term = 3;
+        scenario.view_timeout_ms = (500, 4_000);
+        scenario.censorship_timeout_ms = 2_000;
+        scenario.load = Load { interval_ms: 100, burst: 1, rivals_permille: 20, copies_permille: 300 };
+        let late = Rule::always(Trick::Delay { kind: Kind::Proposals, ms: (250, 625) }).towards(&[2, 5]);
+        let stale = Rule { besides: true, ..Rule::always(Trick::Stale) };
+        let rules = [late, stale].into_iter().map(|rule| Rule { from_ms: 5_000, ..rule }).collect();
+        let scenario = scenario.with_byzantine(Byzantine { member: 1, twin: None, rules });
+        let failure = run_scenario(&scenario, &Options::default()).failure;
+        assert_eq!(failure, None, "seed {seed}");
+    }
+}
+
+/// The clock of a node was set back, and all its timers stood still until the clock was where it had been: it passed on
+/// nothing that its clients gave it.
+#[test]
+fn a_clock_that_is_set_back_stops_no_timer() {
+    for (seed, ms) in (0..).zip([-1_500, -100_000, -3_600_000]) {
+        for target in [Target::Leader, Target::Node(3)] {
+            let scenario = Scenario::calm(seed, 4, 60_000).with(10_000, None, Fault::ClockJump { target, ms });
+            let failure = run_scenario(&scenario, &Options::default()).failure;
+            assert_eq!(failure, None, "{ms} ms at {target:?}");
+        }
+    }
+}
+
+/// A faulty leader proposed transactions of one account in the wrong order. The later one was skipped as too early, fitted
+/// after the block, and was therefore taken for invalid: every pool dropped what clients had been promised.
+#[test]
+fn a_transaction_that_is_proposed_before_its_turn_is_kept() {
+    for seed in 0..6 {
+        let mut scenario = Scenario::calm(seed, 4, 60_000);
+        scenario.leader_term = 3;
+        scenario.load = Load { interval_ms: 500, burst: 30, rivals_permille: 20, copies_permille: 0 };
+        scenario.load_end_ms = 40_000;
+        let rule = Rule { permille: 300, ..Rule::always(Trick::Early) };
+        let scenario = scenario.with_byzantine(Byzantine { member: 0, twin: None, rules: vec![rule] });
+        let outcome = run_scenario(&scenario, &Options::default());
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        assert!(outcome.counts["transactions skipped"] > 0, "seed {seed}: {:?}", outcome.counts);
     }
 }

@@ -1,6 +1,6 @@
 //! What final blocks and time do to the pool.
 
-use super::{DropReason, Dropped, Pool, length};
+use super::{DropReason, Dropped, Pool, length, proposals::Bodies};
 use crate::{Origin, queues::Candidate};
 use alloy_primitives::{Address, TxHash};
 use lian_types::{BlockNumber, Millis};
@@ -63,7 +63,7 @@ impl Pool {
                 break;
             }
             let open = open.remove();
-            self.release_all(&open.hashes, &mut touched);
+            self.release_all(&open.hashes, Bodies::DropFinal, &mut touched);
         }
         for (hash, skip) in block.skipped {
             if matches!(skip, Skip::NonceTooHigh | Skip::BlockFull) {

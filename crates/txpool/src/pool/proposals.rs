@@ -10,6 +10,15 @@ use lian_crypto::VerifiedTransaction;
 use lian_types::{BlockNumber, Millis, ProposalDigest, limits};
 use std::sync::Arc;
 
+/// What becomes of the bodies of transactions that are final already when a proposal is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// They are kept for a while like the others: a proposal may name what is final, and may be proposed again.
+    Keep,
+    /// They go: the block is final, and its bodies are in the ledger.
+    DropFinal,
+}
+
 impl Pool {
     /// Notes a proposal that may become final: one's own, or one that is being checked, even before all its bodies are
     /// here. Its transactions are not selected again, and their nonces count as used for what follows.
@@ -22,7 +31,7 @@ impl Pool {
                 self.open.insert(height, open);
                 return;
             }
-            self.release_all(&open.hashes, &mut touched);
+            self.release_all(&open.hashes, Bodies::Keep, &mut touched);
         }
         for hash in hashes {
             let known = self.known.entry(*hash).or_default();
@@ -45,7 +54,7 @@ impl Pool {
     pub fn unproposed(&mut self, now: Millis, from: BlockNumber) {
         let mut touched = Vec::new();
         for open in self.open.split_off(&from).into_values() {
-            self.release_all(&open.hashes, &mut touched);
+            self.release_all(&open.hashes, Bodies::Keep, &mut touched);
         }
         self.trim_loose();
         self.settle(now, touched);
@@ -95,7 +104,7 @@ impl Pool {
     }
 
     /// Takes back what a proposal promised.
-    pub(super) fn release_all(&mut self, hashes: &[TxHash], touched: &mut Vec<Address>) {
+    pub(super) fn release_all(&mut self, hashes: &[TxHash], bodies: Bodies, touched: &mut Vec<Address>) {
         for hash in hashes {
             let Some(known) = self.known.get_mut(hash) else { continue };
             known.open = known.open.saturating_sub(1);
@@ -112,7 +121,7 @@ impl Pool {
             }
             if let Some(body) = &known.body {
                 self.side_bytes = self.side_bytes.saturating_sub(length(body));
-                if known.is_final {
+                if known.is_final && bodies == Bodies::DropFinal {
                     known.body = None;
                 } else {
                     self.loose_bytes = self.loose_bytes.saturating_add(length(body));

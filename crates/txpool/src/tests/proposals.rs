@@ -138,6 +138,34 @@ fn what_happens_to_skipped_transactions() {
     }
 }
 
+/// A faulty leader may propose what the pool refused. That it is skipped says nothing about what the pool holds.
+#[test]
+fn a_skipped_rival_takes_nothing_with_it() {
+    let mut pool = pool();
+    let (held, rival) = (transfer(1, 0, 0), transfer(1, 0, 7));
+    admit(&mut pool, &held).unwrap();
+    pool.proposed(Millis(0), height(1), digest(1), &hashes(&[&rival]));
+    pool.add_body(Millis(0), Arc::clone(&rival)).unwrap();
+    let dropped = pool.finalized(Millis(1), &finality(1, &[], &[(rival.hash(), Skip::Invalid)], &[]));
+    assert_eq!((dropped, pool.select(ALL)), (vec![], hashes(&[&held])));
+}
+
+/// What is final may be proposed once more; while that proposal may return, its body is kept.
+#[test]
+fn the_body_of_a_final_transaction_outlives_a_discarded_proposal() {
+    let mut pool = pool();
+    let old = transfer(1, 0, 0);
+    admit(&mut pool, &old).unwrap();
+    pool.proposed(Millis(0), height(1), digest(1), &hashes(&[&old]));
+    let nonces = [(Address::repeat_byte(1), 1)];
+    pool.finalized(Millis(1), &finality(1, &hashes(&[&old]), &[], &nonces));
+    assert_eq!(pool.missing(&hashes(&[&old])), hashes(&[&old]), "the ledger has it");
+    pool.proposed(Millis(2), height(2), digest(2), &hashes(&[&old]));
+    pool.add_body(Millis(2), Arc::clone(&old)).unwrap();
+    pool.unproposed(Millis(3), height(2));
+    assert_eq!(pool.missing(&hashes(&[&old])), NONE);
+}
+
 /// A block that this node had no part in (catch-up) moves nonces as any other.
 #[test]
 fn a_block_from_elsewhere_overtakes() {

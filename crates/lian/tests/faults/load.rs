@@ -1,7 +1,7 @@
 //! Clients that pay with a token, one transaction after the other, at whatever node answers.
 
-use crate::network::{NODES, Network, PATIENCE, one};
-use alloy_primitives::{Address, B256, TxKind, U256};
+use crate::network::{CALL, NODES, Network, PATIENCE, one};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use lian_client::{Artifact, FunctionCall, RpcClient, SendRequest, Sender, encode_constructor};
 use serde_json::Value;
 use std::{
@@ -12,15 +12,16 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Clients, each with an account of its own.
 const CLIENTS: usize = 8;
 /// What the owner gives to each.
 const GRANT: u64 = 1_000_000;
 /// The chain that `lian init` makes.
-const CHAIN_ID: u64 = 20_200;
+pub(crate) const CHAIN_ID: u64 = 20_200;
 /// Gas of a payment, in units of gas: enough for one to a new holder.
-const PAYMENT_GAS: u64 = 100_000;
+pub(crate) const PAYMENT_GAS: u64 = 100_000;
 /// How long a client waits before it asks another node.
 const TURN: Duration = Duration::from_millis(20);
 
@@ -40,11 +41,12 @@ impl Token {
     }
 }
 
-fn payment(to: Address, amount: u64) -> FunctionCall {
+pub(crate) fn payment(to: Address, amount: u64) -> FunctionCall {
     FunctionCall::parse("transfer(address,uint256)", &[to.to_string(), amount.to_string()]).unwrap()
 }
 
-fn key(number: usize) -> String {
+/// The key of a client's account; from 1,000 on they are of nobody.
+pub(crate) fn key(number: usize) -> String {
     format!("0x{:064x}", number + 0x1000)
 }
 
@@ -57,14 +59,19 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Deploys the token, provides the clients with it, and lets them pay.
+    /// Deploys the token, provides the clients with it, and lets them pay at all members.
     pub(crate) async fn start(network: &Network) -> Self {
+        Self::start_at(network, &(0..NODES).collect::<Vec<_>>()).await
+    }
+
+    /// The same where clients use some members only.
+    pub(crate) async fn start_at(network: &Network, at: &[usize]) -> Self {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../contracts/artifacts/LianToken.json");
         let artifact = Artifact::read(&path).unwrap();
         let arguments = ["Token".to_owned(), "TKN".to_owned(), "1000000000".to_owned()];
         let arguments = encode_constructor(artifact.abi.constructor.as_ref(), &arguments).unwrap();
         let code: Vec<u8> = artifact.bytecode.iter().chain(arguments.iter()).copied().collect();
-        let client = network.client(0);
+        let client = network.client(at[0]);
         let owner = Sender::new(&client, &key(99)).unwrap();
         let create =
             SendRequest { to: TxKind::Create, value: U256::ZERO, input: code.into(), gas_limit: None, nonce: None };
@@ -85,21 +92,38 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..CLIENTS)
             .map(|number| {
-                let nodes: Vec<_> = (0..NODES).map(|node| network.client((node + number) % NODES)).collect();
+                let nodes: Vec<_> = (0..at.len()).map(|i| network.client(at[(i + number) % at.len()])).collect();
                 tokio::spawn(pay(number, nodes, token, Arc::clone(&acknowledged), Arc::clone(&stop)))
             })
             .collect();
         Self { token, acknowledged, stop, clients }
     }
 
+    /// How many payments clients have seen final.
+    pub(crate) fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    pub(crate) const fn token(&self) -> Token {
+        self.token
+    }
+
     /// Waits until so many more payments are final.
     pub(crate) async fn wait_for_more(&self, count: usize) {
-        let goal = self.acknowledged.lock().unwrap().len() + count;
+        let goal = self.count() + count;
         let end = Instant::now() + PATIENCE;
-        while self.acknowledged.lock().unwrap().len() < goal {
+        while self.count() < goal {
             assert!(Instant::now() < end, "payments no longer become final");
             tokio::time::sleep(TURN).await;
         }
+    }
+
+    /// A signed payment of one more account, which has code to call and no coins: it fails, and is final all the same.
+    pub(crate) fn stray_payment(&self, nonce: u64) -> Bytes {
+        let client = RpcClient::new("http://127.0.0.1:1").unwrap();
+        let sender = Sender::new(&client, &key(CLIENTS)).unwrap();
+        let payment = request(self.token.address, &payment(Address::repeat_byte(0x66), 1), None);
+        sender.sign(CHAIN_ID, nonce, PAYMENT_GAS, &payment).unwrap().1
     }
 
     /// Ends the load; returns the token and what was acknowledged.
@@ -135,7 +159,7 @@ async fn pay(
         for node in nodes.iter().cycle() {
             // A refusal such as "already known" or "nonce too low" means that it is on its way, or final already; and
             // a node that is down is asked again later.
-            let _ = node.request::<B256>("eth_sendRawTransaction", one(&raw)).await;
+            let _ = timeout(CALL, node.request::<B256>("eth_sendRawTransaction", one(&raw))).await;
             if let Some(receipt) = look(node, hash).await {
                 assert_eq!(receipt["status"], "0x1", "a payment failed: {receipt}");
                 acknowledged.lock().unwrap().push(hash);
@@ -150,7 +174,8 @@ async fn pay(
 /// Looks for a receipt for a while.
 async fn look(node: &RpcClient, hash: B256) -> Option<Value> {
     for _ in 0..25 {
-        let found: Option<Value> = node.request("eth_getTransactionReceipt", one(hash)).await.ok()?;
+        let asked = node.request("eth_getTransactionReceipt", one(hash));
+        let found: Option<Value> = timeout(CALL, asked).await.ok()?.ok()?;
         if found.is_some() {
             return found;
         }

@@ -83,7 +83,7 @@ pub fn genesis_block(
 /// Code of the system contracts, which never runs: it is there so that callers see a contract, and would revert.
 const STUB_CODE: [u8; 3] = hex!("5f5ffd");
 
-/// The state that genesis names, with the history contract and the system contracts in it.
+/// The state that genesis names, with the history contract in it and, where operators are named, the system contracts.
 fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError> {
     let mut state = MemoryState::default();
     for (address, account) in &group.accounts {
@@ -103,6 +103,9 @@ fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState,
     // EIP-161: empty accounts do not exist.
     state.accounts.retain(|_, account| !account.state.is_empty());
     state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), BTreeMap::new());
+    if group.operators.is_empty() {
+        return Ok(state);
+    }
     let mut slots = BTreeMap::new();
     for contract in lian_system_contracts::ADDRESSES {
         lian_system_contracts::begin(&mut GenesisHost { slots: &mut slots, contract }, contract, genesis, group)?;

@@ -1,6 +1,6 @@
 //! The chain's own contracts among Ethereum's precompiled ones.
 
-use crate::{Fees, Rules};
+use crate::Rules;
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256};
 use lian_crypto::Suite;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub(crate) struct ChainPrecompiles {
     ethereum: EthPrecompiles,
-    /// The chain's algorithms; nothing where Ethereum's own rules run.
+    /// The chain's algorithms; nothing where there are no system contracts.
     suite: Option<Suite>,
     warm: AddressSet,
 }
@@ -23,7 +23,7 @@ pub(crate) struct ChainPrecompiles {
 impl ChainPrecompiles {
     pub(crate) fn new(rules: &Rules) -> Self {
         let ethereum = EthPrecompiles::new(rules.spec);
-        let suite = (rules.fees == Fees::Free).then_some(rules.suite);
+        let suite = rules.system_contracts.then_some(rules.suite);
         let mut warm = ethereum.warm_addresses().clone();
         if suite.is_some() {
             warm.extend(ADDRESSES);

@@ -103,6 +103,23 @@ impl Suite {
         Address::from_word(self.hash(&key.0))
     }
 
+    /// Checks that bytes are a consensus key of this suite with which signatures can be checked.
+    ///
+    /// # Errors
+    /// [`SignatureError::BadKey`].
+    pub fn check_key(self, key: &ConsensusKey) -> Result<(), SignatureError> {
+        let is_weak = self.verifying_key(key)?.is_weak();
+        if is_weak { Err(SignatureError::BadKey(*key)) } else { Ok(()) }
+    }
+
+    fn verifying_key(self, key: &ConsensusKey) -> Result<VerifyingKey, SignatureError> {
+        let bad = || SignatureError::BadKey(*key);
+        match (self, key.algorithm(), key.body().try_into()) {
+            (Self::Standard, ConsensusKey::ED25519, Ok(bytes)) => VerifyingKey::from_bytes(bytes).map_err(|_| bad()),
+            _ => Err(bad()),
+        }
+    }
+
     /// Checks a consensus signature. Ed25519 keys and signatures of small order are refused, so that all nodes agree.
     ///
     /// # Errors
@@ -110,13 +127,8 @@ impl Suite {
     pub fn verify(self, key: &ConsensusKey, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
         match self {
             Self::Standard => {
-                let bytes: &[u8; 32] = match (key.algorithm(), key.body().try_into()) {
-                    (ConsensusKey::ED25519, Ok(bytes)) => bytes,
-                    _ => return Err(SignatureError::BadKey(*key)),
-                };
-                let verifier = VerifyingKey::from_bytes(bytes).map_err(|_| SignatureError::BadKey(*key))?;
                 let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-                verifier.verify_strict(message, &signature).map_err(|_| SignatureError::Mismatch(*key))
+                self.verifying_key(key)?.verify_strict(message, &signature).map_err(|_| SignatureError::Mismatch(*key))
             }
         }
     }

@@ -1,25 +1,25 @@
 //! The EVM that runs blocks.
 
 use crate::database::BlockState;
+use crate::system::ChainPrecompiles;
 use crate::{BlockEnvironment, Rules, StateError};
 use alloy_primitives::Bytes;
 use alloy_primitives::map::AddressSet;
-use revm::context::{ContextSetters, FrameStack, TxEnv};
+use revm::context::{ContextSetters, Evm, FrameStack, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult};
 use revm::context_interface::{ContextTr, JournalTr};
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{
-    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetContext,
-    MainnetHandler,
+    EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetContext, MainnetHandler,
 };
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
-use revm::{DatabaseCommit, MainBuilder, MainnetEvm};
+use revm::{DatabaseCommit, MainBuilder};
 
 type BlockContext<'a> = MainnetContext<BlockState<'a>>;
 type Frame = EthFrame<EthInterpreter>;
@@ -29,7 +29,13 @@ type Frame = EthFrame<EthInterpreter>;
 /// That rule, that no contract is created over storage, matters for states that no transaction of today can make. Lian's
 /// genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
 pub(crate) struct BlockEvm<'a> {
-    evm: MainnetEvm<BlockContext<'a>>,
+    evm: Evm<
+        BlockContext<'a>,
+        (),
+        EthInstructions<EthInterpreter, BlockContext<'a>>,
+        ChainPrecompiles,
+        EthFrame<EthInterpreter>,
+    >,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
 }
@@ -44,7 +50,8 @@ impl<'a> BlockEvm<'a> {
         let evm = BlockContext::new(state, rules.spec)
             .with_cfg(rules.configuration())
             .with_block(environment.block_env())
-            .build_mainnet();
+            .build_mainnet()
+            .with_precompiles(ChainPrecompiles::new(rules));
         Self { evm, occupied }
     }
 
@@ -109,7 +116,7 @@ impl<'a> BlockEvm<'a> {
 impl<'a> EvmTr for BlockEvm<'a> {
     type Context = BlockContext<'a>;
     type Instructions = EthInstructions<EthInterpreter, BlockContext<'a>>;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = ChainPrecompiles;
     type Frame = Frame;
 
     fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Frame>) {

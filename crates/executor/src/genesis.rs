@@ -2,10 +2,12 @@
 
 use crate::proposal::{extra_data, header, trie_hasher};
 use crate::state::MemoryState;
+use crate::system::GenesisHost;
 use crate::{BlockEnvironment, ExecutedBlock, Outcome};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use lian_crypto::Suite;
+use lian_system_contracts::Halt;
 use lian_trie::{MemoryNodes, StateTrie, TrieError};
 use lian_types::{Block, Epoch, Extension, Genesis, GenesisError, GroupGenesis};
 use std::collections::BTreeMap;
@@ -20,6 +22,12 @@ pub enum GenesisBlockError {
     /// The file gives content to the account that keeps the hashes of past blocks.
     #[error("genesis: account {0} is reserved for the history contract of EIP-2935")]
     Reserved(Address),
+    /// The file gives content to an address of the system contracts.
+    #[error("genesis: account {0} is reserved for a system contract")]
+    System(Address),
+    /// The system contracts could not be filled.
+    #[error("genesis: system contracts: {0}")]
+    Contracts(#[from] Halt),
     /// The file gives storage to an account that no transaction could write for.
     #[error("genesis: account {0} has storage but neither code nor nonce")]
     StorageAlone(Address),
@@ -37,7 +45,7 @@ pub fn genesis_block(
     genesis: &Genesis,
     group: &GroupGenesis,
 ) -> Result<ExecutedBlock, GenesisBlockError> {
-    let changes = genesis_state(group)?.as_changes();
+    let changes = genesis_state(genesis, group)?.as_changes();
     let (trie, nodes) =
         StateTrie::empty(trie_hasher(suite)).apply(&MemoryNodes::default(), 0, &changes.trie_updates())?;
     let members = genesis.members(group, |key| suite.consensus_address(key))?;
@@ -68,15 +76,22 @@ pub fn genesis_block(
         changes: Arc::new(changes),
         trie,
         nodes: Arc::new(nodes),
+        schedule: None,
     })
 }
 
-/// The state that genesis names, with the history contract in it.
-fn genesis_state(group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError> {
+/// Code of the system contracts, which never runs: it is there so that callers see a contract, and would revert.
+const STUB_CODE: [u8; 3] = hex!("5f5ffd");
+
+/// The state that genesis names, with the history contract in it and, where operators are named, the system contracts.
+fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError> {
     let mut state = MemoryState::default();
     for (address, account) in &group.accounts {
         if *address == HISTORY_STORAGE_ADDRESS {
             return Err(GenesisBlockError::Reserved(*address));
+        }
+        if lian_system_contracts::is_reserved(address) {
+            return Err(GenesisBlockError::System(*address));
         }
         // A contract could otherwise be created over the storage (EIP-7610).
         if account.nonce == 0 && account.code.is_empty() && !account.storage.is_empty() {
@@ -88,5 +103,17 @@ fn genesis_state(group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError>
     // EIP-161: empty accounts do not exist.
     state.accounts.retain(|_, account| !account.state.is_empty());
     state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), BTreeMap::new());
+    if group.operators.is_empty() {
+        return Ok(state);
+    }
+    let mut slots = BTreeMap::new();
+    for contract in lian_system_contracts::ADDRESSES {
+        lian_system_contracts::begin(&mut GenesisHost { slots: &mut slots, contract }, contract, genesis, group)?;
+    }
+    for contract in lian_system_contracts::ADDRESSES {
+        let own = slots.iter().filter(|((owner, _), value)| *owner == contract && !value.is_zero());
+        let storage: BTreeMap<_, _> = own.map(|((_, slot), value)| (*slot, *value)).collect();
+        state.insert(contract, 1, U256::ZERO, Bytes::from_static(&STUB_CODE), storage);
+    }
     Ok(state)
 }

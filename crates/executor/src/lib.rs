@@ -24,6 +24,7 @@ mod simulate;
 mod skip;
 mod state;
 pub mod statetest;
+mod system;
 mod trace;
 mod transaction;
 
@@ -32,7 +33,7 @@ pub use call::{
     call, estimate_gas, halt_message,
 };
 pub use genesis::{GenesisBlockError, genesis_block};
-pub use proposal::{ExecutedBlock, Parent, execute_proposal, transactions_root};
+pub use proposal::{ExecutedBlock, Parent, execute_proposal, schedule, transactions_root};
 pub use replay::execute_block;
 pub use revm::context_interface::result::{HaltReason, OutOfGasError};
 pub use revm::primitives::hardfork::SpecId;

@@ -1,11 +1,16 @@
 //! From a proposal to a block.
 
-use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateChanges, StateReader, execute_transactions};
+use crate::system::ReadHost;
+use crate::{
+    BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateError, StateReader,
+    execute_transactions,
+};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes};
 use lian_crypto::{Suite, VerifiedTransaction};
+use lian_system_contracts::members::{self, Schedule};
 use lian_trie::{Hasher, NodeSource, StateNodeChanges, StateTrie, ordered_root};
-use lian_types::{Block, Extension, Header, Proposal, ProposalDigest, Receipt};
+use lian_types::{Block, Extension, Header, MembersError, Proposal, ProposalDigest, Receipt};
 use std::sync::Arc;
 
 /// The block that a proposal is executed on top of.
@@ -42,6 +47,8 @@ pub struct ExecutedBlock {
     pub trie: StateTrie,
     /// The trie's nodes that it wrote and deleted.
     pub nodes: Arc<StateNodeChanges>,
+    /// Who seals after it, where the block has changed that.
+    pub schedule: Option<Arc<Schedule>>,
 }
 
 /// Executes a proposal on top of its parent: runs the transactions, updates the trie, assembles the block.
@@ -63,11 +70,11 @@ pub fn execute_proposal(
     let suite = rules.suite;
     let beneficiary = suite.consensus_address(&proposal.proposer);
     let environment = BlockEnvironment::new(proposal.height.0, proposal.time.as_secs(), beneficiary, gas_limit);
-    let extension = |outcome: &Outcome| Extension {
+    let extension = |outcome: &Outcome, members: B256| Extension {
         version: Extension::VERSION,
         time: proposal.time,
         epoch: proposal.epoch,
-        members: parent.extension_members,
+        members,
         skipped: outcome.skipped.iter().map(|(skipped, _)| *skipped).collect(),
     };
     let digest = suite.proposal_digest(proposal);
@@ -83,12 +90,17 @@ pub(crate) fn execute_on(
     mut environment: BlockEnvironment,
     transactions: &[Arc<VerifiedTransaction>],
     digest: ProposalDigest,
-    extension: impl FnOnce(&Outcome) -> Extension,
+    extension: impl FnOnce(&Outcome, B256) -> Extension,
 ) -> Result<ExecutedBlock, ExecutionError> {
     environment.parent_hash = Some(parent.hash);
     let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
     let (trie, nodes) = parent.trie.apply(nodes, environment.number, &outcome.changes.trie_updates())?;
-    let extension = extension(&outcome);
+    let schedule = changed_schedule(parent, &outcome.changes)?;
+    let members = match &schedule {
+        Some(schedule) => rules.suite.members_digest(&schedule.next.members(rules.suite).map_err(invalid_members)?),
+        None => parent.extension_members,
+    };
+    let extension = extension(&outcome, members);
 
     let included = || outcome.included.iter().filter_map(|position| transactions.get(*position));
     let bodies: Vec<_> = included().map(|transaction| transaction.transaction().encoded()).collect();
@@ -113,7 +125,32 @@ pub(crate) fn execute_on(
         changes: Arc::new(changes),
         trie,
         nodes: Arc::new(nodes),
+        schedule: schedule.map(Arc::new),
     })
+}
+
+/// Who seals after a block, where the block has changed that.
+fn changed_schedule(parent: &Parent, changes: &StateChanges) -> Result<Option<Schedule>, ExecutionError> {
+    if !changes.accounts.contains_key(&members::ADDRESS) {
+        return Ok(None);
+    }
+    // Number and hash of the layer do not matter: nobody asks for hashes of blocks here.
+    let state = LayeredState::new(Arc::clone(&parent.state)).with_block(0, B256::ZERO, Arc::new(changes.clone()));
+    let (before, after) = (schedule(parent.state.as_ref())?, schedule(&state)?);
+    Ok((before != after).then_some(after))
+}
+
+/// Who seals by a state: now and from some block on.
+///
+/// # Errors
+/// [`StateError`] where it cannot be read.
+pub fn schedule(state: &dyn StateReader) -> Result<Schedule, StateError> {
+    members::schedule(&mut ReadHost(state)).map_err(|halt| StateError::new(halt.to_string()))
+}
+
+/// The contract keeps no set that is not valid.
+fn invalid_members(error: MembersError) -> ExecutionError {
+    ExecutionError::State(StateError::new(format!("the members' contract holds no valid set: {error}")))
 }
 
 /// The bodies must be exactly those that the proposal names: anything else is a mistake of the caller.

@@ -4,7 +4,7 @@ use crate::proposal::execute_on;
 use crate::{BlockEnvironment, ExecutedBlock, ExecutionError, Parent, Rules};
 use lian_crypto::VerifiedTransaction;
 use lian_trie::NodeSource;
-use lian_types::{Block, ProposalDigest};
+use lian_types::{Block, Extension, ProposalDigest};
 use std::sync::Arc;
 
 /// Executes the transactions of a block that others made, on top of its parent. Transactions that its proposal named and
@@ -29,5 +29,8 @@ pub fn execute_block(
     }
     let header = &block.header;
     let environment = BlockEnvironment::new(header.number, header.timestamp, header.beneficiary, header.gas_limit);
-    execute_on(rules, parent, nodes, environment, transactions, digest, |_| block.extension.clone())
+    execute_on(rules, parent, nodes, environment, transactions, digest, |_, members| Extension {
+        members,
+        ..block.extension.clone()
+    })
 }

@@ -28,13 +28,21 @@ pub struct Rules {
     pub spec: SpecId,
     /// Who pays for gas.
     pub fees: Fees,
+    /// Whether the chain has system contracts.
+    pub system_contracts: bool,
 }
 
 impl Rules {
     /// Lian's rules: Osaka, without fees.
     #[must_use]
     pub const fn new(suite: Suite, chain_id: u64) -> Self {
-        Self { suite, chain_id, spec: SpecId::OSAKA, fees: Fees::Free }
+        Self { suite, chain_id, spec: SpecId::OSAKA, fees: Fees::Free, system_contracts: false }
+    }
+
+    /// The same on a chain whose genesis names operators and so has system contracts.
+    #[must_use]
+    pub const fn with_system_contracts(self) -> Self {
+        Self { system_contracts: true, ..self }
     }
 
     /// These rules as the EVM's configuration.

@@ -105,7 +105,7 @@ impl<'a> BlockSimulation<'_, 'a> {
         let rules = self.site.rules;
         let environment = self.block.environment(self.parent, &mut state)?;
         history::record_parent(&mut state, environment.number, self.parent.1).map_err(CallError::State)?;
-        let mut precompiles = CallPrecompiles::new(rules.spec);
+        let mut precompiles = CallPrecompiles::new(rules);
         if let Some(overrides) = self.block.calls.and_then(|calls| calls.state_overrides.as_ref()) {
             apply_state_overrides(&mut state, &mut precompiles, overrides)?;
         }

@@ -130,7 +130,7 @@ impl<'a> BlockTrace<'a> {
         if let Some(parent) = self.environment.parent_hash {
             history::record_parent(&mut state, self.environment.number, parent)?;
         }
-        let precompiles = CallPrecompiles::new(self.rules.spec);
+        let precompiles = CallPrecompiles::new(self.rules);
         let configuration = self.rules.configuration();
         Ok(Machine::assemble(state, configuration, self.environment, precompiles, self.cancelled, inspector))
     }

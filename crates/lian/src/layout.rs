@@ -242,6 +242,7 @@ impl Plan {
                 block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
                 consensus: ConsensusParameters { kind: self.consensus, ..ConsensusParameters::default() },
                 sealers: self.nodes.iter().map(|node| node.name.clone()).collect(),
+                operators: vec![],
                 accounts: self.balances.iter().map(|(address, balance)| (*address, account(balance))).collect(),
             }],
         };

@@ -54,6 +54,7 @@ impl Chain {
                 ..ConsensusParameters::default()
             },
             sealers: (0..scenario.members).map(name).collect(),
+            operators: vec![],
             accounts: wallet::genesis_accounts(),
         };
         let genesis = Genesis {

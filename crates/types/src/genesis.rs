@@ -132,6 +132,10 @@ pub struct GroupGenesis {
     pub consensus: ConsensusParameters,
     /// The names of the nodes that vote, in order.
     pub sealers: Vec<String>,
+    /// Accounts that may change members and configuration by the contracts at 0x2001 and 0x2000; none yet, as these
+    /// changes are not acted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Address>,
     /// Accounts that exist from the start.
     pub accounts: BTreeMap<Address, GenesisAccount>,
 }
@@ -169,6 +173,12 @@ pub enum GenesisError {
         value: u64,
         /// The values accepted.
         range: &'static str,
+    },
+    /// Operators are named, whose changes this version does not act on.
+    #[error("genesis: group {group}: operators must be empty: members cannot change yet")]
+    Operators {
+        /// The group.
+        group: GroupId,
     },
     /// The members could not send each other what a view change needs.
     #[error(
@@ -319,6 +329,9 @@ impl GroupGenesis {
                 bytes,
             });
         }
+        if !self.operators.is_empty() {
+            return Err(GenesisError::Operators { group: self.group });
+        }
         let gas = limits::TRANSACTION_GAS_LIMIT_MAX;
         range("block_gas_limit", self.block_gas_limit, gas, u64::MAX >> 1, "at least 16,777,216")
     }
@@ -361,6 +374,7 @@ mod tests {
                 block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
+                operators: vec![],
                 accounts: BTreeMap::new(),
             }],
         }
@@ -375,13 +389,17 @@ mod tests {
     #[test]
     fn refuses_bad_values_by_name() {
         type Change = fn(&mut Genesis);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
             (
                 |g| g.groups[0].consensus.window = 64,
                 "genesis: group 0: 4 members with window 64 and block_transactions_max 10000 may need messages of \
                  20953120 bytes, at most 16777216 fit: lower one of the two",
+            ),
+            (
+                |g| g.groups[0].operators.push(Address::ZERO),
+                "genesis: group 0: operators must be empty: members cannot change yet",
             ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),

@@ -33,7 +33,7 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
     pub(crate) fn new(site: &CallSite<'a>, inspector: I) -> Result<Self, CallError> {
         let mut state = BlockState::new(site.state);
         let mut environment = site.environment.clone();
-        let mut precompiles = CallPrecompiles::new(site.rules.spec);
+        let mut precompiles = CallPrecompiles::new(site.rules);
         if let Some(overrides) = &site.overrides.block {
             apply_block_overrides(&mut environment, &mut state, overrides)?;
         }

@@ -1,27 +1,28 @@
 //! Precompiled contracts that a call may have moved to other addresses.
 
+use crate::Rules;
+use crate::system::ChainPrecompiles;
 use alloy_primitives::Address;
 use alloy_primitives::map::{AddressMap, AddressSet};
 use revm::context::Cfg;
 use revm::context_interface::ContextTr;
-use revm::handler::{EthPrecompiles, PrecompileProvider};
+use revm::handler::PrecompileProvider;
 use revm::interpreter::{CallInputs, InterpreterResult};
-use revm::primitives::hardfork::SpecId;
 
-/// Ethereum's precompiled contracts, some of them elsewhere (`movePrecompileToAddress`).
+/// The chain's precompiled contracts, some of them elsewhere (`movePrecompileToAddress`).
 #[derive(Clone, Debug)]
 pub(crate) struct CallPrecompiles {
-    ethereum: EthPrecompiles,
+    chain: ChainPrecompiles,
     /// Where each address's precompiled contract was before; `None` where there is none any more.
     moved: AddressMap<Option<Address>>,
     addresses: AddressSet,
 }
 
 impl CallPrecompiles {
-    pub(crate) fn new(spec: SpecId) -> Self {
-        let ethereum = EthPrecompiles::new(spec);
-        let addresses = ethereum.warm_addresses().clone();
-        Self { ethereum, moved: AddressMap::default(), addresses }
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let chain = ChainPrecompiles::new(rules);
+        let addresses = chain.addresses().clone();
+        Self { chain, moved: AddressMap::default(), addresses }
     }
 
     pub(crate) fn is_precompile(&self, address: &Address) -> bool {
@@ -49,11 +50,11 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for CallPrecompiles {
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
         match self.moved.get(&inputs.bytecode_address) {
-            None => PrecompileProvider::<CTX>::run(&mut self.ethereum, context, inputs),
+            None => PrecompileProvider::<CTX>::run(&mut self.chain, context, inputs),
             Some(None) => Ok(None),
             Some(Some(origin)) => {
                 let inputs = CallInputs { bytecode_address: *origin, ..inputs.clone() };
-                PrecompileProvider::<CTX>::run(&mut self.ethereum, context, &inputs)
+                PrecompileProvider::<CTX>::run(&mut self.chain, context, &inputs)
             }
         }
     }

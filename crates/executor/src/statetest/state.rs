@@ -96,7 +96,7 @@ fn run_case(test: &Test, before: &Before, fork: &str, post: &Post) -> Result<(),
     if post.txbytes.first() == Some(&BLOB_TRANSACTION) {
         return Err(Mismatch::Inapplicable("Lian has no blob transactions (type 3)".to_owned()));
     }
-    let rules = Rules { suite: Suite::Standard, chain_id: CHAIN_ID, spec, fees: Fees::Ethereum };
+    let rules = Rules { spec, fees: Fees::Ethereum, ..Rules::new(Suite::Standard, CHAIN_ID) };
     let environment = test.env.block(spec)?;
     let mut run = BlockRun::new(&rules, &environment, before, before.occupied.clone()).map_err(Mismatch::wrong)?;
     let refusal = transact(&mut run, test, post)?;

@@ -48,6 +48,15 @@ fn run_with(chain: &Chain, overrides: &Overrides, request: &TransactionRequest) 
     with_site(chain, overrides, |site| call(site, request))
 }
 
+/// What a call returns, or the data that it reverts with.
+pub(crate) fn answer(chain: &Chain, from: Address, to: Address, input: impl Into<Bytes>) -> Result<Bytes, Bytes> {
+    match run(chain, &request(from, to, input)).unwrap().result {
+        CallResult::Success { output, .. } => Ok(output),
+        CallResult::Revert { output, .. } => Err(output),
+        CallResult::Halt { .. } => Err(Bytes::new()),
+    }
+}
+
 fn estimate(chain: &Chain, request: &TransactionRequest) -> Result<u64, EstimateError> {
     with_site(chain, &Overrides::default(), |site| estimate_gas(site, request))
 }

@@ -10,6 +10,7 @@ mod determinism;
 mod proposals;
 mod simulation;
 mod support;
+mod system;
 mod traces;
 mod vectors;
 mod worst_cases;

@@ -35,6 +35,7 @@ fn genesis() -> Genesis {
             block_gas_limit: crate::support::GAS_LIMIT,
             consensus: ConsensusParameters::default(),
             sealers: vec!["node0".into()],
+            operators: vec![],
             accounts: BTreeMap::from([(ALICE, account), (BOB, GenesisAccount::default())]),
         }],
     }

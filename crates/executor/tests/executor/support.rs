@@ -18,7 +18,7 @@ pub(crate) const PROPOSER: Address = address!("940900000000000000000000000000000
 pub(crate) const GAS_LIMIT: u64 = 1_000_000_000;
 
 pub(crate) const fn rules() -> Rules {
-    Rules::new(Suite::Standard, CHAIN_ID)
+    Rules::new(Suite::Standard, CHAIN_ID).with_system_contracts()
 }
 
 /// A transaction of type 2 with room for anything, to be changed with struct update syntax.

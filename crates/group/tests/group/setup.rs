@@ -41,6 +41,7 @@ pub(crate) fn genesis() -> Genesis {
             block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
             consensus: ConsensusParameters::default(),
             sealers: vec!["node0".into()],
+            operators: vec![],
             accounts: BTreeMap::from([(account(), account_state)]),
         }],
     }

@@ -53,6 +53,7 @@ impl Chain {
                 block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
+                operators: vec![],
                 accounts: BTreeMap::from([(COUNTER, counter)]),
             }],
         };
@@ -122,6 +123,7 @@ impl Chain {
             changes: Arc::new(changes),
             trie,
             nodes: Arc::new(nodes),
+            schedule: None,
         };
         FinalBlock { certificate: self.certificate(number, digest, hash), executed }
     }

@@ -237,6 +237,7 @@ fn contradictions_are_seen() {
             block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
             consensus: lian_types::ConsensusParameters::default(),
             sealers: (0..4).map(|i| format!("node{i}")).collect(),
+            operators: vec![],
             accounts: BTreeMap::new(),
         }],
     };

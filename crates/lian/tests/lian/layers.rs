@@ -3,13 +3,14 @@
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate and its layer, lowest first. A crate may depend on those of lower layers.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("lian-types", 0),
     ("lian-crypto", 0),
     ("lian-pbft", 1),
     ("lian-txpool", 1),
     ("lian-sync", 1),
     ("lian-trie", 1),
+    ("lian-system-contracts", 1),
     ("lian-executor", 1),
     ("lian-ledger", 2),
     ("lian-network", 2),
@@ -23,11 +24,13 @@ const LAYERS: [(&str, u8); 16] = [
 ];
 
 /// Dependencies within a layer, each for its reason. Protocol crates of layer 1 never know each other.
-const WITHIN_A_LAYER: [(&str, &str); 6] = [
+const WITHIN_A_LAYER: [(&str, &str); 7] = [
     // A suite hashes and signs types.
     ("lian-crypto", "lian-types"),
     // Executing a block ends with its state root.
     ("lian-executor", "lian-trie"),
+    // System contracts run among the precompiled ones.
+    ("lian-executor", "lian-system-contracts"),
     // A group joins a chain's parts and drives them.
     ("lian-group", "lian-ledger"),
     ("lian-group", "lian-network"),

@@ -99,6 +99,7 @@ fn genesis(key: &ConsensusSecretKey, rich: Address) -> Genesis {
         block_gas_limit: 1_000_000_000,
         consensus: ConsensusParameters::default(),
         sealers: vec!["node0".into()],
+        operators: vec![],
         accounts: [(rich, GenesisAccount { balance: U256::from(1_000_000), ..GenesisAccount::default() })].into(),
     };
     Genesis {

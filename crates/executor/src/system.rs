@@ -1,0 +1,211 @@
+//! The chain's own contracts among Ethereum's precompiled ones.
+
+use crate::Rules;
+use alloy_primitives::map::AddressSet;
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256};
+use lian_crypto::Suite;
+use lian_system_contracts::interfaces::DelegateCall;
+use lian_system_contracts::{ADDRESSES, Call, Failure, Halt, Host};
+use revm::context_interface::{Block, Cfg, ContextTr, JournalTr};
+use revm::handler::{EthPrecompiles, PrecompileProvider};
+use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
+use std::collections::BTreeMap;
+
+/// Ethereum's precompiled contracts and, on Lian's chains, the system contracts.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainPrecompiles {
+    ethereum: EthPrecompiles,
+    /// The chain's algorithms; nothing where there are no system contracts.
+    suite: Option<Suite>,
+    warm: AddressSet,
+}
+
+impl ChainPrecompiles {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let ethereum = EthPrecompiles::new(rules.spec);
+        let suite = rules.system_contracts.then_some(rules.suite);
+        let mut warm = ethereum.warm_addresses().clone();
+        if suite.is_some() {
+            warm.extend(ADDRESSES);
+        }
+        Self { ethereum, suite, warm }
+    }
+}
+
+impl ChainPrecompiles {
+    /// Where they are.
+    pub(crate) const fn addresses(&self) -> &AddressSet {
+        &self.warm
+    }
+}
+
+impl<CTX: ContextTr> PrecompileProvider<CTX> for ChainPrecompiles {
+    type Output = InterpreterResult;
+
+    fn set_spec(&mut self, spec: <CTX::Cfg as Cfg>::Spec) -> bool {
+        // The fork never changes within a block: it was fixed when this was made.
+        let _ = spec;
+        false
+    }
+
+    fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
+        match self.suite {
+            Some(suite) if ADDRESSES.contains(&inputs.bytecode_address) => run(context, suite, inputs).map(Some),
+            _ => PrecompileProvider::<CTX>::run(&mut self.ethereum, context, inputs),
+        }
+    }
+
+    fn warm_addresses(&self) -> &AddressSet {
+        &self.warm
+    }
+}
+
+/// Runs a call of a system contract. What it changed is undone by the EVM unless it succeeds.
+fn run<CTX: ContextTr>(context: &mut CTX, suite: Suite, inputs: &CallInputs) -> Result<InterpreterResult, String> {
+    let contract = inputs.bytecode_address;
+    let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+    let input = inputs.input.bytes(context);
+    let outcome = if inputs.target_address == contract {
+        let call = Call {
+            caller: inputs.caller,
+            value: inputs.value.get(),
+            input: &input,
+            is_static: inputs.is_static,
+            suite,
+            block: context.block().number().saturating_to(),
+        };
+        let mut host = JournalHost { context, contract, is_static: inputs.is_static, gas: &mut gas };
+        lian_system_contracts::run(&mut host, contract, &call)
+    } else {
+        Err(Failure::revert(&DelegateCall { contractAddress: contract }))
+    };
+    Ok(match outcome {
+        Ok(output) => InterpreterResult::new(InstructionResult::Return, output.into(), gas),
+        Err(Failure::Revert(data)) => InterpreterResult::new(InstructionResult::Revert, data, gas),
+        Err(Failure::Halt(Halt::State(reason))) => return Err(reason),
+        Err(Failure::Halt(halt)) => {
+            gas.spend_all();
+            let result = match halt {
+                Halt::Static => InstructionResult::StateChangeDuringStaticCall,
+                Halt::OutOfGas | Halt::State(_) => InstructionResult::PrecompileOOG,
+            };
+            InterpreterResult::new(result, Bytes::new(), gas)
+        }
+    })
+}
+
+/// The EVM's journal as a system contract sees it.
+struct JournalHost<'a, CTX> {
+    context: &'a mut CTX,
+    contract: Address,
+    is_static: bool,
+    gas: &'a mut Gas,
+}
+
+impl<CTX: ContextTr> JournalHost<'_, CTX> {
+    fn spend(&mut self, gas: u64) -> Result<(), Halt> {
+        if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Halt::OutOfGas) }
+    }
+}
+
+impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
+    fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
+        let journal = self.context.journal_mut();
+        // The slot of an account can be read once the account is loaded.
+        journal.load_account(contract).map_err(unreadable)?;
+        let loaded = journal.sload(contract, slot).map_err(unreadable)?;
+        let costs = self.context.cfg().gas_params();
+        let cost = if loaded.is_cold { costs.cold_storage_cost() } else { costs.warm_storage_read_cost() };
+        self.spend(cost)?;
+        Ok(loaded.data)
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        let contract = self.contract;
+        let journal = self.context.journal_mut();
+        journal.load_account(contract).map_err(unreadable)?;
+        journal.touch_account(contract);
+        let stored = journal.sstore(contract, slot, value).map_err(unreadable)?;
+        let costs = self.context.cfg().gas_params();
+        let cost =
+            costs.sstore_static_gas().saturating_add(costs.sstore_dynamic_gas(true, &stored.data, stored.is_cold));
+        let refund = costs.sstore_refund(true, &stored.data);
+        self.spend(cost)?;
+        self.gas.record_refund(refund);
+        Ok(())
+    }
+
+    fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), Halt> {
+        /// Gas of a log, of each of its topics and of each byte of its data (yellow paper, appendix G).
+        const LOG: u64 = 375;
+        const TOPIC: u64 = 375;
+        const BYTE: u64 = 8;
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        let times = |count: usize, gas: u64| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(gas);
+        self.spend(LOG.saturating_add(times(topics.len(), TOPIC)).saturating_add(times(data.len(), BYTE)))?;
+        let log = Log { address: self.contract, data: LogData::new_unchecked(topics, data) };
+        self.context.journal_mut().log(log);
+        Ok(())
+    }
+
+    fn charge(&mut self, gas: u64) -> Result<(), Halt> {
+        self.spend(gas)
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Halt {
+    Halt::State(error.to_string())
+}
+
+/// A system contract's storage in a state that can only be read, without gas: what the chain itself reads there.
+pub(crate) struct ReadHost<'a>(pub(crate) &'a dyn crate::StateReader);
+
+impl Host for ReadHost<'_> {
+    fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
+        self.0.storage(contract, slot).map_err(unreadable)
+    }
+
+    fn store(&mut self, _slot: U256, _value: U256) -> Result<(), Halt> {
+        Err(Halt::Static)
+    }
+
+    fn log(&mut self, _topics: Vec<B256>, _data: Bytes) -> Result<(), Halt> {
+        Err(Halt::Static)
+    }
+
+    fn charge(&mut self, _gas: u64) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// The storage of the system contracts while genesis fills one of them.
+pub(crate) struct GenesisHost<'a> {
+    /// All slots that were written, by contract.
+    pub(crate) slots: &'a mut BTreeMap<(Address, U256), U256>,
+    /// The contract that is being filled.
+    pub(crate) contract: Address,
+}
+
+impl Host for GenesisHost<'_> {
+    fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
+        Ok(self.slots.get(&(contract, slot)).copied().unwrap_or_default())
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
+        self.slots.insert((self.contract, slot), value);
+        Ok(())
+    }
+
+    fn log(&mut self, _topics: Vec<B256>, _data: Bytes) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    fn charge(&mut self, _gas: u64) -> Result<(), Halt> {
+        Ok(())
+    }
+}

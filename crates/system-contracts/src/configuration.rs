@@ -1,0 +1,279 @@
+//! 0x2000: the parameters that all members of a group must have in common, and who may change them.
+//!
+//! A value that is set in block h acts from block h + W on, W being the consensus window: by then every node has
+//! executed h. One change of a parameter can be on its way at a time.
+
+use crate::{
+    Call, Failure, Host,
+    interfaces::IConfiguration,
+    members,
+    storage::{Storage, after, entry},
+};
+use alloy_primitives::{Address, U256, address, keccak256};
+use alloy_sol_types::SolEvent;
+use lian_types::{ConsensusParameters, GroupGenesis, limits};
+
+/// Where the contract is.
+pub const ADDRESS: Address = address!("0000000000000000000000000000000000002000");
+
+/// Mapping from the hash of a parameter's name to its values.
+const PARAMETERS: U256 = U256::ZERO;
+/// Mapping from operators to 1.
+const OPERATORS: U256 = U256::ONE;
+/// How many operators there are.
+const OPERATOR_COUNT: U256 = U256::from_limbs([2, 0, 0, 0]);
+/// The consensus window, fixed by genesis.
+const WINDOW: U256 = U256::from_limbs([3, 0, 0, 0]);
+
+/// A parameter that can be changed while the chain runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// The gas limit of a block, in units of gas.
+    BlockGasLimit,
+    /// Most transactions in a block.
+    BlockTransactionsMax,
+    /// The least timeout of a view, in milliseconds.
+    ViewTimeoutMs,
+    /// The largest timeout of a view, in milliseconds.
+    ViewTimeoutMsMax,
+    /// The longest wait of an eligible transaction before members change the view, in milliseconds.
+    CensorshipTimeoutMs,
+}
+
+impl Parameter {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::BlockGasLimit,
+        Self::BlockTransactionsMax,
+        Self::ViewTimeoutMs,
+        Self::ViewTimeoutMsMax,
+        Self::CensorshipTimeoutMs,
+    ];
+
+    /// Its name, as in the genesis file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BlockGasLimit => "block_gas_limit",
+            Self::BlockTransactionsMax => "block_transactions_max",
+            Self::ViewTimeoutMs => "view_timeout_ms",
+            Self::ViewTimeoutMsMax => "view_timeout_ms_max",
+            Self::CensorshipTimeoutMs => "censorship_timeout_ms",
+        }
+    }
+
+    fn slot(self) -> U256 {
+        entry(PARAMETERS, keccak256(self.name()))
+    }
+
+    fn of_genesis(self, genesis: &GroupGenesis) -> u64 {
+        let ConsensusParameters {
+            view_timeout_ms,
+            view_timeout_ms_max,
+            censorship_timeout_ms,
+            block_transactions_max,
+            ..
+        } = genesis.consensus;
+        match self {
+            Self::BlockGasLimit => genesis.block_gas_limit,
+            Self::BlockTransactionsMax => u64::try_from(block_transactions_max).unwrap_or(u64::MAX),
+            Self::ViewTimeoutMs => view_timeout_ms,
+            Self::ViewTimeoutMsMax => view_timeout_ms_max,
+            Self::CensorshipTimeoutMs => censorship_timeout_ms,
+        }
+    }
+}
+
+/// A parameter's values in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Values {
+    now: u64,
+    next: u64,
+    /// The first block of `next`; 0 where no change was ever made.
+    from: u64,
+}
+
+impl Values {
+    fn read(storage: &mut Storage<'_>, parameter: Parameter) -> Result<Self, crate::Halt> {
+        let slot = parameter.slot();
+        Ok(Self {
+            now: storage.load_u64(slot)?,
+            next: storage.load_u64(after(slot, 1))?,
+            from: storage.load_u64(after(slot, 2))?,
+        })
+    }
+
+    fn write(self, storage: &mut Storage<'_>, parameter: Parameter) -> Result<(), crate::Halt> {
+        let slot = parameter.slot();
+        storage.store(slot, U256::from(self.now))?;
+        storage.store(after(slot, 1), U256::from(self.next))?;
+        storage.store(after(slot, 2), U256::from(self.from))
+    }
+
+    const fn at(self, block: u64) -> u64 {
+        if self.is_pending(block) { self.now } else { self.next }
+    }
+
+    const fn is_pending(self, block: u64) -> bool {
+        self.from > block
+    }
+}
+
+/// The value of a parameter that acts in a block.
+///
+/// # Errors
+/// [`crate::Halt`].
+pub fn value_at(host: &mut dyn Host, parameter: Parameter, block: u64) -> Result<u64, crate::Halt> {
+    Values::read(&mut Storage::of(host, ADDRESS), parameter).map(|values| values.at(block))
+}
+
+/// The larger of a parameter's present and coming values.
+///
+/// # Errors
+/// [`crate::Halt`].
+pub(crate) fn largest(host: &mut dyn Host, parameter: Parameter) -> Result<u64, crate::Halt> {
+    Values::read(&mut Storage::of(host, ADDRESS), parameter).map(|values| values.now.max(values.next))
+}
+
+/// The consensus window.
+///
+/// # Errors
+/// [`crate::Halt`].
+pub fn window(host: &mut dyn Host) -> Result<u64, crate::Halt> {
+    Storage::of(host, ADDRESS).load_u64(WINDOW)
+}
+
+/// Whether an account may change configuration and members.
+///
+/// # Errors
+/// [`crate::Halt`].
+pub fn is_operator(host: &mut dyn Host, account: Address) -> Result<bool, crate::Halt> {
+    let slot = entry(OPERATORS, account.into_word());
+    Ok(!Storage::of(host, ADDRESS).load(slot)?.is_zero())
+}
+
+/// What the contract holds at the beginning.
+///
+/// # Errors
+/// Those of the host.
+pub fn begin(host: &mut dyn Host, genesis: &GroupGenesis) -> Result<(), crate::Halt> {
+    let mut storage = Storage::of(host, ADDRESS);
+    for parameter in Parameter::ALL {
+        let value = parameter.of_genesis(genesis);
+        Values { now: value, next: value, from: 0 }.write(&mut storage, parameter)?;
+    }
+    storage.store(WINDOW, U256::from(genesis.consensus.window))?;
+    for operator in &genesis.operators {
+        storage.store(entry(OPERATORS, operator.into_word()), U256::ONE)?;
+    }
+    storage.store(OPERATOR_COUNT, U256::from(genesis.operators.len()))
+}
+
+/// Runs a call.
+pub(crate) fn run(
+    host: &mut dyn Host,
+    call: &Call<'_>,
+    input: IConfiguration::IConfigurationCalls,
+) -> Result<Vec<u8>, Failure> {
+    use IConfiguration::{IConfigurationCalls as Calls, isOperatorCall, parametersCall, windowCall};
+    use alloy_sol_types::SolCall;
+    match input {
+        Calls::set(set) => set_parameter(host, call, &set.name, set.value).map(|()| Vec::new()),
+        Calls::setOperator(set) => set_operator(host, call, set.account, set.isOperator).map(|()| Vec::new()),
+        Calls::parameters(_) => Ok(parametersCall::abi_encode_returns(&list(host, call.block)?)),
+        Calls::isOperator(question) => Ok(isOperatorCall::abi_encode_returns(&is_operator(host, question.account)?)),
+        Calls::window(_) => Ok(windowCall::abi_encode_returns(&window(host)?)),
+    }
+}
+
+fn list(host: &mut dyn Host, block: u64) -> Result<Vec<IConfiguration::Parameter>, Failure> {
+    let mut storage = Storage::of(host, ADDRESS);
+    let mut list = Vec::with_capacity(Parameter::ALL.len());
+    for parameter in Parameter::ALL {
+        let values = Values::read(&mut storage, parameter)?;
+        list.push(IConfiguration::Parameter {
+            name: parameter.name().to_owned(),
+            value: U256::from(values.at(block)),
+            next: U256::from(values.next),
+            nextFrom: if values.is_pending(block) { values.from } else { 0 },
+        });
+    }
+    Ok(list)
+}
+
+fn authorized(host: &mut dyn Host, caller: Address) -> Result<(), Failure> {
+    if is_operator(host, caller)? { Ok(()) } else { Err(Failure::revert(&IConfiguration::NotAuthorized { caller })) }
+}
+
+fn set_parameter(host: &mut dyn Host, call: &Call<'_>, name: &str, value: U256) -> Result<(), Failure> {
+    authorized(host, call.caller)?;
+    let Some(parameter) = Parameter::ALL.into_iter().find(|parameter| parameter.name() == name) else {
+        return Err(Failure::revert(&IConfiguration::UnknownParameter { name: name.to_owned() }));
+    };
+    let (least, most) = range(host, parameter)?;
+    let checked = u64::try_from(value).ok().filter(|value| (least..=most).contains(value));
+    let Some(next) = checked else {
+        let (name, least, most) = (name.to_owned(), U256::from(least), U256::from(most));
+        return Err(Failure::revert(&IConfiguration::OutOfRange { name, value, least, most }));
+    };
+    let window = window(host)?;
+    let mut storage = Storage::of(host, ADDRESS);
+    let values = Values::read(&mut storage, parameter)?;
+    let from = call.block.saturating_add(window);
+    // A change of this very block may still be changed: nobody has acted on it.
+    if values.is_pending(call.block) && values.from != from {
+        let (name, until) = (name.to_owned(), values.from);
+        return Err(Failure::revert(&IConfiguration::ChangePending { name, until }));
+    }
+    Values { now: values.at(call.block), next, from }.write(&mut storage, parameter)?;
+    emit(host, &IConfiguration::ParameterSet { name: name.to_owned(), value, from })
+}
+
+/// What a parameter may become, given the others as they are and will be.
+fn range(host: &mut dyn Host, parameter: Parameter) -> Result<(u64, u64), Failure> {
+    let mut values = |parameter| Values::read(&mut Storage::of(host, ADDRESS), parameter);
+    Ok(match parameter {
+        Parameter::BlockGasLimit => (limits::TRANSACTION_GAS_LIMIT_MAX, u64::MAX >> 1),
+        Parameter::BlockTransactionsMax => {
+            let most = members::transactions_max(host)?;
+            (1, most)
+        }
+        Parameter::ViewTimeoutMs => {
+            let (largest, censorship) = (values(Parameter::ViewTimeoutMsMax)?, values(Parameter::CensorshipTimeoutMs)?);
+            let most = [largest.now, largest.next, censorship.now, censorship.next, 60_000];
+            (50, most.into_iter().min().unwrap_or(50))
+        }
+        Parameter::ViewTimeoutMsMax => {
+            let least = values(Parameter::ViewTimeoutMs)?;
+            (least.now.max(least.next), 600_000)
+        }
+        Parameter::CensorshipTimeoutMs => {
+            let least = values(Parameter::ViewTimeoutMs)?;
+            (least.now.max(least.next), u64::MAX)
+        }
+    })
+}
+
+fn set_operator(host: &mut dyn Host, call: &Call<'_>, account: Address, is_operator: bool) -> Result<(), Failure> {
+    authorized(host, call.caller)?;
+    let mut storage = Storage::of(host, ADDRESS);
+    let slot = entry(OPERATORS, account.into_word());
+    let was = !storage.load(slot)?.is_zero();
+    if was == is_operator {
+        return Ok(());
+    }
+    let count = storage.load_u64(OPERATOR_COUNT)?;
+    if was && count <= 1 {
+        return Err(Failure::revert(&IConfiguration::LastOperator { account }));
+    }
+    storage.store(slot, U256::from(is_operator))?;
+    let count = if is_operator { count.saturating_add(1) } else { count.saturating_sub(1) };
+    storage.store(OPERATOR_COUNT, U256::from(count))?;
+    emit(host, &IConfiguration::OperatorSet { account, isOperator: is_operator })
+}
+
+fn emit(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
+    let data = event.encode_log_data();
+    host.log(data.topics().to_vec(), data.data.clone())?;
+    Ok(())
+}

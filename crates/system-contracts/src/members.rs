@@ -1,0 +1,464 @@
+//! 0x2001: institutions, their nodes, and who seals.
+//!
+//! The sealers of an epoch stand in the order in which their nodes came to the chain. A change that is decided in block h
+//! acts from block h + W on (W: the consensus window) as an epoch of its own: by then every node has executed h. One such
+//! change can be on its way at a time; those of one block are one.
+
+use crate::{
+    Call, Failure, Halt, Host,
+    configuration::{self, Parameter},
+    interfaces::IMembers::{self, Role},
+    storage::{BYTES_MAX, Storage, after, elements, entry},
+};
+use alloy_primitives::{Address, B256, U256, address, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
+use lian_crypto::Suite;
+use lian_types::{
+    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GroupGenesis, Member, Members, MembersError,
+    limits::{CONSENSUS_MESSAGE_BYTES_MAX, MEMBERS_MAX, PROPOSAL_TRANSACTIONS_MAX},
+};
+
+/// Where the contract is.
+pub const ADDRESS: Address = address!("0000000000000000000000000000000000002001");
+
+/// Most nodes of a group, sealers and others.
+pub const NODES_MAX: usize = 4 * MEMBERS_MAX;
+/// Most institutions of a group.
+pub const INSTITUTIONS_MAX: usize = 2 * MEMBERS_MAX;
+/// Longest name of a node or an institution, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Array of institutions' ids, which are the hashes of their names.
+const INSTITUTIONS: U256 = U256::ZERO;
+/// Mapping from an institution's id to its name.
+const INSTITUTION: U256 = U256::ONE;
+/// Array of nodes' ids, which are the hashes of their names, in the order in which they came.
+const NODES: U256 = U256::from_limbs([2, 0, 0, 0]);
+/// Mapping from a node's id to the node.
+const NODE: U256 = U256::from_limbs([3, 0, 0, 0]);
+/// Mapping from the hash of a consensus key to 1.
+const KEYS: U256 = U256::from_limbs([4, 0, 0, 0]);
+/// The epoch that decides, and the one that comes after it: see [`Schedule`].
+const CURRENT: U256 = U256::from_limbs([5, 0, 0, 0]);
+const NEXT: U256 = U256::from_limbs([8, 0, 0, 0]);
+
+/// The slots of a node, after its first one, which holds its name.
+const NODE_INSTITUTION: u64 = 1;
+const NODE_KEY: u64 = 2;
+const NODE_ENDPOINT: u64 = 3;
+const NODE_ROLE: u64 = 4;
+
+/// The sealers of an epoch and the first block that they decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScheduledEpoch {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its first block.
+    pub first: BlockNumber,
+    /// The sealers' keys, in order; at least one.
+    pub keys: Vec<ConsensusKey>,
+}
+
+/// The epoch that decided the newest block's successor when it was last changed, and the one that follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The earlier one.
+    pub current: ScheduledEpoch,
+    /// The later one; the same where nothing has ever changed.
+    pub next: ScheduledEpoch,
+}
+
+impl ScheduledEpoch {
+    fn read(storage: &mut Storage<'_>, slot: U256) -> Result<Self, Halt> {
+        let (epoch, first) = (storage.load_u64(slot)?, storage.load_u64(after(slot, 1))?);
+        let array = after(slot, 2);
+        let count = storage.load_u64(array)?.min(MEMBERS_MAX as u64);
+        let mut keys = Vec::new();
+        for index in 0..count {
+            let at = after(elements(array), index.saturating_mul(2));
+            keys.push(join_key(storage.load(at)?, storage.load(after(at, 1))?));
+        }
+        Ok(Self { epoch: Epoch(epoch), first: BlockNumber(first), keys })
+    }
+
+    /// Writes it over another one; what was longer stays, beyond the count.
+    fn write(&self, storage: &mut Storage<'_>, slot: U256) -> Result<(), Halt> {
+        storage.store(slot, U256::from(self.epoch.0))?;
+        storage.store(after(slot, 1), U256::from(self.first.0))?;
+        let array = after(slot, 2);
+        storage.store(array, U256::from(self.keys.len()))?;
+        let mut at = elements(array);
+        for key in &self.keys {
+            let (head, tail) = split_key(key);
+            storage.store(at, head)?;
+            storage.store(after(at, 1), tail)?;
+            at = after(at, 2);
+        }
+        Ok(())
+    }
+
+    /// The voting members of the epoch.
+    ///
+    /// # Errors
+    /// [`MembersError`] for keys that are no valid set; the contract keeps none such.
+    pub fn members(&self, suite: Suite) -> Result<Members, MembersError> {
+        let member = |key: &ConsensusKey| Member { key: *key, address: suite.consensus_address(key) };
+        Members::new(self.keys.iter().map(member).collect())
+    }
+
+    fn to_abi(&self) -> IMembers::Epoch {
+        IMembers::Epoch {
+            epoch: self.epoch.0,
+            first: self.first.0,
+            keys: self.keys.iter().map(|key| key.0.to_vec().into()).collect(),
+        }
+    }
+}
+
+/// A key's first 32 bytes, and its last one.
+fn split_key(key: &ConsensusKey) -> (U256, U256) {
+    let mut head = [0; 32];
+    head.copy_from_slice(&key.0[..32]);
+    (U256::from_be_bytes(head), U256::from(key.0[32]))
+}
+
+fn join_key(head: U256, tail: U256) -> ConsensusKey {
+    let mut key = [0; 33];
+    key[..32].copy_from_slice(&head.to_be_bytes::<32>());
+    key[32] = tail.byte(0);
+    ConsensusKey(key)
+}
+
+/// The epochs as they stand in a state.
+///
+/// # Errors
+/// [`Halt`].
+pub fn schedule(host: &mut dyn Host) -> Result<Schedule, Halt> {
+    let mut storage = Storage::of(host, ADDRESS);
+    let current = ScheduledEpoch::read(&mut storage, CURRENT)?;
+    let next = ScheduledEpoch::read(&mut storage, NEXT)?;
+    Ok(Schedule { current, next })
+}
+
+/// Most transactions in a block that these and the coming sealers could agree on.
+///
+/// # Errors
+/// [`Halt`].
+pub(crate) fn transactions_max(host: &mut dyn Host) -> Result<u64, Halt> {
+    let Schedule { current, next } = schedule(host)?;
+    let members = current.keys.len().max(next.keys.len());
+    let window = configuration::window(host)?;
+    let fits = |count: &usize| message_bytes(window, *count, members) <= CONSENSUS_MESSAGE_BYTES_MAX;
+    let counts: Vec<_> = (1..=PROPOSAL_TRANSACTIONS_MAX).collect();
+    Ok(counts.partition_point(fits) as u64)
+}
+
+fn message_bytes(window: u64, block_transactions_max: usize, members: usize) -> usize {
+    ConsensusParameters { window, block_transactions_max, ..ConsensusParameters::default() }.message_bytes_max(members)
+}
+
+/// What the contract holds at the beginning: everything that genesis names.
+///
+/// # Errors
+/// Those of the host.
+pub fn begin(host: &mut dyn Host, genesis: &Genesis, group: &GroupGenesis) -> Result<(), Halt> {
+    for institution in &genesis.institutions {
+        append(host, INSTITUTIONS, id_of(&institution.name))?;
+        store_text(host, entry(INSTITUTION, id_of(&institution.name)), &institution.name)?;
+    }
+    let mut keys = Vec::new();
+    // In the order of the sealers first, so that the epoch's order is the nodes'.
+    let sealers = group.sealers.iter().filter_map(|name| genesis.nodes.iter().find(|node| node.name == *name));
+    let others = genesis.nodes.iter().filter(|node| !group.sealers.contains(&node.name));
+    for (node, role) in sealers.map(|node| (node, Role::Sealer)).chain(others.map(|node| (node, Role::Observer))) {
+        let new = NewNode { name: &node.name, institution: &node.institution, key: node.consensus_key, endpoint: "" };
+        store_node(host, &new, role)?;
+        if is_sealer(role) {
+            keys.push(node.consensus_key);
+        }
+    }
+    let epoch = ScheduledEpoch { epoch: Epoch::ZERO, first: BlockNumber::ZERO, keys };
+    let mut storage = Storage::of(host, ADDRESS);
+    epoch.write(&mut storage, CURRENT)?;
+    epoch.write(&mut storage, NEXT)
+}
+
+/// Runs a call.
+pub(crate) fn run(host: &mut dyn Host, call: &Call<'_>, input: IMembers::IMembersCalls) -> Result<Vec<u8>, Failure> {
+    use IMembers::{IMembersCalls as Calls, epochsCall, epochsReturn, institutionsCall, nodeCall, nodesCall};
+    match input {
+        Calls::addInstitution(add) => changing(host, call, |host| add_institution(host, &add.name)),
+        Calls::addNode(add) => changing(host, call, |host| add_node(host, call, &add)),
+        Calls::setEndpoint(set) => changing(host, call, |host| set_endpoint(host, &set.name, &set.endpoint)),
+        Calls::setRole(set) => changing(host, call, |host| set_roles(host, call.block, &[(set.name, set.role)])),
+        Calls::setRoles(set) => {
+            if set.names.len() != set.roles.len() {
+                return Err(Failure::revert(&crate::interfaces::MalformedArguments {
+                    selector: IMembers::setRolesCall::SELECTOR.into(),
+                    reason: format!("{} names, {} roles", set.names.len(), set.roles.len()),
+                }));
+            }
+            let changes: Vec<_> = set.names.into_iter().zip(set.roles).collect();
+            changing(host, call, |host| set_roles(host, call.block, &changes))
+        }
+        Calls::institutions(_) => Ok(institutionsCall::abi_encode_returns(&institutions(host)?)),
+        Calls::nodes(_) => {
+            let mut list = Vec::new();
+            for id in ids(host, NODES, NODES_MAX)? {
+                list.push(load_node(host, id)?);
+            }
+            Ok(nodesCall::abi_encode_returns(&list))
+        }
+        Calls::node(question) => {
+            let id = known_node(host, &question.name)?;
+            Ok(nodeCall::abi_encode_returns(&load_node(host, id)?))
+        }
+        Calls::epochs(_) => {
+            let Schedule { current, next } = schedule(host)?;
+            // The later epoch decides from its first block on.
+            let current = if next.first.0 <= call.block { next.to_abi() } else { current.to_abi() };
+            Ok(epochsCall::abi_encode_returns(&epochsReturn { current, next: next.to_abi() }))
+        }
+    }
+}
+
+fn changing(
+    host: &mut dyn Host,
+    call: &Call<'_>,
+    change: impl FnOnce(&mut dyn Host) -> Result<(), Failure>,
+) -> Result<Vec<u8>, Failure> {
+    let caller = call.caller;
+    if !configuration::is_operator(host, caller)? {
+        return Err(Failure::revert(&IMembers::NotAuthorized { caller }));
+    }
+    change(host).map(|()| Vec::new())
+}
+
+fn id_of(name: &str) -> B256 {
+    keccak256(name)
+}
+
+/// A name that a certificate can carry: letters, digits, `-`, `_` and `.`.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let is_fine = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_fine { Ok(()) } else { Err(Failure::revert(&IMembers::InvalidName { name: name.to_owned() })) }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
+    let has_port = |endpoint: &str| {
+        endpoint.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()) && port.parse::<u16>().is_ok()
+        })
+    };
+    if endpoint.is_empty() || (endpoint.len() <= BYTES_MAX && has_port(endpoint)) {
+        return Ok(());
+    }
+    Err(Failure::revert(&IMembers::InvalidEndpoint { endpoint: endpoint.to_owned() }))
+}
+
+fn add_institution(host: &mut dyn Host, name: &str) -> Result<(), Failure> {
+    check_name(name)?;
+    let slot = entry(INSTITUTION, id_of(name));
+    if !load_text(host, slot)?.is_empty() {
+        return Err(Failure::revert(&IMembers::InstitutionExists { name: name.to_owned() }));
+    }
+    check_room(host, INSTITUTIONS, INSTITUTIONS_MAX)?;
+    append(host, INSTITUTIONS, id_of(name))?;
+    store_text(host, slot, name)?;
+    emit(host, &IMembers::InstitutionAdded { name: name.to_owned() })
+}
+
+/// A node that comes to the chain.
+struct NewNode<'a> {
+    name: &'a str,
+    institution: &'a str,
+    key: ConsensusKey,
+    endpoint: &'a str,
+}
+
+fn add_node(host: &mut dyn Host, call: &Call<'_>, add: &IMembers::addNodeCall) -> Result<(), Failure> {
+    let IMembers::addNodeCall { name, institution, key, endpoint } = add;
+    check_name(name)?;
+    check_endpoint(endpoint)?;
+    if load_text(host, entry(INSTITUTION, id_of(institution)))?.is_empty() {
+        return Err(Failure::revert(&IMembers::UnknownInstitution { name: institution.clone() }));
+    }
+    if !load_text(host, entry(NODE, id_of(name)))?.is_empty() {
+        return Err(Failure::revert(&IMembers::NodeExists { name: name.clone() }));
+    }
+    let invalid = || Failure::revert(&IMembers::InvalidKey { key: key.clone() });
+    let bytes: [u8; 33] = key.as_ref().try_into().map_err(|_| invalid())?;
+    let consensus_key = ConsensusKey(bytes);
+    call.suite.check_key(&consensus_key).map_err(|_| invalid())?;
+    if !Storage::of(host, ADDRESS).load(entry(KEYS, keccak256(bytes)))?.is_zero() {
+        return Err(Failure::revert(&IMembers::KeyInUse { key: key.clone() }));
+    }
+    check_room(host, NODES, NODES_MAX)?;
+    let new = NewNode { name, institution, key: consensus_key, endpoint };
+    store_node(host, &new, Role::Candidate)?;
+    announce(host, id_of(name))
+}
+
+fn set_endpoint(host: &mut dyn Host, name: &str, endpoint: &str) -> Result<(), Failure> {
+    check_endpoint(endpoint)?;
+    let id = known_node(host, name)?;
+    store_text(host, after(entry(NODE, id), NODE_ENDPOINT), endpoint)?;
+    announce(host, id)
+}
+
+fn set_roles(host: &mut dyn Host, block: u64, changes: &[(String, Role)]) -> Result<(), Failure> {
+    let mut sealers_change = false;
+    for (name, role) in changes {
+        if !matches!(role, Role::Candidate | Role::Observer | Role::Sealer) {
+            return Err(Failure::revert(&IMembers::InvalidRole { role: *role }));
+        }
+        let id = known_node(host, name)?;
+        let slot = after(entry(NODE, id), NODE_ROLE);
+        let before = role_of(Storage::of(host, ADDRESS).load(slot)?);
+        if before as u8 == *role as u8 {
+            continue;
+        }
+        Storage::of(host, ADDRESS).store(slot, U256::from(*role as u8))?;
+        sealers_change |= is_sealer(before) || is_sealer(*role);
+        announce(host, id)?;
+    }
+    if sealers_change { schedule_epoch(host, block, changes) } else { Ok(()) }
+}
+
+/// The sealers are others now: the epoch in which they act.
+fn schedule_epoch(host: &mut dyn Host, block: u64, changes: &[(String, Role)]) -> Result<(), Failure> {
+    let Schedule { current, next } = schedule(host)?;
+    let window = configuration::window(host)?;
+    let first = block.saturating_add(window);
+    let is_pending = next.first.0 > block;
+    // A change of this very block may still be changed: nobody has acted on it.
+    if is_pending && next.first.0 != first {
+        return Err(Failure::revert(&IMembers::ChangePending { until: next.first.0 }));
+    }
+    let mut keys = Vec::new();
+    for id in ids(host, NODES, NODES_MAX)? {
+        let slot = entry(NODE, id);
+        if is_sealer(role_of(Storage::of(host, ADDRESS).load(after(slot, NODE_ROLE))?)) {
+            keys.push(load_key(host, slot)?);
+        }
+    }
+    if keys.is_empty() {
+        let name = changes.last().map(|(name, _)| name.clone()).unwrap_or_default();
+        return Err(Failure::revert(&IMembers::LastSealer { name }));
+    }
+    check_sealers(host, keys.len(), window)?;
+    let base = if is_pending { current } else { next };
+    let scheduled = ScheduledEpoch { epoch: base.epoch.next(), first: BlockNumber(first), keys };
+    let mut storage = Storage::of(host, ADDRESS);
+    if !is_pending {
+        base.write(&mut storage, CURRENT)?;
+    }
+    scheduled.write(&mut storage, NEXT)?;
+    emit(host, &IMembers::EpochScheduled { epoch: scheduled.epoch.0, first, sealers: U256::from(scheduled.keys.len()) })
+}
+
+/// So many sealers can send each other what a view change needs, with blocks as large as they are or will be.
+fn check_sealers(host: &mut dyn Host, count: usize, window: u64) -> Result<(), Failure> {
+    let block = configuration::largest(host, Parameter::BlockTransactionsMax)?;
+    let transactions = usize::try_from(block).unwrap_or(usize::MAX);
+    let counts: Vec<_> = (1..=MEMBERS_MAX).collect();
+    let limit = counts.partition_point(|n| message_bytes(window, transactions, *n) <= CONSENSUS_MESSAGE_BYTES_MAX);
+    if count <= limit {
+        return Ok(());
+    }
+    Err(Failure::revert(&IMembers::TooMany { count: U256::from(count), limit: U256::from(limit) }))
+}
+
+fn check_room(host: &mut dyn Host, array: U256, limit: usize) -> Result<(), Failure> {
+    let count = Storage::of(host, ADDRESS).load_u64(array)?.saturating_add(1);
+    if count <= limit as u64 {
+        return Ok(());
+    }
+    Err(Failure::revert(&IMembers::TooMany { count: U256::from(count), limit: U256::from(limit) }))
+}
+
+fn append(host: &mut dyn Host, array: U256, id: B256) -> Result<(), Halt> {
+    let mut storage = Storage::of(host, ADDRESS);
+    let count = storage.load_u64(array)?;
+    storage.store(after(elements(array), count), id.into())?;
+    storage.store(array, U256::from(count.saturating_add(1)))
+}
+
+fn ids(host: &mut dyn Host, array: U256, limit: usize) -> Result<Vec<B256>, Halt> {
+    let mut storage = Storage::of(host, ADDRESS);
+    let count = storage.load_u64(array)?.min(limit as u64);
+    (0..count).map(|index| storage.load(after(elements(array), index)).map(Into::into)).collect()
+}
+
+fn institutions(host: &mut dyn Host) -> Result<Vec<String>, Halt> {
+    let ids = ids(host, INSTITUTIONS, INSTITUTIONS_MAX)?;
+    ids.into_iter().map(|id| load_text(host, entry(INSTITUTION, id))).collect()
+}
+
+fn known_node(host: &mut dyn Host, name: &str) -> Result<B256, Failure> {
+    let id = id_of(name);
+    if load_text(host, entry(NODE, id))?.is_empty() {
+        return Err(Failure::revert(&IMembers::UnknownNode { name: name.to_owned() }));
+    }
+    Ok(id)
+}
+
+fn store_node(host: &mut dyn Host, node: &NewNode<'_>, role: Role) -> Result<(), Halt> {
+    let slot = entry(NODE, id_of(node.name));
+    append(host, NODES, id_of(node.name))?;
+    store_text(host, slot, node.name)?;
+    store_text(host, after(slot, NODE_INSTITUTION), node.institution)?;
+    store_text(host, after(slot, NODE_ENDPOINT), node.endpoint)?;
+    let mut storage = Storage::of(host, ADDRESS);
+    storage.store_bytes(after(slot, NODE_KEY), &node.key.0)?;
+    storage.store(after(slot, NODE_ROLE), U256::from(role as u8))?;
+    storage.store(entry(KEYS, keccak256(node.key.0)), U256::ONE)
+}
+
+fn load_key(host: &mut dyn Host, slot: U256) -> Result<ConsensusKey, Halt> {
+    let bytes = Storage::of(host, ADDRESS).load_bytes(after(slot, NODE_KEY))?;
+    let mut key = [0; 33];
+    for (to, from) in key.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    Ok(ConsensusKey(key))
+}
+
+fn load_node(host: &mut dyn Host, id: B256) -> Result<IMembers::Node, Halt> {
+    let slot = entry(NODE, id);
+    Ok(IMembers::Node {
+        name: load_text(host, slot)?,
+        institution: load_text(host, after(slot, NODE_INSTITUTION))?,
+        key: load_key(host, slot)?.0.to_vec().into(),
+        endpoint: load_text(host, after(slot, NODE_ENDPOINT))?,
+        role: role_of(Storage::of(host, ADDRESS).load(after(slot, NODE_ROLE))?),
+    })
+}
+
+const fn is_sealer(role: Role) -> bool {
+    matches!(role, Role::Sealer)
+}
+
+fn role_of(value: U256) -> Role {
+    Role::try_from(value.byte(0)).unwrap_or(Role::None)
+}
+
+fn load_text(host: &mut dyn Host, slot: U256) -> Result<String, Halt> {
+    Storage::of(host, ADDRESS).load_text(slot)
+}
+
+fn store_text(host: &mut dyn Host, slot: U256, text: &str) -> Result<(), Halt> {
+    Storage::of(host, ADDRESS).store_bytes(slot, text.as_bytes())
+}
+
+fn announce(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
+    let IMembers::Node { name, institution, key, endpoint, role } = load_node(host, id)?;
+    emit(host, &IMembers::NodeSet { name, institution, key, endpoint, role })
+}
+
+fn emit(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
+    let data = event.encode_log_data();
+    host.log(data.topics().to_vec(), data.data.clone())?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A chain that is nothing but system contracts.
+
+use alloy_primitives::{Address, B256, Bytes, LogData, U256, address};
+use alloy_sol_types::{SolCall, SolError};
+use lian_crypto::{ConsensusSecretKey, Suite};
+use lian_system_contracts::{ADDRESSES, Call, Failure, Halt, Host, begin, run};
+use lian_types::{
+    ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, limits,
+};
+use std::collections::BTreeMap;
+
+pub(crate) const OPERATOR: Address = address!("00000000000000000000000000000000000000aa");
+pub(crate) const STRANGER: Address = address!("00000000000000000000000000000000000000bb");
+
+pub(crate) fn key(number: u8) -> ConsensusKey {
+    ConsensusSecretKey::from_bytes(Suite::Standard, &[number.wrapping_add(1); 32]).public()
+}
+
+/// Storage and events of all contracts.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Chain {
+    slots: BTreeMap<(Address, U256), U256>,
+    pub(crate) logs: Vec<LogData>,
+    pub(crate) block: u64,
+    /// Gas left for each call.
+    pub(crate) gas: u64,
+}
+
+impl Chain {
+    /// A group of so many sealers, with one observer and one operator.
+    pub(crate) fn new(sealers: u8, consensus: ConsensusParameters) -> Self {
+        let node = |number: u8| NodeEntry {
+            name: format!("node{number}"),
+            institution: "bank".to_owned(),
+            consensus_key: key(number),
+        };
+        let group = GroupGenesis {
+            group: GroupId(0),
+            chain_id: 1,
+            time: Millis(0),
+            block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
+            consensus,
+            sealers: (0..sealers).map(|number| format!("node{number}")).collect(),
+            operators: vec![OPERATOR],
+            accounts: BTreeMap::new(),
+        };
+        let genesis = Genesis {
+            version: 1,
+            suite: Suite::Standard.name().to_owned(),
+            certificate_authorities: vec![],
+            institutions: vec![Institution { name: "bank".to_owned() }],
+            nodes: (0..=sealers).map(node).collect(),
+            groups: vec![group.clone()],
+        };
+        let mut chain = Self { gas: 10_000_000, ..Self::default() };
+        for contract in ADDRESSES {
+            let mut host = MemoryHost { chain: &mut chain, contract, is_static: false, gas: u64::MAX };
+            begin(&mut host, contract, &genesis, &group).unwrap();
+        }
+        chain
+    }
+
+    fn call_raw(
+        &mut self,
+        contract: Address,
+        caller: Address,
+        input: &[u8],
+        is_static: bool,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut next = self.clone();
+        let (block, gas) = (self.block, self.gas);
+        let call = Call { caller, value: U256::ZERO, input, is_static, suite: Suite::Standard, block };
+        let mut host = MemoryHost { chain: &mut next, contract, is_static, gas };
+        let output = run(&mut host, contract, &call)?;
+        *self = next;
+        Ok(output)
+    }
+
+    /// Calls as the operator.
+    pub(crate) fn call<C: SolCall>(&mut self, contract: Address, call: &C) -> Result<C::Return, Failure> {
+        self.call_as(OPERATOR, contract, call)
+    }
+
+    pub(crate) fn call_as<C: SolCall>(
+        &mut self,
+        caller: Address,
+        contract: Address,
+        call: &C,
+    ) -> Result<C::Return, Failure> {
+        let output = self.call_raw(contract, caller, &call.abi_encode(), false)?;
+        Ok(C::abi_decode_returns_validate(&output).unwrap())
+    }
+
+    pub(crate) fn input(&mut self, contract: Address, input: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.call_raw(contract, OPERATOR, input, false)
+    }
+
+    pub(crate) fn static_call(&mut self, contract: Address, call: &impl SolCall) -> Result<Vec<u8>, Failure> {
+        self.call_raw(contract, OPERATOR, &call.abi_encode(), true)
+    }
+
+    /// The slots as the chain reads them, without gas.
+    pub(crate) fn reader(&mut self) -> MemoryHost<'_> {
+        MemoryHost { chain: self, contract: Address::ZERO, is_static: true, gas: u64::MAX }
+    }
+}
+
+/// The error that a call reverted with.
+pub(crate) fn reverted<E: SolError>(outcome: Result<impl Sized, Failure>) -> E {
+    match outcome.err() {
+        Some(Failure::Revert(data)) => E::abi_decode_validate(&data).unwrap(),
+        Some(Failure::Halt(halt)) => panic!("{halt}"),
+        None => panic!("no revert"),
+    }
+}
+
+pub(crate) struct MemoryHost<'a> {
+    chain: &'a mut Chain,
+    contract: Address,
+    is_static: bool,
+    gas: u64,
+}
+
+impl Host for MemoryHost<'_> {
+    fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
+        self.charge(100)?;
+        Ok(self.chain.slots.get(&(contract, slot)).copied().unwrap_or_default())
+    }
+
+    fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        self.charge(5_000)?;
+        if value.is_zero() {
+            self.chain.slots.remove(&(self.contract, slot));
+        } else {
+            self.chain.slots.insert((self.contract, slot), value);
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        self.chain.logs.push(LogData::new_unchecked(topics, data));
+        Ok(())
+    }
+
+    fn charge(&mut self, gas: u64) -> Result<(), Halt> {
+        self.gas = self.gas.checked_sub(gas).ok_or(Halt::OutOfGas)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! The system contracts over storage in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests fail by panicking.
+
+mod chain;
+mod configuration;
+mod members;

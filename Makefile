@@ -29,7 +29,7 @@ build: tools
 tools:
 	@tests/tools.sh
 
-test: tools fmt clippy unit deny examples contracts mutants
+test: tools fmt clippy unit deny examples contracts
 	@echo '== all checks passed'
 
 fmt:
@@ -44,7 +44,7 @@ unit:
 	@echo '== unit and integration tests'
 	@cargo test --release --locked --workspace --quiet
 
-# Plants each bug of mutants/ into a copy of the workspace and checks that it is caught.
+# Plants each bug of mutants/ into a copy of the workspace and checks that it is caught; not part of `test`, as it takes long.
 mutants: tools
 	@echo '== planted bugs are caught'
 	@mutants/run.sh

@@ -37,7 +37,9 @@ fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
     let mut found = BTreeSet::new();
-    tests_below(&root.join("crates"), &mut found);
+    for folder in ["crates", "fuzz"] {
+        tests_below(&root.join(folder), &mut found);
+    }
     let named = named(&text);
     assert!(named.len() > 50, "{named:?}");
     let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();

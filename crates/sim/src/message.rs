@@ -1,9 +1,9 @@
 //! Messages on their way.
 
 use crate::trace;
-use lian_crypto::Verified;
+use lian_crypto::{CheckedSignatures, Verified};
 use lian_group::core::GroupMessage;
-use lian_pbft::{Committees, Message, Rules, VerifyError, verify};
+use lian_pbft::{Committees, Message, Rules, VerifyError, verify_once};
 use lian_types::limits::FRAME_BYTES_MAX;
 use std::cell::OnceCell;
 
@@ -60,9 +60,10 @@ impl Envelope {
         &self,
         rules: &Rules,
         committees: &Committees,
+        checked: &CheckedSignatures,
     ) -> Option<(Result<Verified<Message>, VerifyError>, bool)> {
         let GroupMessage::Consensus(message) = &self.payload else { return None };
         let is_first = self.verdict.get().is_none();
-        Some((self.verdict.get_or_init(|| verify(rules, committees, message.clone())).clone(), is_first))
+        Some((self.verdict.get_or_init(|| verify_once(rules, committees, checked, message.clone())).clone(), is_first))
     }
 }

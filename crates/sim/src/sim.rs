@@ -13,6 +13,7 @@ use crate::{
     time::Moment,
     trace::{Story, TraceHash},
 };
+use lian_crypto::CheckedSignatures;
 use lian_group::core::GroupMessage;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -65,6 +66,8 @@ pub(crate) struct Sim {
     pub(crate) slow_disks: BTreeMap<NodeId, u64>,
     /// What stands between the machines of Byzantine members and the network.
     pub(crate) traitors: BTreeMap<NodeId, Traitor>,
+    /// Signatures that are known to hold: nodes agree on that, so each is checked once for all of them.
+    pub(crate) checked: CheckedSignatures,
     pub(crate) pauses: Pauses,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) broken: Option<Broken>,
@@ -94,6 +97,7 @@ impl Sim {
             traps: Vec::new(),
             slow_disks: BTreeMap::new(),
             traitors: traitors(&scenario),
+            checked: CheckedSignatures::new(),
             pauses: Pauses::default(),
             counts: BTreeMap::new(),
             broken: None,

@@ -243,7 +243,9 @@ impl World {
 
     fn connect(&mut self, one: NodeId, two: NodeId) {
         let Self { sim, nodes, .. } = &mut *self;
-        sim.network.tried(one, two);
+        if !sim.network.tries(sim.now, one, two) {
+            return;
+        }
         let (end, other) = (sim.network.end(one, two), sim.network.end(two, one));
         let is_open = end.is_some() && end == other;
         let is_possible = sim.network.is_sound(one, two) && nodes[one].is_up() && nodes[two].is_up();

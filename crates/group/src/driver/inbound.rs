@@ -9,7 +9,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use bytes::Bytes;
-use lian_crypto::VerifiedTransaction;
+use lian_crypto::{CheckedSignatures, VerifiedTransaction};
 use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Committees, Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
@@ -35,6 +35,7 @@ pub(crate) struct Inbound {
     commands: SyncSender<Command>,
     network: Option<NetworkHandle>,
     checks: Arc<Checks>,
+    checked: Arc<CheckedSignatures>,
 }
 
 /// Counts the messages in checking, so that a flood waits at the network and not in memory.
@@ -54,7 +55,17 @@ impl Inbound {
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
     ) -> Self {
-        Self { info, rules, committees, pool, flows, commands, network, checks: Arc::default() }
+        Self {
+            info,
+            rules,
+            committees,
+            pool,
+            flows,
+            commands,
+            network,
+            checks: Arc::default(),
+            checked: Arc::default(),
+        }
     }
 
     /// A session to a peer came up or broke down.
@@ -81,7 +92,8 @@ impl Inbound {
         let this = self.clone();
         rayon::spawn(move || {
             let checked = Message::decode(&bytes).map_err(|error| error.to_string()).and_then(|message| {
-                lian_pbft::verify(&this.rules, &this.committees, message).map_err(|error| error.to_string())
+                lian_pbft::verify_once(&this.rules, &this.committees, &this.checked, message)
+                    .map_err(|error| error.to_string())
             });
             match checked {
                 Ok(message) => this.tell(Command::Input(Box::new(Input::Consensus { from, message }))),

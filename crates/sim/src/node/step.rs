@@ -35,20 +35,24 @@ impl Node {
             traitor.observe(envelope.payload());
         }
         match envelope.payload() {
-            GroupMessage::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
-                Some((Ok(verified), is_first)) => {
-                    if is_first {
-                        sim.oracle.votes.verified(message);
+            GroupMessage::Consensus(message) => {
+                match envelope.verified(&sim.chain.rules, &sim.chain.committees, &sim.checked) {
+                    Some((Ok(verified), is_first)) => {
+                        if is_first {
+                            sim.oracle.votes.verified(message);
+                        }
+                        self.step(sim, Input::Consensus { from: key, message: verified });
                     }
-                    self.step(sim, Input::Consensus { from: key, message: verified });
+                    // As the driver does: the message is dropped, its sender blamed.
+                    Some((Err(error), _)) => {
+                        sim.count("messages refused");
+                        sim.fail_at(from, "messages", || {
+                            format!("n{} refuses {message:?} of n{from}: {error}", self.id)
+                        });
+                    }
+                    None => {}
                 }
-                // As the driver does: the message is dropped, its sender blamed.
-                Some((Err(error), _)) => {
-                    sim.count("messages refused");
-                    sim.fail_at(from, "messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
-                }
-                None => {}
-            },
+            }
             GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
                 // It has whatever it proposed, also what its machine's pool would not keep.
                 let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
@@ -149,7 +153,8 @@ impl Node {
             run.core.step(now, input, &mut effects);
             for effect in effects.drain(..) {
                 if let Effect::Sign(statement) = effect {
-                    let signature = chain.keys[self.id].sign(&statement.signing_bytes(&chain.info.context));
+                    let signature =
+                        sim.checked.sign(&chain.keys[self.id], &statement.signing_bytes(&chain.info.context));
                     inputs.insert(0, Input::Signed { statement, signature });
                 } else {
                     handed.push(effect);

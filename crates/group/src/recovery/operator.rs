@@ -169,15 +169,18 @@ impl<'a> Operator<'a> {
         self.evidence.as_ref()
     }
 
-    /// Reports the height at which the node has stopped, or another one, for the next retry, or a later one. The record
-    /// that silences this node at that height is durable before the signature is made.
+    /// Reports for the next retry, or a later one: from a height that is named, else from the lowest that is not final
+    /// here, if the node has stopped. That it noticed the divergence higher up does not say that lower results can win: it
+    /// stopped before all votes for them were in. The record that silences this node from that height on is durable before
+    /// the signature is made.
     ///
     /// # Errors
     /// [`RecoverError`].
     pub fn report(&self, height: Option<BlockNumber>, attempt: Option<u64>) -> Result<SignedReport, RecoverError> {
         self.refuse_two_orders()?;
         let stopped = self.evidence.as_ref().map(|evidence| (evidence.height, evidence.proposal));
-        let height = height.or(stopped.map(|(height, _)| height)).ok_or(RecoverError::NoHeight(self.head.height))?;
+        let lowest = stopped.map(|(height, _)| height.min(self.head.height.next()));
+        let height = height.or(lowest).ok_or(RecoverError::NoHeight(self.head.height))?;
         self.refuse_final(height)?;
         if let Some(hash) = self.certified(height) {
             return Err(RecoverError::Certified { height, hash });

@@ -4,16 +4,18 @@ use crate::system::ReadHost;
 use crate::{StateError, StateReader};
 use lian_crypto::{EpochMembers, Suite};
 use lian_system_contracts::configuration::{self, Parameter, Settings};
-use lian_system_contracts::members::{self, Schedule, ScheduledEpoch};
+use lian_system_contracts::members::{self, NodeRecord, NodeRole, Schedule, ScheduledEpoch};
 use lian_types::{BlockNumber, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members};
 
-/// Who seals, and the parameters that all members have in common, after some block.
+/// Who seals, the parameters that all members have in common, and the nodes, after some block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Governance {
     /// The latest epochs.
     pub schedule: Schedule,
     /// The parameters.
     pub settings: Settings,
+    /// The nodes, in the order in which they came.
+    pub nodes: Vec<NodeRecord>,
 }
 
 impl Governance {
@@ -22,7 +24,11 @@ impl Governance {
     /// # Errors
     /// [`GenesisError`] where genesis is not consistent.
     pub fn of_genesis(genesis: &Genesis, group: &GroupGenesis) -> Result<Self, GenesisError> {
-        Ok(Self { schedule: Schedule::of_genesis(genesis, group)?, settings: Settings::of_genesis(group) })
+        Ok(Self {
+            schedule: Schedule::of_genesis(genesis, group)?,
+            settings: Settings::of_genesis(group),
+            nodes: NodeRecord::of_genesis(genesis, group),
+        })
     }
 
     /// That of a chain after a block: what its contracts hold in the state, or for ever what genesis says where the chain
@@ -35,6 +41,15 @@ impl Governance {
             return Ok(Self::of_genesis(genesis, group)?);
         }
         Ok(Self::read(state)?)
+    }
+
+    /// The nodes that may connect while a height is decided: those that have not left, and those that seal it although
+    /// they are about to leave.
+    pub fn admitted(&self, height: BlockNumber) -> impl Iterator<Item = &NodeRecord> {
+        let Schedule { current, next } = &self.schedule;
+        let deciding = if next.first <= height { [next, next] } else { [current, next] };
+        let seals = move |key| deciding.iter().any(|epoch| epoch.keys.contains(key));
+        self.nodes.iter().filter(move |node| node.role != NodeRole::None || seals(&node.key))
     }
 
     /// The parameters of consensus that act in a block; `fixed` has those that never change.
@@ -55,7 +70,8 @@ impl Governance {
     /// [`StateError`] where it cannot be read.
     pub(crate) fn read(state: &dyn StateReader) -> Result<Self, StateError> {
         let settings = Settings::read(&mut ReadHost(state)).map_err(unreadable)?;
-        Ok(Self { schedule: schedule(state)?, settings })
+        let nodes = members::node_records(&mut ReadHost(state)).map_err(unreadable)?;
+        Ok(Self { schedule: schedule(state)?, settings, nodes })
     }
 }
 

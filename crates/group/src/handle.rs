@@ -10,6 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, TxHash};
 use lian_crypto::{EpochMembers, SenderError, Suite, VerifiedTransaction};
 use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
+use lian_system_contracts::members::NodeRecord;
 use lian_txpool::{Limits, Pool, Refusal};
 use lian_types::{BlockNumber, ChainContext, GroupId, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +18,7 @@ use std::sync::{
     Arc,
     mpsc::{SyncSender, TrySendError},
 };
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// The fixed facts of a group.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ pub struct GroupHandle {
     pub(crate) status: Arc<RwLock<GroupStatus>>,
     pub(crate) events: broadcast::Sender<GroupEvent>,
     pub(crate) members: Arc<SharedMembers>,
+    pub(crate) admitted: watch::Sender<Arc<Vec<NodeRecord>>>,
 }
 
 impl GroupHandle {
@@ -170,6 +172,12 @@ impl GroupHandle {
             return lian_executor::members_at(self.info.suite, state.as_ref(), height).map(Some);
         }
         Ok(self.members.get().committees.at(height).map(|committee| committee.members.as_ref().clone()))
+    }
+
+    /// The nodes that may connect, now and whenever that changes.
+    #[must_use]
+    pub fn admitted(&self) -> watch::Receiver<Arc<Vec<NodeRecord>>> {
+        self.admitted.subscribe()
     }
 
     /// How many members must agree on the next height.

@@ -15,7 +15,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use lian_crypto::Suite;
 use lian_types::{
     BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GenesisError, GroupGenesis, Member, Members,
-    MembersError,
+    MembersError, NodeEntry,
     limits::{CONSENSUS_MESSAGE_BYTES_MAX, MEMBERS_MAX, PROPOSAL_TRANSACTIONS_MAX},
 };
 
@@ -26,8 +26,8 @@ pub const ADDRESS: Address = address!("0000000000000000000000000000000000002001"
 pub const NODES_MAX: usize = 4 * MEMBERS_MAX;
 /// Most institutions of a group.
 pub const INSTITUTIONS_MAX: usize = 2 * MEMBERS_MAX;
-/// Longest name of a node or an institution, in bytes.
-pub const NAME_BYTES_MAX: usize = 64;
+/// Longest name of a node or an institution, in bytes: what a part of a DNS name takes.
+pub const NAME_BYTES_MAX: usize = 63;
 
 /// Array of institutions' ids, which are the hashes of their names.
 const INSTITUTIONS: U256 = U256::ZERO;
@@ -70,6 +70,82 @@ pub struct Schedule {
     pub current: ScheduledEpoch,
     /// The latest, which may not have begun; the same where nothing has ever changed.
     pub next: ScheduledEpoch,
+}
+
+/// What a node does in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeRole {
+    /// It has left the group: it may not connect.
+    None,
+    /// It may connect and catch up, and is about to become more.
+    Candidate,
+    /// It follows the chain and serves clients.
+    Observer,
+    /// It proposes and votes, in the epochs that have its key.
+    Sealer,
+}
+
+impl NodeRole {
+    const fn of(role: Role) -> Self {
+        match role {
+            Role::Candidate => Self::Candidate,
+            Role::Observer => Self::Observer,
+            Role::Sealer => Self::Sealer,
+            _ => Self::None,
+        }
+    }
+}
+
+/// A node as the contract keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its name.
+    pub name: String,
+    /// The institution that runs it.
+    pub institution: String,
+    /// The key that it votes with.
+    pub key: ConsensusKey,
+    /// Host and port at which other nodes reach it; may be empty.
+    pub endpoint: String,
+    /// What it does.
+    pub role: NodeRole,
+}
+
+impl NodeRecord {
+    /// Those of a genesis, the sealers first.
+    #[must_use]
+    pub fn of_genesis(genesis: &Genesis, group: &GroupGenesis) -> Vec<Self> {
+        let record = |(node, role): (&NodeEntry, Role)| Self {
+            name: node.name.clone(),
+            institution: node.institution.clone(),
+            key: node.consensus_key,
+            endpoint: String::new(),
+            role: NodeRole::of(role),
+        };
+        genesis_nodes(genesis, group).map(record).collect()
+    }
+}
+
+/// All nodes as they stand in a state, in the order in which they came.
+///
+/// # Errors
+/// [`Halt`].
+pub fn node_records(host: &mut dyn Host) -> Result<Vec<NodeRecord>, Halt> {
+    let mut records = Vec::new();
+    for id in ids(host, NODES, NODES_MAX)? {
+        let key = load_key(host, entry(NODE, id))?;
+        let IMembers::Node { name, institution, endpoint, role, .. } = load_node(host, id)?;
+        records.push(NodeRecord { name, institution, key, endpoint, role: NodeRole::of(role) });
+    }
+    Ok(records)
+}
+
+/// The nodes of a genesis with their first roles: in the order of the sealers first, so that the epoch's order is the
+/// nodes'.
+fn genesis_nodes<'a>(genesis: &'a Genesis, group: &'a GroupGenesis) -> impl Iterator<Item = (&'a NodeEntry, Role)> {
+    let sealers = group.sealers.iter().filter_map(|name| genesis.nodes.iter().find(|node| node.name == *name));
+    let others = genesis.nodes.iter().filter(|node| !group.sealers.contains(&node.name));
+    sealers.map(|node| (node, Role::Sealer)).chain(others.map(|node| (node, Role::Observer)))
 }
 
 impl Schedule {
@@ -213,10 +289,7 @@ pub fn begin(host: &mut dyn Host, genesis: &Genesis, group: &GroupGenesis) -> Re
         store_text(host, entry(INSTITUTION, id_of(&institution.name)), &institution.name)?;
     }
     let mut keys = Vec::new();
-    // In the order of the sealers first, so that the epoch's order is the nodes'.
-    let sealers = group.sealers.iter().filter_map(|name| genesis.nodes.iter().find(|node| node.name == *name));
-    let others = genesis.nodes.iter().filter(|node| !group.sealers.contains(&node.name));
-    for (node, role) in sealers.map(|node| (node, Role::Sealer)).chain(others.map(|node| (node, Role::Observer))) {
+    for (node, role) in genesis_nodes(genesis, group) {
         let new = NewNode { name: &node.name, institution: &node.institution, key: node.consensus_key, endpoint: "" };
         store_node(host, &new, role)?;
         if is_sealer(role) {
@@ -282,10 +355,15 @@ fn id_of(name: &str) -> B256 {
     keccak256(name)
 }
 
-/// A name that a certificate can carry: letters, digits, `-`, `_` and `.`.
+/// A name that a certificate can carry as a DNS name: letters, digits, `-`, `_` and `.`, with something other than `-` at
+/// both ends of each part, and not a number at the end, which could be an address.
 fn check_name(name: &str) -> Result<(), Failure> {
-    let is_fine = (1..=NAME_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_part = |part: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_fine = name.len() <= NAME_BYTES_MAX && name.split('.').all(is_part) && last.parse::<u64>().is_err();
     if is_fine { Ok(()) } else { Err(Failure::revert(&IMembers::InvalidName { name: name.to_owned() })) }
 }
 
@@ -354,9 +432,6 @@ fn set_endpoint(host: &mut dyn Host, name: &str, endpoint: &str) -> Result<(), F
 fn set_roles(host: &mut dyn Host, block: u64, changes: &[(String, Role)]) -> Result<(), Failure> {
     let mut sealers_change = false;
     for (name, role) in changes {
-        if !matches!(role, Role::Candidate | Role::Observer | Role::Sealer) {
-            return Err(Failure::revert(&IMembers::InvalidRole { role: *role }));
-        }
         let id = known_node(host, name)?;
         let slot = after(entry(NODE, id), NODE_ROLE);
         let before = role_of(Storage::of(host, ADDRESS).load(slot)?);

@@ -40,8 +40,6 @@ pub struct CoreConfig {
     pub parameters: ConsensusParameters,
     /// Who seals after the head and by which parameters.
     pub governance: Arc<Governance>,
-    /// Every other node that may connect: who can be asked for bodies and blocks.
-    pub peers: Vec<ConsensusKey>,
     /// The address of this node's JSON-RPC, which it tells the others; may be empty.
     pub rpc: String,
 }
@@ -201,6 +199,12 @@ impl Core {
     #[must_use]
     pub const fn members(&self) -> &Arc<SharedMembers> {
         &self.members
+    }
+
+    /// Who seals after the last final block, by which parameters, and the nodes.
+    #[must_use]
+    pub const fn governance(&self) -> &Arc<Governance> {
+        &self.config.governance
     }
 
     /// The members by height.

@@ -42,11 +42,11 @@ use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
+use tokio::sync::watch;
 
 /// Commands that may wait for the core: a burst of clients and messages. More are refused, or wait at the network.
 const COMMANDS_MAX: usize = 16_384;
@@ -139,7 +139,6 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     };
     let committees =
         committees_of(suite, &governance).map_err(|source| GenesisError::Members { group: group.group, source })?;
-    let peers = genesis.nodes.iter().map(|node| node.consensus_key).filter(|peer| *peer != key.public()).collect();
     let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
     let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
     let flows = Arc::new(Mutex::new(FlowRecorder::default()));
@@ -150,7 +149,6 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             committees,
             parameters: group.consensus,
             governance: Arc::new(governance),
-            peers,
             rpc: setup.rpc.to_owned(),
         },
         Arc::clone(&pool),
@@ -200,8 +198,8 @@ fn wire(
     let (work, work_queue) = mpsc::channel();
     let (appends, append_queue) = mpsc::channel();
     let (events, _) = tokio::sync::broadcast::channel(EVENTS_MAX);
-    let names: BTreeMap<_, _> =
-        setup.genesis.nodes.iter().map(|node| (node.consensus_key, node.name.clone())).collect();
+    let head = ledger.head().number;
+    let (admitted, _) = watch::channel(Arc::new(core.governance().admitted(head.next()).cloned().collect()));
     let status = Arc::new(RwLock::new(first_status(setup, &info, &ledger)));
     let members = Arc::clone(core.members());
 
@@ -213,7 +211,7 @@ fn wire(
         outbox,
         work: work.clone(),
         status: Arc::clone(&status),
-        names,
+        admitted: admitted.clone(),
         rules,
         stop: setup.stop.clone(),
         state: core_thread::State::new(),
@@ -260,7 +258,7 @@ fn wire(
         spawn("execution", move || execution_thread.run(&work_queue))?,
         spawn("ledger", move || ledger_thread.run(&append_queue))?,
     ];
-    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members };
+    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members, admitted };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
 }
 

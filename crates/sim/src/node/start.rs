@@ -100,7 +100,6 @@ impl Node {
             committees,
             parameters: chain.group.consensus,
             governance: Arc::new(governance),
-            peers: chain.others(self.id),
             rpc: String::new(),
         };
         let flows = Arc::new(Mutex::new(FlowRecorder::default()));

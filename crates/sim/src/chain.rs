@@ -119,11 +119,6 @@ impl Chain {
     pub(crate) fn node_of(&self, key: &ConsensusKey) -> Option<NodeId> {
         self.nodes.get(key).copied()
     }
-
-    /// The keys of all nodes but one's own.
-    pub(crate) fn others(&self, node: NodeId) -> Vec<ConsensusKey> {
-        self.publics.iter().take(self.nodes.len()).copied().filter(|key| *key != self.publics[node]).collect()
-    }
 }
 
 /// What a node is called.

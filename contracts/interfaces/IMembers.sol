@@ -35,13 +35,13 @@ interface IMembers {
 
     event InstitutionAdded(string name);
     event NodeSet(string name, string institution, bytes key, string endpoint, Role role);
+    /// The latest epoch is another one now. Where changes of one block undo each other it is again the one before.
     event EpochScheduled(uint64 indexed epoch, uint64 first, uint256 sealers);
 
     error NotAuthorized(address caller);
     error InvalidName(string name);
     error InvalidEndpoint(string endpoint);
     error InvalidKey(bytes key);
-    error InvalidRole(Role role);
     error InstitutionExists(string name);
     error UnknownInstitution(string name);
     error NodeExists(string name);
@@ -57,7 +57,8 @@ interface IMembers {
     function addNode(string calldata name, string calldata institution, bytes calldata key, string calldata endpoint)
         external;
 
-    /// Another role for a node: candidate, observer or sealer.
+    /// Another role for a node. One without a role has left: the others end their sessions with it as soon as it seals no
+    /// more.
     function setRole(string calldata name, Role role) external;
 
     function setEndpoint(string calldata name, string calldata endpoint) external;

@@ -144,6 +144,13 @@ impl AccountStore {
     }
 }
 
+/// A new random account: address and private key.
+#[must_use]
+pub fn random_account() -> (Address, String) {
+    let signer = PrivateKeySigner::random();
+    (signer.address(), format!("0x{}", hex::encode(signer.to_bytes())))
+}
+
 /// Development account `index` (path `m/44'/60'/0'/0/index` of the public test mnemonic): address and private key.
 ///
 /// # Errors

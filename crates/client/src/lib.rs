@@ -14,7 +14,7 @@ mod rpc_client;
 mod sender;
 mod table;
 
-pub use account_store::{AccountStore, AccountStoreError, development_account};
+pub use account_store::{AccountStore, AccountStoreError, development_account, random_account};
 pub use artifact::{Artifact, ArtifactError};
 pub use function_call::{FunctionCall, FunctionCallError, encode_constructor};
 pub use rpc_client::{ClientError, RpcClient};

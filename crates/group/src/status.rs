@@ -11,13 +11,15 @@ pub enum Role {
     Sealer,
     /// It follows and serves.
     Observer,
+    /// It may connect and catch up, and is about to become more.
+    Candidate,
 }
 
 /// What this node knows about another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
-    /// Its name in the genesis file.
+    /// Its name.
     pub name: String,
     /// Its consensus key.
     pub key: ConsensusKey,

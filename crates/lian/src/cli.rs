@@ -6,7 +6,7 @@ use crate::{
     output,
     up::UpVerb,
     verbs::{
-        self, NodeArgs, account::AccountVerb, bench::BenchVerb, query, recover::RecoverVerb, transact,
+        self, NodeArgs, account::AccountVerb, bench::BenchVerb, gov::GovVerb, query, recover::RecoverVerb, transact,
         verify::VerifyVerb,
     },
 };
@@ -48,6 +48,9 @@ enum Verb {
     Receipt(query::HashArgs),
     /// Show a block.
     Block(query::BlockArgs),
+    /// Show and change a group's members and parameters; changes need an operator's key.
+    #[command(subcommand)]
+    Gov(GovVerb),
     /// Re-check a stopped node's whole ledger: checksums, hashes, certificates, results and roots.
     Verify(VerifyVerb),
     /// Recover a stopped node, or a stopped group, after a divergence: see docs/recovery.md.
@@ -83,6 +86,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Tx(args) => wait_for(query::transaction(args)),
         Verb::Receipt(args) => wait_for(query::receipt(args)),
         Verb::Block(args) => wait_for(query::block(args)),
+        Verb::Gov(verb) => wait_for(verbs::gov::run(verb)),
         Verb::Verify(verb) => verbs::verify::run(&verb),
         Verb::Recover(verb) => verbs::recover::run(&verb),
         Verb::Statetest { paths } => statetest(&paths),

@@ -2,7 +2,7 @@
 
 use crate::ports::{Listener, Ports};
 use anyhow::{Context, Result, anyhow, bail};
-use lian_types::HistoryDepth;
+use lian_types::{ConsensusKey, HistoryDepth};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use std::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeConfig {
-    /// The node's name in the genesis file.
+    /// The node's name, in the genesis file or among the nodes that the chain has added.
     pub(crate) name: String,
     /// The genesis file.
     pub(crate) genesis: PathBuf,
@@ -62,10 +62,13 @@ pub(crate) struct P2pConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PeerAddress {
-    /// Its name in the genesis file.
+    /// Its name.
     pub(crate) name: String,
     /// Host and port of its P2P listener.
     pub(crate) address: String,
+    /// Its consensus key, where it is not in the genesis file and the chain is not here yet to tell.
+    #[serde(default)]
+    pub(crate) key: Option<ConsensusKey>,
 }
 
 /// JSON-RPC over HTTP and WebSocket.
@@ -212,6 +215,9 @@ impl NodeConfig {
         let mut peers = String::new();
         for peer in &self.p2p.peers {
             peers.push_str(&format!("\n[[p2p.peers]]\nname = {:?}\naddress = {:?}\n", peer.name, peer.address));
+            if let Some(key) = peer.key {
+                peers.push_str(&format!("key = \"{key}\"\n"));
+            }
         }
         let tokens: String =
             self.rpc.tokens.iter().map(|(namespace, token)| format!("{namespace:?} = {token:?}\n")).collect();
@@ -226,7 +232,7 @@ impl NodeConfig {
         format!(
             r#"# A node of a Lian network. Paths are relative to this file. `lian node --check --config config.toml` checks it.
 
-# The node's name in the genesis file.
+# The node's name.
 name = {name:?}
 # The genesis file: identical on all nodes.
 genesis = {genesis:?}
@@ -271,7 +277,8 @@ listen = "{p2p}"
 # Host and port at which other nodes reach this one, told to them as a hint; may be empty.
 advertised = {advertised:?}
 
-# The other nodes: name in the genesis file, host and port of their P2P listener.
+# The other nodes: name, host and port of their P2P listener. Those that the chain knows need not be here; one that is in
+# no genesis file may be found before the chain is here if its consensus key is given: key = "0x…"
 {peers}"#,
             name = self.name,
             genesis = self.genesis,
@@ -322,7 +329,7 @@ mod tests {
             p2p: P2pConfig {
                 listen: "127.0.0.1:30300".parse().unwrap(),
                 advertised: String::new(),
-                peers: vec![PeerAddress { name: "node1".into(), address: "127.0.0.1:30301".into() }],
+                peers: vec![PeerAddress { name: "node1".into(), address: "127.0.0.1:30301".into(), key: None }],
             },
             rpc: RpcSection {
                 listen: "127.0.0.1:8545".parse().unwrap(),

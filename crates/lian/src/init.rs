@@ -1,7 +1,9 @@
 //! `lian init`: a network on several hosts.
 
+mod join;
+
 use crate::{
-    layout::{Consensus, Crypto, NodePlan, Plan},
+    layout::{CA_FOLDER, Consensus, Crypto, NodePlan, OPERATOR_KEY_FILE, Plan},
     output,
     ports::Ports,
     verbs::transact::parse_value,
@@ -11,16 +13,33 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use lian_client::Table;
 use lian_types::limits;
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
     /// The folder to make; it must not exist, or be empty.
-    #[arg(long)]
-    dir: PathBuf,
-    /// A host, and how many nodes run there: `10.0.0.1:2`. One or several.
-    #[arg(long = "host", required = true, num_args = 1.., value_name = "IP:COUNT")]
+    #[arg(long, required_unless_present = "join")]
+    dir: Option<PathBuf>,
+    /// Make one further node of an existing network, in that network's folder, from the authority in it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "accounts", "operators", "consensus", "crypto"])]
+    join: Option<PathBuf>,
+    /// The further node's name.
+    #[arg(long, requires = "join")]
+    name: Option<String>,
+    /// The institution that runs the further node; made if it is new [default: the node's name with `bank` for `node`].
+    #[arg(long, requires = "join")]
+    institution: Option<String>,
+    /// A host, and how many nodes run there: `10.0.0.1:2`; one, where no number is given. One or several.
+    #[arg(long = "host", required = true, num_args = 1.., value_name = "IP[:COUNT]")]
     hosts: Vec<Host>,
+    /// Accounts that may change members and parameters. Without any, a key is made in the folder `ca`.
+    #[arg(long = "operator", num_args = 1.., value_name = "ADDRESS")]
+    operators: Vec<Address>,
     /// Accounts that own coins from the start: `0x…=1000ether`. Without any, nobody owns coins; none are needed to transact.
     #[arg(long, num_args = 1.., value_name = "ADDRESS=AMOUNT")]
     accounts: Vec<Grant>,
@@ -46,8 +65,9 @@ impl FromStr for Host {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some((name, count)) = text.rsplit_once(':') else {
-            return Err("expected a host and its number of nodes, like `10.0.0.1:2`".to_owned());
+        let (name, count) = match text.rsplit_once(':') {
+            Some(parts) if text.parse::<IpAddr>().is_err() && !text.ends_with(']') => parts,
+            _ => (text, "1"),
         };
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let is_dns_name = || {
@@ -86,17 +106,29 @@ impl FromStr for Grant {
 /// # Errors
 /// An existing folder, contradicting options, or what the operating system refused; nothing is left behind then.
 pub(crate) fn run(args: &InitArgs) -> Result<()> {
-    let plan = plan(args)?;
-    plan.create(&args.dir)?;
+    let passphrase = std::env::var_os(crate::layout::KEY_PASSPHRASE)
+        .map(|text| text.into_string().ok().context("LIAN_KEY_PASSPHRASE is not UTF-8"))
+        .transpose()?;
+    if let Some(network) = &args.join {
+        return join(args, network, passphrase.as_deref());
+    }
+    let Some(dir) = &args.dir else { bail!("give --dir or --join") };
+    let plan = plan(args, passphrase)?.create(dir)?;
     let mut table = Table::new();
-    table.line("network", args.dir.display());
+    table.line("network", dir.display());
     table.line("nodes", plan.nodes.len());
     table.line("chain id", crate::layout::CHAIN_ID);
     for node in &plan.nodes {
         table.line(node.name.clone(), format!("{} ({})", node.advertised(), node.institution));
     }
+    for operator in &plan.operators {
+        table.line("operator", operator);
+    }
     output::print(table)?;
-    let ca = args.dir.join("ca");
+    let ca = dir.join(CA_FOLDER);
+    if args.operators.is_empty() {
+        output::say(format!("The operator's private key is in {}.", ca.join(OPERATOR_KEY_FILE).display()))?;
+    }
     output::say(format!(
         "Copy each node's folder to its host and start it there: lian node --config {}/config.toml\n\
          Keep {} in a safe place: it makes certificates, and no node needs it.",
@@ -106,7 +138,18 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
     Ok(())
 }
 
-fn plan(args: &InitArgs) -> Result<Plan> {
+fn join(args: &InitArgs, network: &Path, passphrase: Option<&str>) -> Result<()> {
+    let Some(name) = &args.name else { bail!("give the further node's --name") };
+    let [host] = args.hosts.as_slice() else { bail!("a further node runs on one --host, {} given", args.hosts.len()) };
+    if host.count != 1 {
+        bail!("`--host {}:{}` asks for {} nodes; --join makes one", host.name, host.count, host.count);
+    }
+    let institution = args.institution.clone().unwrap_or_else(|| name.replacen("node", "bank", 1));
+    let port_offset = args.port_offset;
+    join::Join { network, name, institution: &institution, host, port_offset, passphrase }.run()
+}
+
+fn plan(args: &InitArgs, passphrase: Option<String>) -> Result<Plan> {
     let mut nodes = Vec::new();
     let mut used: BTreeMap<&str, usize> = BTreeMap::new();
     for host in &args.hosts {
@@ -126,10 +169,8 @@ fn plan(args: &InitArgs) -> Result<Plan> {
             bail!("account {} is given twice", grant.address);
         }
     }
-    let passphrase = std::env::var_os(crate::layout::KEY_PASSPHRASE)
-        .map(|text| text.into_string().ok().context("LIAN_KEY_PASSPHRASE is not UTF-8"))
-        .transpose()?;
-    Ok(Plan { nodes, suite: args.crypto.suite(), consensus: args.consensus.kind(), balances, passphrase })
+    let (suite, consensus) = (args.crypto.suite(), args.consensus.kind());
+    Ok(Plan { nodes, suite, consensus, balances, operators: args.operators.clone(), passphrase })
 }
 
 #[cfg(test)]
@@ -140,9 +181,11 @@ mod tests {
     fn hosts() {
         let host = |name: &str, count| Ok(Host { name: name.into(), count });
         assert_eq!("10.0.0.1:2".parse(), host("10.0.0.1", 2));
+        assert_eq!("10.0.0.1".parse(), host("10.0.0.1", 1));
+        assert_eq!("::1".parse(), host("::1", 1));
         assert_eq!("[::1]:1".parse(), host("::1", 1));
         assert_eq!("node.bank.example:3".parse(), host("node.bank.example", 3));
-        for text in ["10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:129", ":2", "a b:1", "10.0.0.1:-1"] {
+        for text in ["", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:129", ":2", "a b:1", "10.0.0.1:-1"] {
             assert!(text.parse::<Host>().is_err(), "{text}");
         }
     }

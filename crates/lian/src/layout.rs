@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! net/genesis.json      what all nodes agree on from the start
-//! net/ca/               the authority's and the institutions' certificates and keys; no node needs them
+//! net/ca/               the authority's and the institutions' certificates and keys, and an operator's; no node needs them
 //! net/node0/            all that one node needs, to copy to its host:
 //!     config.toml  genesis.json  keys/  certs/  data/  logs/
 //! ```
@@ -17,6 +17,7 @@ use crate::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use lian_client::random_account;
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::pki::{Authority, KeyAlgorithm, Validity};
 use lian_types::{
@@ -39,6 +40,10 @@ pub(crate) const CHAIN_ID: u64 = 20_200;
 pub(crate) const KEY_PASSPHRASE: &str = "LIAN_KEY_PASSPHRASE";
 /// The genesis file's name, in the network's folder and in every node's.
 pub(crate) const GENESIS_FILE: &str = "genesis.json";
+/// The folder of the authority's and the institutions' certificates and keys.
+pub(crate) const CA_FOLDER: &str = "ca";
+/// The private key of an operator's account that was made with the network.
+pub(crate) const OPERATOR_KEY_FILE: &str = "operator.key";
 /// A node's configuration file.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 
@@ -86,7 +91,12 @@ pub(crate) struct NodePlan {
 impl NodePlan {
     /// Node `index` of the network, run by an institution of its own.
     pub(crate) fn new(index: usize, host: &str, ports: Ports) -> Self {
-        Self { name: format!("node{index}"), institution: format!("bank{index}"), host: host.to_owned(), ports }
+        Self::of(&format!("node{index}"), &format!("bank{index}"), host, ports)
+    }
+
+    /// A node by name.
+    pub(crate) fn of(name: &str, institution: &str, host: &str, ports: Ports) -> Self {
+        Self { name: name.to_owned(), institution: institution.to_owned(), host: host.to_owned(), ports }
     }
 
     /// Where other nodes reach it.
@@ -114,9 +124,31 @@ impl NodePlan {
         SocketAddr::new(ip, self.ports.p2p)
     }
 
-    fn config(&self, others: &[Self]) -> NodeConfig {
+    /// Makes the node's folder with its keys and certificate; gives the public consensus key.
+    ///
+    /// # Errors
+    /// Where a name cannot stand in a certificate, and where the operating system refuses.
+    pub(crate) fn make(
+        &self,
+        folder: &Path,
+        institution: &Authority,
+        suite: Suite,
+        passphrase: Option<&str>,
+    ) -> Result<ConsensusKey> {
+        for (name, mode) in [("", 0o755), ("keys", 0o700), ("certs", 0o755), ("data", 0o700), ("logs", 0o755)] {
+            make_dir(&folder.join(name), mode)?;
+        }
+        let hosts = std::slice::from_ref(&self.host);
+        let credentials = institution.issue_node(&self.name, hosts, KeyAlgorithm::default(), Validity::node())?;
+        credentials.save(&folder.join("certs/node.pem"), &folder.join("keys/node.pem"))?;
+        let key = ConsensusSecretKey::generate(suite).context("no random bytes for a key")?;
+        KeyFile::at(folder.join("keys/consensus.json")).create(suite, &key, passphrase)?;
+        Ok(key.public())
+    }
+
+    /// The configuration that fits, with the names and addresses of other nodes.
+    pub(crate) fn config(&self, peers: impl Iterator<Item = (String, String)>) -> NodeConfig {
         let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-        let peers = others.iter().filter(|other| other.name != self.name);
         NodeConfig {
             name: self.name.clone(),
             genesis: GENESIS_FILE.into(),
@@ -128,7 +160,7 @@ impl NodePlan {
             p2p: P2pConfig {
                 listen: self.p2p_listen(),
                 advertised: self.advertised(),
-                peers: peers.map(|peer| PeerAddress { name: peer.name.clone(), address: peer.advertised() }).collect(),
+                peers: peers.map(|(name, address)| PeerAddress { name, address, key: None }).collect(),
             },
             rpc: RpcSection {
                 listen: local(self.ports.rpc),
@@ -154,6 +186,8 @@ pub(crate) struct Plan {
     pub(crate) consensus: ConsensusKind,
     /// Who owns coins from the start, in wei.
     pub(crate) balances: BTreeMap<Address, U256>,
+    /// Who may change members and parameters; where nobody is named, a key is made beside the authority's.
+    pub(crate) operators: Vec<Address>,
     /// With what to encrypt the nodes' consensus keys.
     pub(crate) passphrase: Option<String>,
 }
@@ -163,7 +197,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where the folder exists and is not empty, and where the operating system refuses.
-    pub(crate) fn create(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn create(mut self, dir: &Path) -> Result<Self> {
         if !is_absent_or_empty(dir)? {
             bail!("{} exists and is not empty; choose another folder, or remove it", dir.display());
         }
@@ -182,31 +216,31 @@ impl Plan {
         fs::rename(new.path(), dir).with_context(|| format!("cannot move the new network to {}", dir.display()))?;
         // Moved away, so there is nothing left to remove.
         drop(new.keep());
-        sync(parent)
+        sync(parent)?;
+        Ok(self)
     }
 
-    fn fill(&self, dir: &Path) -> Result<()> {
-        let ca = dir.join("ca");
+    fn fill(&mut self, dir: &Path) -> Result<()> {
+        let ca = dir.join(CA_FOLDER);
         make_dir(&ca, 0o700)?;
         let algorithm = KeyAlgorithm::default();
         let authority = Authority::create("Lian network", algorithm, Validity::authority())?;
         authority.save(&ca.join("root.pem"), &ca.join("root.key"))?;
+        if self.operators.is_empty() {
+            let (address, key) = random_account();
+            write_new(&ca.join(OPERATOR_KEY_FILE), &format!("{key}\n"), 0o600)?;
+            self.operators.push(address);
+        }
         let mut keys = Vec::new();
         for node in &self.nodes {
             let folder = dir.join(&node.name);
-            for (name, mode) in [("", 0o755), ("keys", 0o700), ("certs", 0o755), ("data", 0o700), ("logs", 0o755)] {
-                make_dir(&folder.join(name), mode)?;
-            }
             let institution = authority.issue_institution(&node.institution, algorithm, Validity::institution())?;
             let ca_file = |ending: &str| ca.join(format!("{}.{ending}", node.institution));
             institution.save(&ca_file("pem"), &ca_file("key"))?;
-            let hosts = std::slice::from_ref(&node.host);
-            let credentials = institution.issue_node(&node.name, hosts, algorithm, Validity::node())?;
-            credentials.save(&folder.join("certs/node.pem"), &folder.join("keys/node.pem"))?;
-            let key = ConsensusSecretKey::generate(self.suite).context("no random bytes for a key")?;
-            KeyFile::at(folder.join("keys/consensus.json")).create(self.suite, &key, self.passphrase.as_deref())?;
-            write_new(&folder.join(CONFIG_FILE), &node.config(&self.nodes).to_toml(), 0o644)?;
-            keys.push(key.public());
+            keys.push(node.make(&folder, &institution, self.suite, self.passphrase.as_deref())?);
+            let peers = self.nodes.iter().filter(|other| other.name != node.name);
+            let peers = peers.map(|peer| (peer.name.clone(), peer.advertised()));
+            write_new(&folder.join(CONFIG_FILE), &node.config(peers).to_toml(), 0o644)?;
         }
         let genesis = self.genesis(authority.certificate_pem(), &keys)?;
         for node in &self.nodes {
@@ -242,7 +276,7 @@ impl Plan {
                 block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
                 consensus: ConsensusParameters { kind: self.consensus, ..ConsensusParameters::default() },
                 sealers: self.nodes.iter().map(|node| node.name.clone()).collect(),
-                operators: vec![],
+                operators: self.operators.clone(),
                 accounts: self.balances.iter().map(|(address, balance)| (*address, account(balance))).collect(),
             }],
         };
@@ -283,7 +317,8 @@ pub(crate) fn sync(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("cannot make {} durable", dir.display()))
 }
 
-fn sync_tree(dir: &Path) -> Result<()> {
+/// Makes a folder with all that is in it durable.
+pub(crate) fn sync_tree(dir: &Path) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     for entry in entries {
         let path: PathBuf = entry?.path();

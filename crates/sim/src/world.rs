@@ -16,6 +16,7 @@ use crate::{
 };
 use lian_executor::GenesisBlockError;
 use lian_group::core::Input;
+use lian_types::{Epoch, View};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -56,7 +57,9 @@ pub(crate) struct World {
     /// When the newest block became final.
     progress: (u64, Moment),
     /// The greatest view then.
-    progress_view: u64,
+    progress_view: (Epoch, View),
+    /// The greatest view that any of them has ever promised, in the latest epoch.
+    greatest_view: (Epoch, View),
     finished: bool,
     /// The second in which events were counted, and how many there were.
     pace: (u64, u64),
@@ -90,7 +93,8 @@ impl World {
             active: BTreeMap::new(),
             gone: BTreeSet::new(),
             progress,
-            progress_view: 0,
+            progress_view: Default::default(),
+            greatest_view: Default::default(),
             halted: BTreeSet::new(),
             blamed: BTreeSet::new(),
             finished: false,
@@ -343,7 +347,15 @@ impl World {
         let is_alive = |node: NodeId, life: u64| lives.get(&node) == Some(&life);
         let sent = self.sim.clients.again(now, &up, impatient, is_alive);
         self.send_out(sent);
+        self.operate(&up);
         self.sim.queue.push(now.after_ms(PATIENCE_STEP_MS), Event::Patience);
+    }
+
+    /// The operator sends what it wants next, if it waits for nothing.
+    fn operate(&mut self, up: &[NodeId]) {
+        let sim = &mut self.sim;
+        let sent = sim.operator.sends(sim.now, up, sim.clients.random());
+        self.send_out(sent.into_iter().collect());
     }
 
     fn read(&mut self) {

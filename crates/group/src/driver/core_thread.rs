@@ -13,10 +13,11 @@ use crate::{
 };
 use alloy_primitives::TxHash;
 use lian_crypto::{ConsensusSecretKey, VerifiedTransaction};
-use lian_executor::StateReader;
+use lian_executor::{Governance, StateReader};
 use lian_ledger::Ledger;
+use lian_system_contracts::members::{NodeRecord, NodeRole};
 use lian_txpool::{AccountView, Refusal};
-use lian_types::{BlockNumber, ConsensusKey, View};
+use lian_types::{BlockNumber, ConsensusKey, Epoch, View};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Commands handled before effects leave: shares fsyncs under load, and bounds how long a vote waits.
 const BATCH_MAX: usize = 512;
@@ -56,7 +57,7 @@ pub(super) struct CoreThread {
     pub(super) outbox: Sender<Item>,
     pub(super) work: Sender<Work>,
     pub(super) status: Arc<RwLock<GroupStatus>>,
-    pub(super) names: BTreeMap<ConsensusKey, String>,
+    pub(super) admitted: watch::Sender<Arc<Vec<NodeRecord>>>,
     pub(super) rules: lian_pbft::Rules,
     pub(super) stop: StopSignal,
     pub(super) state: State,
@@ -70,12 +71,21 @@ pub(super) struct State {
     renewed_at: BlockNumber,
     /// Whether this node abstained when last looked at.
     abstained: bool,
+    /// The nodes when last looked at, and the epoch then.
+    nodes: Option<(Arc<Governance>, Epoch)>,
 }
 
 impl State {
     pub(super) fn new() -> Self {
         let clock = MachineClock::new();
-        Self { clock, next_ticket: 0, replies: BTreeMap::new(), renewed_at: BlockNumber::ZERO, abstained: false }
+        Self {
+            clock,
+            next_ticket: 0,
+            replies: BTreeMap::new(),
+            renewed_at: BlockNumber::ZERO,
+            abstained: false,
+            nodes: None,
+        }
     }
 }
 
@@ -229,9 +239,11 @@ impl CoreThread {
             // As in `hand_on`.
             let _ = self.outbox.send(Item::RestoreTrust);
         }
+        self.publish_nodes(&pbft);
         let best = self.core.best_height();
-        let others = self.names.iter().filter(|(key, _)| **key != self.key.public());
-        let nodes = others.map(|(key, name)| {
+        let governance = Arc::clone(self.core.governance());
+        let others = governance.admitted(pbft.height.next()).filter(|node| node.key != self.key.public());
+        let nodes = others.map(|NodeRecord { name, key, .. }| {
             let last = self.core.reports().get(key);
             PeerStatus {
                 name: name.clone(),
@@ -253,6 +265,9 @@ impl CoreThread {
         status.height = pbft.height;
         status.lag = best.0.saturating_sub(pbft.height.0);
         status.epoch = pbft.epoch;
+        status.role = self.role_of(&self.key.public(), pbft.height.next());
+        let committee = self.core.committees().at(pbft.height.next());
+        status.members = committee.map_or(0, |committee| committee.members.members.len());
         status.view = pbft.view;
         status.leader = self.leader_at(pbft.view, pbft.height.next()).unwrap_or_default();
         status.peers = self.core.connected().len();
@@ -266,13 +281,36 @@ impl CoreThread {
     fn role_of(&self, key: &ConsensusKey, height: BlockNumber) -> Role {
         let committee = self.core.committees().at(height);
         let is_member = committee.is_some_and(|committee| committee.members.members.index_of(key).is_some());
-        if is_member { Role::Sealer } else { Role::Observer }
+        let is_candidate =
+            |node: &&NodeRecord| node.key == *key && matches!(node.role, NodeRole::Candidate | NodeRole::None);
+        match self.core.governance().nodes.iter().find(is_candidate) {
+            _ if is_member => Role::Sealer,
+            Some(_) => Role::Candidate,
+            None => Role::Observer,
+        }
+    }
+
+    /// Says which nodes may connect, where that has changed: by a block, or because an epoch has begun.
+    fn publish_nodes(&mut self, pbft: &lian_pbft::Status) {
+        let governance = self.core.governance();
+        let is_known =
+            |(known, epoch): &(Arc<Governance>, Epoch)| Arc::ptr_eq(known, governance) && *epoch == pbft.epoch;
+        if self.state.nodes.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let admitted = Arc::new(governance.admitted(pbft.height.next()).cloned().collect());
+        self.state.nodes = Some((Arc::clone(governance), pbft.epoch));
+        self.admitted.send_replace(admitted);
+    }
+
+    fn name_of(&self, key: &ConsensusKey) -> Option<&String> {
+        self.core.governance().nodes.iter().find(|node| node.key == *key).map(|node| &node.name)
     }
 
     /// The name of the member that leads a height in a view.
     fn leader_at(&self, view: View, height: BlockNumber) -> Option<String> {
         let key = self.core.committees().at(height)?.leader_key(&self.rules, view, height)?;
-        Some(self.names.get(&key).cloned().unwrap_or_else(|| key.to_string()))
+        Some(self.name_of(&key).cloned().unwrap_or_else(|| key.to_string()))
     }
 
     fn measure(&self, pbft: &lian_pbft::Status, best: BlockNumber) {

@@ -18,7 +18,7 @@ mod votes;
 
 pub(crate) use core_thread::Command;
 pub use core_thread::{VOTE_LOG_RENEWAL, account_view};
-pub use inbound::{check_blocks, digest_of};
+pub use inbound::check_blocks;
 pub use votes::{condition_of, decode as decode_record, encode as encode_record, encode_live as encode_live_record};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     execution::SpeculativeChain,
     flow::FlowRecorder,
     handle::{ChainInfo, GroupEvent, GroupHandle},
+    known_members::committees_of,
     node::StartError,
     recovery::EvidenceFiles,
     status::{GroupStatus, Role},
@@ -33,19 +34,19 @@ use crate::{
 };
 use inbound::Inbound;
 use lian_crypto::ConsensusSecretKey;
-use lian_executor::Rules;
+use lian_executor::{Governance, Rules};
 use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
 use lian_network::NetworkHandle;
-use lian_pbft::{Committee, Committees, Timing};
+use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
-use lian_types::{BlockNumber, Epoch, Genesis, GroupGenesis, GroupId, HistoryDepth, View};
+use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
+use tokio::sync::watch;
 
 /// Commands that may wait for the core: a burst of clients and messages. More are refused, or wait at the network.
 const COMMANDS_MAX: usize = 16_384;
@@ -107,9 +108,9 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     tracing::info!(group = %group.group, height = %ledger.head().number, ?recovery, "ledger is open");
     let flusher = ledger.start_flusher().map_err(|source| StartError::Thread { source })?;
 
-    let members = genesis.members(group, |key| suite.consensus_address(key))?;
+    let governance = Governance::of(genesis, group, ledger.head().parent.state.as_ref())?;
     let genesis_hash = ledger.block_hash(BlockNumber::ZERO)?.ok_or(StartError::NoGenesisBlock)?;
-    let rules = Rules::new(suite, group.chain_id);
+    let rules = Rules::of_group(suite, group);
     let info = Arc::new(ChainInfo {
         group: group.group,
         chain_id: group.chain_id,
@@ -133,11 +134,11 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             term: group.consensus.leader_term,
             window: group.consensus.window,
         },
-        timing: Timing::new(&group.consensus),
+        timing: Timing::new(&governance.parameters_at(start.head.height.next(), &group.consensus)),
         key: Some(key.public()),
     };
-    let committees = Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]);
-    let peers = genesis.nodes.iter().map(|node| node.consensus_key).filter(|peer| *peer != key.public()).collect();
+    let committees =
+        committees_of(suite, &governance).map_err(|source| GenesisError::Members { group: group.group, source })?;
     let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
     let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
     let flows = Arc::new(Mutex::new(FlowRecorder::default()));
@@ -147,8 +148,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             pbft: pbft.clone(),
             committees,
             parameters: group.consensus,
-            block_gas_limit: group.block_gas_limit,
-            peers,
+            governance: Arc::new(governance),
             rpc: setup.rpc.to_owned(),
         },
         Arc::clone(&pool),
@@ -174,6 +174,7 @@ pub fn start_of(ledger: &Ledger) -> Start {
             certificate,
         },
         epoch: extension.epoch,
+        members: extension.members,
         oldest: BlockNumber(1),
     }
 }
@@ -197,10 +198,10 @@ fn wire(
     let (work, work_queue) = mpsc::channel();
     let (appends, append_queue) = mpsc::channel();
     let (events, _) = tokio::sync::broadcast::channel(EVENTS_MAX);
-    let names: BTreeMap<_, _> =
-        setup.genesis.nodes.iter().map(|node| (node.consensus_key, node.name.clone())).collect();
+    let head = ledger.head().number;
+    let (admitted, _) = watch::channel(Arc::new(core.governance().admitted(head.next()).cloned().collect()));
     let status = Arc::new(RwLock::new(first_status(setup, &info, &ledger)));
-    let committees = Arc::clone(core.committees());
+    let members = Arc::clone(core.members());
 
     let core_thread = core_thread::CoreThread {
         core,
@@ -210,7 +211,7 @@ fn wire(
         outbox,
         work: work.clone(),
         status: Arc::clone(&status),
-        names,
+        admitted: admitted.clone(),
         rules,
         stop: setup.stop.clone(),
         state: core_thread::State::new(),
@@ -226,7 +227,8 @@ fn wire(
     let execution_thread = execution_thread::ExecutionThread {
         chain: SpeculativeChain::new(info.rules, info.block_gas_limit, Arc::clone(&ledger)),
         info: Arc::clone(&info),
-        committees: Arc::clone(&committees),
+        members: Arc::clone(&members),
+        window: rules.window,
         commands: commands.clone(),
         appends,
         network: setup.network.clone(),
@@ -235,6 +237,7 @@ fn wire(
         evidence,
     };
     let ledger_thread = ledger_thread::LedgerThread {
+        suite: info.suite,
         ledger: Arc::clone(&ledger),
         commands: commands.clone(),
         events: events.clone(),
@@ -243,7 +246,7 @@ fn wire(
     let inbound = Inbound::new(
         Arc::clone(&info),
         rules,
-        Arc::clone(&committees),
+        Arc::clone(&members),
         Arc::clone(&pool),
         Arc::clone(&flows),
         commands.clone(),
@@ -255,7 +258,7 @@ fn wire(
         spawn("execution", move || execution_thread.run(&work_queue))?,
         spawn("ledger", move || ledger_thread.run(&append_queue))?,
     ];
-    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, committees };
+    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members, admitted };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
 }
 

@@ -1,6 +1,9 @@
 //! What a node reads from its folder before it starts, and everything that can be wrong with it.
 
-use crate::{config::NodeConfig, layout::KEY_PASSPHRASE};
+use crate::{
+    config::{NodeConfig, PeerAddress},
+    layout::KEY_PASSPHRASE,
+};
 use anyhow::{Context, Result, bail};
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::{
@@ -45,11 +48,11 @@ impl NodeFolder {
         problems.note(super::log::filter(&config.log));
         problems.note(lian_rpc::Origins::parse(&config.rpc.cors_origins).map_err(Into::into));
         let Some((genesis, suite)) = problems.note(read_genesis(&config.genesis)) else { return (None, problems.0) };
-        let Some(entry) = problems.note(own_entry(&config, &genesis)).cloned() else { return (None, problems.0) };
+        let Some(entry) = problems.note(own_entry(&config, &genesis)) else { return (None, problems.0) };
         for peer in &config.p2p.peers {
             problems.note(check_peer(peer, &config.name, &genesis));
         }
-        let key = problems.note(read_key(&config, suite, &entry));
+        let key = problems.note(read_key(&config, suite, &genesis, entry));
         let authorities = problems.note(
             AcceptedAuthorities::from_pem(&genesis.certificate_authorities)
                 .with_context(|| format!("{}: certificate_authorities", config.genesis.display())),
@@ -63,16 +66,32 @@ impl NodeFolder {
         }
     }
 
-    /// All other nodes of the genesis file. One without an address in the configuration is not dialled but may dial.
-    pub(crate) fn peers(&self) -> Vec<PeerConfig> {
-        let address = |name: &str| {
-            let found = self.config.p2p.peers.iter().find(|peer| peer.name == name);
-            found.map_or_else(String::new, |peer| peer.address.clone())
-        };
-        let others = self.genesis.nodes.iter().filter(|node| node.name != self.config.name);
-        others
-            .map(|node| PeerConfig { key: node.consensus_key, name: node.name.clone(), address: address(&node.name) })
-            .collect()
+    /// The nodes that may connect, given those that the chain admits: these, and those of the configuration that have a
+    /// key there and that the chain does not know. Where the configuration has an address it counts, and else the chain's;
+    /// one without an address is not dialled but may dial.
+    pub(crate) fn peers(&self, admitted: &[PeerConfig]) -> Vec<PeerConfig> {
+        let configured = &self.config.p2p.peers;
+        let mut peers = admitted.to_vec();
+        for peer in &mut peers {
+            if let Some(found) = configured.iter().find(|configured| configured.name == peer.name) {
+                peer.address.clone_from(&found.address);
+            }
+        }
+        let own = self.key.public();
+        for PeerAddress { name, address, key } in configured {
+            if let Some(key) = key.filter(|key| peers.iter().all(|peer| peer.key != *key && peer.name != *name)) {
+                peers.push(PeerConfig { key, name: name.clone(), address: address.clone() });
+            }
+        }
+        peers.retain(|peer| peer.key != own);
+        peers
+    }
+
+    /// The nodes of the genesis file.
+    pub(crate) fn genesis_nodes(&self) -> Vec<PeerConfig> {
+        let node =
+            |node: &NodeEntry| PeerConfig { key: node.consensus_key, name: node.name.clone(), address: String::new() };
+        self.genesis.nodes.iter().map(node).collect()
     }
 }
 
@@ -98,15 +117,19 @@ pub(crate) fn read_genesis(path: &Path) -> Result<(Genesis, Suite)> {
     Ok((genesis, suite))
 }
 
-fn own_entry<'a>(config: &NodeConfig, genesis: &'a Genesis) -> Result<&'a NodeEntry> {
+/// This node's entry in the genesis file. One that the chain has added later has none.
+fn own_entry<'a>(config: &NodeConfig, genesis: &'a Genesis) -> Result<Option<&'a NodeEntry>> {
     let found = genesis.nodes.iter().find(|node| node.name == config.name);
-    found.with_context(|| format!("node `{}` is not in {}", config.name, config.genesis.display()))
+    if found.is_none() && genesis.groups.iter().all(|group| group.operators.is_empty()) {
+        bail!("node `{}` is not in {}, and no operator can add nodes", config.name, config.genesis.display());
+    }
+    Ok(found)
 }
 
 fn check_peer(peer: &crate::config::PeerAddress, own: &str, genesis: &Genesis) -> Result<()> {
     let name = &peer.name;
-    if !genesis.nodes.iter().any(|node| node.name == *name) {
-        bail!("p2p.peers names `{name}`, which is not in the genesis file");
+    if peer.key.is_none() && !genesis.nodes.iter().any(|node| node.name == *name) {
+        bail!("p2p.peers names `{name}`, which is not in the genesis file and has no key");
     }
     if name == own {
         bail!("p2p.peers names this node itself, `{name}`");
@@ -117,7 +140,12 @@ fn check_peer(peer: &crate::config::PeerAddress, own: &str, genesis: &Genesis) -
     }
 }
 
-fn read_key(config: &NodeConfig, suite: Suite, entry: &NodeEntry) -> Result<ConsensusSecretKey> {
+fn read_key(
+    config: &NodeConfig,
+    suite: Suite,
+    genesis: &Genesis,
+    entry: Option<&NodeEntry>,
+) -> Result<ConsensusSecretKey> {
     let file = KeyFile::at(&config.identity.consensus_key);
     let passphrase = std::env::var(KEY_PASSPHRASE).ok();
     let (key_suite, key) = match file.load(passphrase.as_deref()) {
@@ -128,15 +156,20 @@ fn read_key(config: &NodeConfig, suite: Suite, entry: &NodeEntry) -> Result<Cons
     if key_suite != suite {
         bail!("{path} is a key of suite {}, the network's is {}", key_suite.name(), suite.name());
     }
-    if key.public() != entry.consensus_key {
-        bail!(
-            "{path} is not the key of {} in the genesis file: that is {}, this one {}",
-            entry.name,
-            entry.consensus_key,
-            key.public()
-        );
+    let public = key.public();
+    match entry {
+        Some(NodeEntry { name, consensus_key, .. }) if *consensus_key != public => {
+            bail!("{path} is not the key of {name} in the genesis file: that is {consensus_key}, this one {public}")
+        }
+        Some(_) => Ok(key),
+        None => match genesis.nodes.iter().find(|node| node.consensus_key == public) {
+            Some(other) => {
+                let (name, genesis) = (&config.name, config.genesis.display());
+                bail!("node `{name}` is not in {genesis}, where {path} is the key of {}", other.name)
+            }
+            None => Ok(key),
+        },
     }
-    Ok(key)
 }
 
 fn read_certificate(config: &NodeConfig, authorities: Option<&AcceptedAuthorities>) -> Result<TlsIdentity> {

@@ -6,10 +6,12 @@ use super::{
 };
 use crate::stop::{self, StopSignals};
 use anyhow::{Result, anyhow};
-use lian_group::{Node, NodeSetup};
-use lian_network::{Network, NetworkConfig, NetworkHandle, NetworkLimits};
+use futures::future::select_all;
+use lian_group::{GroupHandle, Node, NodeSetup};
+use lian_network::{Network, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits, PeerConfig};
 use lian_rpc::{Origins, RpcConfig, RpcServer};
-use std::time::Duration;
+use lian_system_contracts::members::NodeRecord;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 /// How long a stopping node may take before the process ends anyway. Its ledger is durable at any moment.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(15);
@@ -42,10 +44,44 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
             return Err(error.into());
         }
     };
-    let outcome = serve_clients(&folder, rpc_config, &node, &observed, signals).await;
+    let outcome = tokio::select! {
+        outcome = serve_clients(&folder, rpc_config, &node, &observed, signals) => outcome,
+        never = follow_members(&folder, node.handles(), &network) => match never {},
+    };
     stop::within(STOP_PATIENCE);
     stop_node(node, network).await;
     outcome
+}
+
+/// Lets those nodes connect that the groups admit, whenever that changes.
+async fn follow_members(folder: &NodeFolder, groups: Vec<GroupHandle>, network: &NetworkHandle) -> Infallible {
+    let mut watched: Vec<_> = groups.iter().map(GroupHandle::admitted).collect();
+    loop {
+        let mut admitted: Vec<PeerConfig> = Vec::new();
+        for nodes in watched.iter_mut().map(|nodes| Arc::clone(&nodes.borrow_and_update())) {
+            let is_new = |node: &&NodeRecord| admitted.iter().all(|known| known.key != node.key);
+            let new: Vec<_> = nodes.iter().filter(is_new).map(peer_of).collect();
+            admitted.extend(new);
+        }
+        // Genesis may name what no certificate can carry.
+        let mut peers = folder.peers(&admitted);
+        while let Err(error) = network.set_peers(peers.clone()) {
+            tracing::warn!(%error, "a node is left out");
+            match error {
+                NetworkError::PeerName { name } => peers.retain(|peer| peer.name != name),
+                _ => break,
+            }
+        }
+        let changes = watched.iter_mut().map(|nodes| Box::pin(nodes.changed()));
+        if select_all(changes).await.0.is_err() {
+            // The groups end, and the node with them.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn peer_of(node: &NodeRecord) -> PeerConfig {
+    PeerConfig { key: node.key, name: node.name.clone(), address: node.endpoint.clone() }
 }
 
 /// Serves clients until the node is told to stop or stops by itself.
@@ -84,7 +120,7 @@ fn network_config(folder: &NodeFolder) -> NetworkConfig {
     NetworkConfig {
         listen: folder.config.p2p.listen,
         advertised: folder.config.p2p.advertised.clone(),
-        peers: folder.peers(),
+        peers: folder.peers(&folder.genesis_nodes()),
         identity: folder.tls.clone(),
         authorities: folder.authorities.clone(),
         consensus_key: folder.key.clone(),

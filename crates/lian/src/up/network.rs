@@ -185,6 +185,7 @@ fn plan(verb: &UpVerb) -> Result<Plan> {
         nodes: (0..verb.nodes.unwrap_or(NODES)).map(node).collect::<Result<_>>()?,
         suite: verb.crypto.unwrap_or(Crypto::Standard).suite(),
         consensus: verb.consensus.unwrap_or(Consensus::Pbft).kind(),
+        operators: vec![development_account(0)?.0],
         balances: (0..DEVELOPMENT_ACCOUNTS).map(account).collect::<Result<_>>()?,
         passphrase: None,
     })

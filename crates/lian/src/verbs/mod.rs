@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod bench;
+pub(crate) mod gov;
 pub(crate) mod query;
 pub(crate) mod recover;
 pub(crate) mod status;

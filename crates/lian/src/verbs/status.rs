@@ -76,7 +76,7 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
 }
 
 /// Rows in aligned columns.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<_> = (0..count)
         .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0))

@@ -56,6 +56,13 @@ pub(crate) struct SendArgs {
     node: NodeArgs,
 }
 
+impl SendArgs {
+    /// A call that moves nothing, with the gas that it needs and the next nonce.
+    pub(super) const fn of(key: KeyArgs, timeout: u64, node: NodeArgs) -> Self {
+        Self { key, value: U256::ZERO, gas_limit: None, nonce: None, timeout, node }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct SendVerb {
     /// The callee's address.
@@ -154,7 +161,7 @@ fn call_data(signature: &str, arguments: &[String]) -> Result<(Bytes, Option<Fun
     Ok((call.data().clone(), Some(call)))
 }
 
-async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Result<Value> {
+pub(super) async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Result<Value> {
     let client: RpcClient = args.node.client()?;
     let sender = Sender::new(&client, &args.key.private_key()?)?;
     let request = SendRequest { to, value: args.value, input, gas_limit: args.gas_limit, nonce: args.nonce };
@@ -162,7 +169,7 @@ async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Result<Value> {
     Ok(sender.wait(hash, Duration::from_secs(args.timeout)).await?)
 }
 
-fn check_success(args: &SendArgs, receipt: &Value) -> Result<()> {
+pub(super) fn check_success(args: &SendArgs, receipt: &Value) -> Result<()> {
     if receipt["status"] == "0x1" {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod commands;
 mod folders;
 mod layers;
 mod local_network;
+mod members;
 mod program;
 mod recover;
 mod reliability;

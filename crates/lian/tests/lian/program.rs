@@ -56,7 +56,7 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A port offset at which a network of up to four nodes finds all its ports free.
+/// A port offset at which a network of up to eight nodes finds all its ports free.
 pub(crate) fn free_offset() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -64,7 +64,7 @@ pub(crate) fn free_offset() -> u16 {
         let seed = u16::try_from(std::process::id() % 1_000).unwrap();
         let offset = 100 + (seed + NEXT.fetch_add(1, Ordering::Relaxed)) % 230 * 10;
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (0..4).all(|i| [30_300, 8_545, 9_545].into_iter().all(|base| free(base + offset + i))) {
+        if (0..8).all(|i| [30_300, 8_545, 9_545].into_iter().all(|base| free(base + offset + i))) {
             return offset;
         }
     }

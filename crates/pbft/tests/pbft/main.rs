@@ -6,6 +6,7 @@
 mod byzantine;
 mod chaos;
 mod codec;
+mod epochs;
 mod network;
 mod retry;
 mod scenarios;

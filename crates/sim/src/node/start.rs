@@ -11,6 +11,7 @@ use lian_group::{
     start_of,
 };
 use lian_ledger::{Condition, Ledger, LedgerConfig, Storage, Tail, ViewKind, ViewRecovery, VoteLog};
+use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, HistoryDepth, Millis, limits};
 use parking_lot::Mutex;
@@ -89,12 +90,16 @@ impl Node {
         }
         let limits = Limits { chain_id: chain.group.chain_id, block_gas_limit: chain.group.block_gas_limit };
         let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
+        let (governance, committees) = match chain.governance(&ledger) {
+            Ok(governed) => governed,
+            Err(reason) => return self.stop(format!("who seals is not known: {reason}")),
+        };
+        let timing = Timing::new(&governance.parameters_at(start.head.height.next(), &chain.group.consensus));
         let config = CoreConfig {
-            pbft: lian_pbft::Config { rules: chain.rules, timing: chain.timing, key: Some(chain.publics[self.id]) },
-            committees: chain.committees.clone(),
+            pbft: lian_pbft::Config { rules: chain.rules, timing, key: Some(chain.publics[self.id]) },
+            committees,
             parameters: chain.group.consensus,
-            block_gas_limit: chain.group.block_gas_limit,
-            peers: chain.others(self.id),
+            governance: Arc::new(governance),
             rpc: String::new(),
         };
         let flows = Arc::new(Mutex::new(FlowRecorder::default()));
@@ -137,6 +142,13 @@ impl Node {
 impl Node {
     /// Clients see blocks that were durable before the crash although nobody was told of them.
     fn observe_found(&self, sim: &mut Sim, ledger: &Ledger) {
+        let height = ledger.head().number.0;
+        if self.is_damaged && sim.oracle.blocks.told(self.id) > height {
+            // What was written last and is wrong now looks like the torn tail of a crash. The others have those blocks.
+            sim.count("ends of block logs lost to damage");
+            sim.oracle.blocks.cut(self.id, height);
+            sim.oracle.reads.cut(self.id, height);
+        }
         let untold = match sim.oracle.blocks.restarted(self.id, &ledger.head()) {
             Ok(untold) => untold,
             Err(what) => return sim.fail("restart", || format!("n{} {what}", self.id)),

@@ -3,7 +3,7 @@
 use super::{Node, outbox::Item, work::Work};
 use crate::{
     event::{NodeEvent, NodeId},
-    message::Envelope,
+    message::{Checked, Envelope},
     sim::Sim,
     wallet::{self, Name},
 };
@@ -35,24 +35,24 @@ impl Node {
             traitor.observe(envelope.payload());
         }
         match envelope.payload() {
-            GroupMessage::Consensus(message) => {
-                match envelope.verified(&sim.chain.rules, &sim.chain.committees, &sim.checked) {
-                    Some((Ok(verified), is_first)) => {
-                        if is_first {
-                            sim.oracle.votes.verified(message);
-                        }
-                        self.step(sim, Input::Consensus { from: key, message: verified });
+            GroupMessage::Consensus(message) => match self.verified(sim, envelope) {
+                Some((Ok(verified), is_first)) => {
+                    if is_first {
+                        sim.oracle.votes.verified(message);
                     }
-                    // As the driver does: the message is dropped, its sender blamed.
-                    Some((Err(error), _)) => {
-                        sim.count("messages refused");
-                        sim.fail_at(from, "messages", || {
-                            format!("n{} refuses {message:?} of n{from}: {error}", self.id)
-                        });
-                    }
-                    None => {}
+                    self.step(sim, Input::Consensus { from: key, message: verified });
                 }
-            }
+                // Its sender may know of a change of members that is not known here.
+                Some((Err(error), _)) if sim.chain.can_change() && !error.is_misbehaviour() => {
+                    sim.count("messages of unknown epochs");
+                }
+                // As the driver does: the message is dropped, its sender blamed.
+                Some((Err(error), _)) => {
+                    sim.count("messages refused");
+                    sim.fail_at(from, "messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
+                }
+                None => {}
+            },
             GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
                 // It has whatever it proposed, also what its machine's pool would not keep.
                 let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
@@ -74,6 +74,12 @@ impl Node {
             GroupMessage::Report(report) => self.step(sim, Input::Report { from: key, report: report.clone() }),
             GroupMessage::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
         }
+    }
+
+    /// A consensus message with its signatures checked by the members that this node knows.
+    fn verified(&self, sim: &Sim, envelope: &Envelope) -> Option<Checked> {
+        let known = self.run.as_ref()?.core.members().get();
+        envelope.verified(&sim.chain.rules, &known.committees, &sim.checked)
     }
 
     /// The core is told something as it is.

@@ -27,12 +27,16 @@ impl World {
         let height = self.sim.oracle.blocks.height();
         let waits = self.sim.clients.waiting() > 0;
         let healed = Moment::at_ms(self.sim.scenario.heal_ms);
+        self.note_views();
         if height > self.progress.0 || !waits || now < healed {
             self.progress = (height, now);
-            self.progress_view = self.greatest_view();
+            self.progress_view = self.greatest_view;
         }
-        let views = self.greatest_view().saturating_sub(self.progress_view);
-        if views > VIEWS_PER_LEADER_MAX * (self.sim.scenario.faulty_max() as u64 + 1) {
+        let ((epoch, view), (begun_in, begun_at)) = (self.greatest_view, self.progress_view);
+        let views = if epoch == begun_in { view.0.saturating_sub(begun_at.0) } else { view.0 };
+        let epochs = &self.sim.oracle.epochs;
+        let faulty_max = epochs.faulty_max(epochs.at(BlockNumber(height + 1)));
+        if views > VIEWS_PER_LEADER_MAX * (faulty_max as u64 + 1) {
             let state = self.state_text();
             self.sim.fail("views", || format!("{views} views were left without a block: {state}"));
         }
@@ -60,9 +64,11 @@ impl World {
     }
 
     /// The greatest view that a node which must be there has promised.
-    fn greatest_view(&self) -> u64 {
+    fn note_views(&mut self) {
         let runs = self.live().filter_map(|node| self.nodes[node].run.as_ref());
-        runs.map(|run| run.status().promised.0).max().unwrap_or(0)
+        let promised = runs.map(|run| run.status()).map(|status| (status.epoch, status.promised)).max();
+        // Whoever promised it may be down now.
+        self.greatest_view = self.greatest_view.max(promised.unwrap_or_default());
     }
 
     /// The nodes that must be there at the end.
@@ -78,6 +84,9 @@ impl World {
             if found != Some(BlockNumber(height)) {
                 return Some(format!("n{node} is at {found:?}, the chain at {height}"));
             }
+        }
+        if self.sim.operator.waiting() > 0 {
+            return Some(format!("the operator wants {} changes more", self.sim.operator.waiting()));
         }
         let waiting = self.sim.clients.waiting();
         (waiting > 0).then(|| format!("{waiting} transactions wait: {}", self.sim.clients.waiting_text()))

@@ -2,7 +2,7 @@
 
 use lian_crypto::{EpochMembers, Suite};
 use lian_types::{
-    BlockNumber, ChainContext, ConsensusKey, ConsensusParameters, Epoch, MemberIndex, Members, ProposalDigest, View,
+    BlockNumber, ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Epoch, MemberIndex, Members, ProposalDigest, View,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -84,10 +84,17 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// The members of an epoch that starts at a height.
+    /// The members of an epoch that starts at a height, who agree by PBFT.
     #[must_use]
     pub fn new(epoch: Epoch, first: BlockNumber, members: Members) -> Self {
-        Self { first, members: Arc::new(EpochMembers { epoch, members }) }
+        Self::of(ConsensusKind::Pbft, epoch, first, members)
+    }
+
+    /// The members of an epoch that starts at a height, in a chain of any kind: who checks the chain's blocks need not
+    /// know more of its consensus.
+    #[must_use]
+    pub fn of(consensus: ConsensusKind, epoch: Epoch, first: BlockNumber, members: Members) -> Self {
+        Self { first, members: Arc::new(EpochMembers { epoch, members, consensus }) }
     }
 
     /// The epoch.

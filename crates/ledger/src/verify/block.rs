@@ -66,7 +66,7 @@ impl<'a> Checker<'a> {
             suite,
             chain,
             group,
-            members: EpochMembers { epoch: Epoch::ZERO, members },
+            members: EpochMembers { epoch: Epoch::ZERO, members, consensus: group.consensus.kind },
             first: genesis_block(suite, genesis, group)?,
             state: Arc::default(),
             parent: None,

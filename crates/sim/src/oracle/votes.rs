@@ -270,6 +270,7 @@ impl Votes {
             CertificateKind::Commit { view } if view > View::ZERO => "commit certificates of later views",
             CertificateKind::Commit { .. } => "commit certificates",
             CertificateKind::Checkpoint => "checkpoint certificates",
+            CertificateKind::Replicated => "certificates of what Raft committed",
         })
     }
 

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use lian_crypto::{ConsensusSecretKey, EpochMembers, Suite};
 use lian_pbft::{Committee, Committees, Rules, Statement};
 use lian_types::{
-    BlockNumber, Certificate, CertificateKind, ChainContext, Epoch, GroupId, Member, MemberIndex, MemberSignature,
+    BlockNumber, Certificate, CertificateKind, ChainContext, ConsensusKind, Epoch, GroupId, Member, MemberIndex, MemberSignature,
     Members, Millis, Phase, Proposal, ProposalDigest, SignedVote, Transaction, View, Vote,
 };
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) fn members() -> Members {
 }
 
 pub(crate) fn epoch() -> EpochMembers {
-    EpochMembers { epoch: Epoch(0), members: members() }
+    EpochMembers { epoch: Epoch(0), members: members(), consensus: ConsensusKind::Pbft }
 }
 
 pub(crate) fn committees() -> Committees {

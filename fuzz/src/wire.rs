@@ -160,7 +160,7 @@ pub(crate) fn sync(data: &[u8]) {
     let members = epoch();
     let root = |_: &[Arc<Transaction>]| B256::ZERO;
     let checker = Checker { suite: SUITE, context: &CONTEXT, members: &members, transactions_root: &root };
-    let anchor = Anchor { height: BlockNumber(0), hash: B256::ZERO, digest: rules().genesis };
+    let anchor = Anchor { height: BlockNumber(0), hash: B256::ZERO, digest: rules().genesis, members: B256::ZERO };
     if let Ok(last) = checker.check_batch(anchor, &blocks) {
         assert!(last.height >= anchor.height, "blocks lead upwards");
     }

@@ -76,7 +76,7 @@ pub fn genesis_block(
         changes: Arc::new(changes),
         trie,
         nodes: Arc::new(nodes),
-        schedule: None,
+        governance: None,
     })
 }
 

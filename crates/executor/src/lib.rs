@@ -15,6 +15,7 @@ mod call;
 mod database;
 mod evm;
 mod genesis;
+mod governance;
 mod history;
 mod proposal;
 mod replay;
@@ -33,7 +34,8 @@ pub use call::{
     call, estimate_gas, halt_message,
 };
 pub use genesis::{GenesisBlockError, genesis_block};
-pub use proposal::{ExecutedBlock, Parent, execute_proposal, schedule, transactions_root};
+pub use governance::{Governance, GovernanceError, members_at, schedule};
+pub use proposal::{ExecutedBlock, Parent, execute_proposal, transactions_root};
 pub use replay::execute_block;
 pub use revm::context_interface::result::{HaltReason, OutOfGasError};
 pub use revm::primitives::hardfork::SpecId;

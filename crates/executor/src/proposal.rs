@@ -1,16 +1,15 @@
 //! From a proposal to a block.
 
-use crate::system::ReadHost;
+use crate::governance::{Governance, block_gas_limit, members_of};
 use crate::{
-    BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateError, StateReader,
-    execute_transactions,
+    BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateReader, execute_transactions,
 };
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes};
 use lian_crypto::{Suite, VerifiedTransaction};
-use lian_system_contracts::members::{self, Schedule};
+use lian_system_contracts::{configuration, members};
 use lian_trie::{Hasher, NodeSource, StateNodeChanges, StateTrie, ordered_root};
-use lian_types::{Block, Extension, Header, MembersError, Proposal, ProposalDigest, Receipt};
+use lian_types::{Block, BlockNumber, Extension, Header, Proposal, ProposalDigest, Receipt};
 use std::sync::Arc;
 
 /// The block that a proposal is executed on top of.
@@ -47,13 +46,13 @@ pub struct ExecutedBlock {
     pub trie: StateTrie,
     /// The trie's nodes that it wrote and deleted.
     pub nodes: Arc<StateNodeChanges>,
-    /// Who seals after it, where the block has changed that.
-    pub schedule: Option<Arc<Schedule>>,
+    /// Who seals after it and by which parameters, where the block has changed that.
+    pub governance: Option<Arc<Governance>>,
 }
 
 /// Executes a proposal on top of its parent: runs the transactions, updates the trie, assembles the block.
 ///
-/// `gas_limit` is the group's block gas limit; `nodes` has the nodes of the parent's trie that are not in memory;
+/// `gas_limit` is genesis' block gas limit, which acts where the chain has no contract for it; `nodes` has the nodes of the parent's trie that are not in memory;
 /// `transactions` are all bodies of the proposal in its order.
 ///
 /// # Errors
@@ -93,11 +92,14 @@ pub(crate) fn execute_on(
     extension: impl FnOnce(&Outcome, B256) -> Extension,
 ) -> Result<ExecutedBlock, ExecutionError> {
     environment.parent_hash = Some(parent.hash);
+    if rules.system_contracts {
+        environment.gas_limit = block_gas_limit(parent.state.as_ref(), BlockNumber(environment.number))?;
+    }
     let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
     let (trie, nodes) = parent.trie.apply(nodes, environment.number, &outcome.changes.trie_updates())?;
-    let schedule = changed_schedule(parent, &outcome.changes)?;
-    let members = match &schedule {
-        Some(schedule) => rules.suite.members_digest(&schedule.next.members(rules.suite).map_err(invalid_members)?),
+    let governance = changed_governance(rules, parent, &outcome.changes)?;
+    let members = match &governance {
+        Some(governance) => rules.suite.members_digest(&members_of(rules.suite, &governance.schedule.next)?),
         None => parent.extension_members,
     };
     let extension = extension(&outcome, members);
@@ -125,32 +127,24 @@ pub(crate) fn execute_on(
         changes: Arc::new(changes),
         trie,
         nodes: Arc::new(nodes),
-        schedule: schedule.map(Arc::new),
+        governance: governance.map(Arc::new),
     })
 }
 
-/// Who seals after a block, where the block has changed that.
-fn changed_schedule(parent: &Parent, changes: &StateChanges) -> Result<Option<Schedule>, ExecutionError> {
-    if !changes.accounts.contains_key(&members::ADDRESS) {
+/// Who seals after a block and by which parameters, where the block has changed that.
+fn changed_governance(
+    rules: &Rules,
+    parent: &Parent,
+    changes: &StateChanges,
+) -> Result<Option<Governance>, ExecutionError> {
+    let contracts = [configuration::ADDRESS, members::ADDRESS];
+    if !rules.system_contracts || !contracts.iter().any(|contract| changes.accounts.contains_key(contract)) {
         return Ok(None);
     }
     // Number and hash of the layer do not matter: nobody asks for hashes of blocks here.
     let state = LayeredState::new(Arc::clone(&parent.state)).with_block(0, B256::ZERO, Arc::new(changes.clone()));
-    let (before, after) = (schedule(parent.state.as_ref())?, schedule(&state)?);
+    let (before, after) = (Governance::read(parent.state.as_ref())?, Governance::read(&state)?);
     Ok((before != after).then_some(after))
-}
-
-/// Who seals by a state: now and from some block on.
-///
-/// # Errors
-/// [`StateError`] where it cannot be read.
-pub fn schedule(state: &dyn StateReader) -> Result<Schedule, StateError> {
-    members::schedule(&mut ReadHost(state)).map_err(|halt| StateError::new(halt.to_string()))
-}
-
-/// The contract keeps no set that is not valid.
-fn invalid_members(error: MembersError) -> ExecutionError {
-    ExecutionError::State(StateError::new(format!("the members' contract holds no valid set: {error}")))
 }
 
 /// The bodies must be exactly those that the proposal names: anything else is a mistake of the caller.

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use lian_crypto::Suite;
-use lian_types::Header;
+use lian_types::{GroupGenesis, Header};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
@@ -37,6 +37,12 @@ impl Rules {
     #[must_use]
     pub const fn new(suite: Suite, chain_id: u64) -> Self {
         Self { suite, chain_id, spec: SpecId::OSAKA, fees: Fees::Free, system_contracts: false }
+    }
+
+    /// Those of a group: with system contracts where its genesis names operators.
+    #[must_use]
+    pub const fn of_group(suite: Suite, group: &GroupGenesis) -> Self {
+        Self { system_contracts: !group.operators.is_empty(), ..Self::new(suite, group.chain_id) }
     }
 
     /// The same on a chain whose genesis names operators and so has system contracts.

@@ -3,6 +3,7 @@
 use crate::{
     core::Stored,
     execution::{ProposalWithBodies, SpeculativeChain},
+    known_members::committee_of,
 };
 use alloy_primitives::{Address, B256};
 use lian_crypto::{SenderError, Suite, VerifiedTransaction};
@@ -11,7 +12,7 @@ use lian_ledger::FinalBlock;
 use lian_pbft::Head;
 use lian_sync::BlockWithCertificate;
 use lian_txpool::Skip;
-use lian_types::{BlockNumber, Certificate, ProposalDigest};
+use lian_types::{BlockNumber, Certificate, MembersError, ProposalDigest};
 use std::sync::Arc;
 
 /// Why a group cannot go on.
@@ -129,13 +130,16 @@ fn recover(suite: Suite, received: &BlockWithCertificate) -> Result<Vec<Arc<Veri
 
 /// What the core must know of a durable block. `bodies` are those of its proposal where they are at hand, and `after` is
 /// the state after it.
-#[must_use]
+///
+/// # Errors
+/// [`MembersError`] where it names members that are no valid set: the node must stop.
 pub fn stored(
+    suite: Suite,
     block: &FinalBlock,
     bodies: &[Arc<VerifiedTransaction>],
     after: &dyn StateReader,
     oldest: BlockNumber,
-) -> Stored {
+) -> Result<Stored, MembersError> {
     let executed = &block.executed;
     let extension = &executed.block.extension;
     // A transaction may stand before the ones whose turn comes first: then it was too early, although it fits now.
@@ -155,7 +159,9 @@ pub fn stored(
         };
         Some((hash, skip))
     };
-    Stored {
+    let governance = executed.governance.clone();
+    let latest = governance.as_ref().map(|governance| committee_of(suite, &governance.schedule.next));
+    Ok(Stored {
         head: Head {
             height: BlockNumber(executed.block.header.number),
             digest: executed.digest,
@@ -164,6 +170,9 @@ pub fn stored(
             certificate: Some(block.certificate.as_ref().clone()),
         },
         epoch: extension.epoch,
+        members: extension.members,
+        governance,
+        committee: latest.transpose()?,
         oldest,
         included: executed.block.transactions.iter().map(|transaction| transaction.hash()).collect(),
         skipped: (0..)
@@ -176,5 +185,5 @@ pub fn stored(
             .iter()
             .map(|(address, change)| (*address, change.account.map_or(0, |account| account.nonce)))
             .collect(),
-    }
+    })
 }

@@ -3,15 +3,15 @@
 use crate::{
     driver::Command,
     flow::{BlockFlow, FlowRecorder, TransactionFlow, note},
+    known_members::{KnownMembers, SharedMembers},
     status::GroupStatus,
 };
 use alloy_primitives::{Address, B256, Bytes, TxHash};
-use lian_crypto::{SenderError, Suite, VerifiedTransaction};
+use lian_crypto::{EpochMembers, SenderError, Suite, VerifiedTransaction};
 use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
-use lian_pbft::Committees;
 use lian_txpool::{Limits, Pool, Refusal};
-use lian_types::{BlockNumber, ChainContext, GroupId, Members, Millis, Transaction, TransactionError};
+use lian_types::{BlockNumber, ChainContext, ConsensusKind, GroupId, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
@@ -32,7 +32,7 @@ pub struct ChainInfo {
     pub suite: Suite,
     /// The rules of execution.
     pub rules: Rules,
-    /// The gas limit of a block, in units of gas.
+    /// The gas limit of a block in genesis, in units of gas.
     pub block_gas_limit: u64,
     /// What consensus signatures are bound to.
     pub context: ChainContext,
@@ -79,7 +79,7 @@ pub struct GroupHandle {
     pub(crate) flows: Arc<Mutex<FlowRecorder>>,
     pub(crate) status: Arc<RwLock<GroupStatus>>,
     pub(crate) events: broadcast::Sender<GroupEvent>,
-    pub(crate) committees: Arc<Committees>,
+    pub(crate) members: Arc<SharedMembers>,
 }
 
 impl GroupHandle {
@@ -160,10 +160,24 @@ impl GroupHandle {
         self.with_pool(|pool| pool.get(hash).cloned())
     }
 
-    /// The members who decide a height, in order; for checking certificates.
+    /// The members who decide a height up to the one above the head, in order; for checking certificates.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn members(&self, height: BlockNumber) -> Result<Option<EpochMembers>, lian_executor::StateError> {
+        if self.info.rules.system_contracts {
+            let state = &self.ledger.head().parent.state;
+            let (suite, kind) = (self.info.suite, ConsensusKind::Pbft);
+            return lian_executor::members_at(suite, kind, state.as_ref(), height).map(Some);
+        }
+        Ok(self.members.get().committees.at(height).map(|committee| committee.members.as_ref().clone()))
+    }
+
+    /// How many members must agree on the next height.
     #[must_use]
-    pub fn members(&self, height: BlockNumber) -> Option<&Members> {
-        self.committees.at(height).map(|committee| &committee.members.members)
+    pub fn quorum(&self) -> usize {
+        let KnownMembers { committees, head } = self.members.get();
+        committees.at(head.next()).map_or(1, |committee| committee.members.members.quorum())
     }
 
     /// Where the time of a block went, for the newest blocks.

@@ -16,6 +16,7 @@ pub mod execution;
 pub mod finality;
 mod flow;
 mod handle;
+mod known_members;
 mod node;
 pub mod recovery;
 mod status;
@@ -24,11 +25,12 @@ mod stop;
 pub use self::core::Core;
 pub use clock::SteadyClock;
 pub use driver::{
-    VOTE_LOG_RENEWAL, account_view, check_blocks, condition_of, decode_record, digest_of, encode_live_record,
-    encode_record, start_of,
+    VOTE_LOG_RENEWAL, account_view, check_blocks, condition_of, decode_record, encode_live_record, encode_record,
+    start_of,
 };
 pub use flow::{BLOCK_FLOWS_MAX, BlockFlow, FlowRecorder, TRANSACTION_FLOWS_MAX, TransactionFlow};
 pub use handle::{ChainInfo, GroupEvent, GroupHandle, SubmitError};
+pub use known_members::{KnownMembers, SharedMembers, committees_of};
 pub use node::{Node, NodeSetup, StartError, note_new_key, start};
 pub use status::{GroupStatus, PeerStatus, Role};
 pub use stop::StopSignal;

@@ -6,7 +6,7 @@ use crate::{
     stop::StopSignal,
 };
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
-use lian_executor::GenesisBlockError;
+use lian_executor::{GenesisBlockError, GovernanceError};
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
 use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth};
@@ -49,6 +49,9 @@ pub enum StartError {
     /// Reading a group's ledger.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Who seals.
+    #[error("the chain does not say who seals: {0}")]
+    Governance(#[from] GovernanceError),
     /// Block 0 cannot be made from the genesis file.
     #[error(transparent)]
     GenesisBlock(#[from] GenesisBlockError),

@@ -143,6 +143,12 @@ impl Committees {
         next.map_or(BlockNumber(u64::MAX), |(first, _)| first.saturating_sub(1))
     }
 
+    /// The committee of the latest epoch that is known, which may not have begun.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Committee> {
+        self.0.last_key_value().map(|(_, committee)| committee)
+    }
+
     /// Adds a committee.
     pub(crate) fn insert(&mut self, committee: Committee) {
         self.0.insert(committee.first, committee);

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out.
 
-use crate::{Committee, Message, Record, Statement};
+use crate::{Committee, Message, Record, Statement, Timing};
 use alloy_primitives::{B256, TxHash};
 use lian_crypto::Verified;
 use lian_types::{
@@ -103,6 +103,8 @@ pub enum Input {
     },
     /// The members of a coming epoch (§6), decided by a block that is about to be reported final.
     Members(Committee),
+    /// This node's waiting times from now on, where the group has changed them.
+    Timing(Timing),
     /// Only time has passed.
     Tick,
 }

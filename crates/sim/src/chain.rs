@@ -2,17 +2,21 @@
 
 use crate::{event::NodeId, scenario::Scenario, time::BEGINNING, wallet};
 use lian_crypto::{ConsensusSecretKey, Suite};
-use lian_executor::{GenesisBlockError, Rules, genesis_block};
-use lian_group::ChainInfo;
-use lian_pbft::{Committee, Committees, Timing};
+use lian_executor::{GenesisBlockError, Governance, Rules, genesis_block};
+use lian_group::{ChainInfo, committees_of};
+use lian_ledger::Ledger;
+use lian_pbft::Committees;
 use lian_types::{
-    BlockNumber, ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId,
-    Institution, Millis, NodeEntry, limits,
+    ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution,
+    Millis, NodeEntry, limits,
 };
 use std::collections::BTreeMap;
 
 /// The algorithms of every simulated group.
 pub(crate) const SUITE: Suite = Suite::Standard;
+
+/// Nodes that the operator knows where members change.
+pub(crate) const NODES_MAX: usize = 8;
 
 /// What all nodes of a simulation know from the beginning.
 pub(crate) struct Chain {
@@ -20,8 +24,6 @@ pub(crate) struct Chain {
     pub(crate) group: GroupGenesis,
     pub(crate) info: ChainInfo,
     pub(crate) rules: lian_pbft::Rules,
-    pub(crate) timing: Timing,
-    pub(crate) committees: Committees,
     /// The node whose key each machine has: itself, but for the second machines of twins.
     pub(crate) seats: Vec<NodeId>,
     /// The key of each machine, members first.
@@ -54,7 +56,7 @@ impl Chain {
                 ..ConsensusParameters::default()
             },
             sealers: (0..scenario.members).map(name).collect(),
-            operators: vec![],
+            operators: if scenario.has_changes() { vec![wallet::address(wallet::OPERATOR)] } else { vec![] },
             accounts: wallet::genesis_accounts(),
         };
         let genesis = Genesis {
@@ -62,19 +64,18 @@ impl Chain {
             suite: SUITE.name().to_owned(),
             certificate_authorities: Vec::new(),
             institutions: vec![Institution { name: "bank".to_owned() }],
-            nodes: publics.iter().take(scenario.nodes()).enumerate().map(|(node, key)| entry(node, *key)).collect(),
+            nodes: entries(scenario, &publics),
             groups: vec![group.clone()],
         };
         let first = genesis_block(SUITE, &genesis, &group)?;
         let context =
             ChainContext { genesis: SUITE.genesis_digest(&genesis), group: group.group, chain_id: group.chain_id };
-        let members = genesis.members(&group, |key| SUITE.consensus_address(key))?;
         let info = ChainInfo {
             group: group.group,
             chain_id: group.chain_id,
             genesis_hash: first.hash,
             suite: SUITE,
-            rules: Rules::new(SUITE, group.chain_id),
+            rules: Rules::of_group(SUITE, &group),
             block_gas_limit: group.block_gas_limit,
             context,
             node: "simulated".to_owned(),
@@ -88,8 +89,6 @@ impl Chain {
         };
         let faulty = scenario.faulty_max();
         Ok(Self {
-            timing: Timing::new(&group.consensus),
-            committees: Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]),
             nodes: publics.iter().take(scenario.nodes()).enumerate().map(|(node, key)| (*key, node)).collect(),
             seats,
             quorum: (scenario.members + faulty + 1).div_ceil(2),
@@ -101,6 +100,19 @@ impl Chain {
             keys,
             publics,
         })
+    }
+
+    /// Who seals after the last block of a ledger, and by which parameters.
+    pub(crate) fn governance(&self, ledger: &Ledger) -> Result<(Governance, Committees), String> {
+        let governance = Governance::of(&self.genesis, &self.group, ledger.head().parent.state.as_ref());
+        let governance = governance.map_err(|error| error.to_string())?;
+        let committees = committees_of(SUITE, &governance).map_err(|error| error.to_string())?;
+        Ok((governance, committees))
+    }
+
+    /// Whether members can change.
+    pub(crate) const fn can_change(&self) -> bool {
+        !self.group.operators.is_empty()
     }
 
     /// The node with a key.
@@ -117,6 +129,15 @@ impl Chain {
 /// What a node is called.
 pub(crate) fn name(node: NodeId) -> String {
     format!("n{node}")
+}
+
+/// The nodes of the genesis file. Where members change it names nodes that are never there, so that the operator's
+/// transactions are the same in every network.
+fn entries(scenario: &Scenario, publics: &[ConsensusKey]) -> Vec<NodeEntry> {
+    let there = publics.iter().take(scenario.nodes()).copied();
+    let all = if scenario.has_changes() { NODES_MAX } else { scenario.nodes() };
+    let others = (scenario.nodes()..all).map(|node| secret_key(node).public());
+    there.chain(others).enumerate().map(|(node, key)| entry(node, key)).collect()
 }
 
 fn entry(node: NodeId, consensus_key: ConsensusKey) -> NodeEntry {

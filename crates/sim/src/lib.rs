@@ -24,6 +24,7 @@ mod event;
 mod message;
 mod network;
 mod node;
+mod operator;
 mod oracle;
 mod random;
 mod run;

@@ -5,18 +5,24 @@ use lian_crypto::Verified;
 use lian_group::core::GroupMessage;
 use lian_pbft::{Committees, Message, Rules, VerifyError, verify};
 use lian_types::limits::FRAME_BYTES_MAX;
-use std::cell::OnceCell;
+use std::{cell::RefCell, sync::Arc};
 
-/// A message as it left its sender. Several receivers share it, and its signatures are checked once for all of them:
-/// all know the same members.
+/// A message as it left its sender. Several receivers share it, and its signatures are checked once for all of them that
+/// know the same members.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     payload: GroupMessage,
     /// A hash of the bytes.
     digest: u64,
     length: usize,
-    verdict: OnceCell<Result<Verified<Message>, VerifyError>>,
+    verdicts: RefCell<Vec<(Arc<Committees>, Verdict)>>,
 }
+
+/// What the check of a consensus message gave.
+type Verdict = Result<Verified<Message>, VerifyError>;
+
+/// What the check of a consensus message gave, and whether it is the first one that it passed.
+pub(crate) type Checked = (Verdict, bool);
 
 /// Why a message cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +43,7 @@ impl Envelope {
             return Err(EnvelopeError::TooLong(bytes.len()));
         }
         let payload = GroupMessage::decode(message.class(), &bytes)?;
-        Ok(Self { payload, digest: trace::hash(&bytes), length: bytes.len(), verdict: OnceCell::new() })
+        Ok(Self { payload, digest: trace::hash(&bytes), length: bytes.len(), verdicts: RefCell::default() })
     }
 
     /// The message.
@@ -55,14 +61,18 @@ impl Envelope {
         self.length
     }
 
-    /// A consensus message with its signatures checked, and whether this is the first check; nothing for other messages.
-    pub(crate) fn verified(
-        &self,
-        rules: &Rules,
-        committees: &Committees,
-    ) -> Option<(Result<Verified<Message>, VerifyError>, bool)> {
+    /// A consensus message with its signatures checked by the members that its receiver knows; nothing for other messages.
+    pub(crate) fn verified(&self, rules: &Rules, committees: &Arc<Committees>) -> Option<Checked> {
         let GroupMessage::Consensus(message) = &self.payload else { return None };
-        let is_first = self.verdict.get().is_none();
-        Some((self.verdict.get_or_init(|| verify(rules, committees, message.clone())).clone(), is_first))
+        let mut verdicts = self.verdicts.borrow_mut();
+        if let Some((_, verdict)) =
+            verdicts.iter().find(|(known, _)| Arc::ptr_eq(known, committees) || known == committees)
+        {
+            return Some((verdict.clone(), false));
+        }
+        let verdict = verify(rules, committees, message.clone());
+        let is_first = verdict.is_ok() && verdicts.iter().all(|(_, earlier)| earlier.is_err());
+        verdicts.push((Arc::clone(committees), verdict.clone()));
+        Some((verdict, is_first))
     }
 }

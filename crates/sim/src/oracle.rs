@@ -1,19 +1,26 @@
 //! Who watches the whole network and knows what must always hold.
 
 mod blocks;
+mod epochs;
 mod model;
 mod reads;
 mod votes;
 
 pub(crate) use blocks::Blocks;
+pub(crate) use epochs::Epochs;
 pub(crate) use model::Model;
 pub(crate) use reads::Reads;
 pub(crate) use votes::Votes;
 
-use crate::{chain::Chain, event::NodeId, sim::Sim};
+use crate::{
+    chain::Chain,
+    event::NodeId,
+    sim::Sim,
+    wallet::{self, Name, OPERATOR},
+};
 use alloy_primitives::B256;
 use lian_ledger::{FinalBlock, Ledger, StoredBlock};
-use lian_types::{Block, Certificate};
+use lian_types::{Block, BlockNumber, Certificate};
 use std::sync::Arc;
 
 /// What is known of all nodes together.
@@ -21,6 +28,7 @@ pub(crate) struct Oracle {
     pub(crate) votes: Votes,
     pub(crate) blocks: Blocks,
     pub(crate) reads: Reads,
+    pub(crate) epochs: Epochs,
 }
 
 /// How a block came to be final on a node.
@@ -60,7 +68,12 @@ impl Seen {
 
 impl Oracle {
     pub(crate) fn new(chain: &Chain) -> Self {
-        Self { votes: Votes::default(), blocks: Blocks::new(chain), reads: Reads::default() }
+        Self {
+            votes: Votes::default(),
+            blocks: Blocks::new(chain),
+            reads: Reads::default(),
+            epochs: Epochs::new(chain.members, chain.rules.window),
+        }
     }
 }
 
@@ -84,7 +97,7 @@ impl Sim {
             return self.fail("one block per height", || format!("n{node}, block {height}: {what}"));
         }
         let chain = Arc::clone(&self.chain);
-        match self.oracle.votes.certificate(&chain, &seen.certificate) {
+        match self.oracle.votes.certificate(&chain, &self.oracle.epochs, &seen.certificate) {
             Ok(kind) => self.count(kind),
             Err(what) => return self.fail("certificates", || format!("n{node}, block {height}: {what}")),
         }
@@ -93,20 +106,67 @@ impl Sim {
         }
     }
 
+    /// A transaction of the operator is final.
+    fn govern(&mut self, name: Name, height: u64) -> Result<(), String> {
+        // The parameters of blocks may be changed anew in every block: the operator waits for each.
+        let succeeded = name.variant == 0 || self.oracle.epochs.apply(height, wallet::nodes_of(name.variant));
+        self.count(match (name.variant, succeeded) {
+            (0, _) => "changes of parameters",
+            (_, true) => "changes of members",
+            (_, false) => "changes of members refused",
+        });
+        let (now, newest) = (self.now, self.oracle.epochs.newest());
+        self.tell(|| format!("{name} succeeds: {succeeded}; the latest epoch is {newest}"));
+        self.operator.included(now, name, succeeded)
+    }
+
+    /// The contract's members after a block must be those that follow from the operator's transactions.
+    fn compare_members(&self, height: u64, ledger: &Ledger) -> Result<(), String> {
+        let state = ledger.state_at(BlockNumber(height)).map_err(|error| error.to_string())?;
+        let found = lian_executor::schedule(state.as_ref()).map_err(|error| error.to_string())?.next;
+        let epochs = &self.oracle.epochs;
+        let (first, sealers) = epochs.latest();
+        let keys: Vec<_> = sealers.iter().filter_map(|node| self.chain.publics.get(*node).copied()).collect();
+        if (found.epoch, found.first.0, &found.keys) == (epochs.newest(), first, &keys) {
+            return Ok(());
+        }
+        Err(format!(
+            "the contract has {found:?}, it must be epoch {} from {first} on with {sealers:?}",
+            epochs.newest()
+        ))
+    }
+
     /// A block is final for the first time anywhere.
     fn observe_new(&mut self, seen: &Seen, ledger: &Ledger) {
         let height = seen.height();
         self.count("blocks");
+        let [epoch, before] = [height, height - 1].map(|height| self.oracle.epochs.at(BlockNumber(height)));
+        if epoch != before {
+            self.count("epochs begun");
+            let sealers = self.oracle.epochs.of(epoch).to_vec();
+            self.tell(|| format!("epoch {epoch} begins: {sealers:?}"));
+        }
         self.pauses.ended(self.now, self.clients.waiting_since(), self.scenario.heal_ms);
         match self.oracle.reads.advance(seen, ledger) {
             Ok(skipped) => (0..skipped).for_each(|_| self.count("transactions skipped")),
             Err(what) => return self.fail("transactions", || format!("block {height}: {what}")),
         }
+        let mut governs = false;
         for transaction in &seen.block.transactions {
             let at = self.now;
+            if let Some(name) = wallet::name_of(transaction.hash()).filter(|name| name.account == OPERATOR) {
+                governs = true;
+                if let Err(what) = self.govern(name, height) {
+                    return self.fail("members", || format!("block {height}: {what}"));
+                }
+                continue;
+            }
             if let Err(what) = self.clients.included(at, transaction.hash(), height) {
                 return self.fail("transactions", || format!("block {height}: {what}"));
             }
+        }
+        if governs && let Err(what) = self.compare_members(height, ledger) {
+            return self.fail("members", || format!("block {height}: {what}"));
         }
         if height.is_multiple_of(256) {
             self.oracle.votes.forget_below(height.saturating_sub(512));

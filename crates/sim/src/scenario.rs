@@ -12,9 +12,9 @@ use std::fmt;
 pub struct Scenario {
     /// Names it, and decides everything that is left to chance while it runs.
     pub seed: u64,
-    /// Nodes that vote.
+    /// Nodes that vote in the first epoch.
     pub members: usize,
-    /// Nodes that only follow.
+    /// Nodes that only follow then.
     pub observers: usize,
     /// Heights that may be open at once.
     pub window: u64,
@@ -270,6 +270,13 @@ pub enum Fault {
         /// Programs with different numbers compute different wrong results.
         variant: u64,
     },
+    /// The operator makes these nodes the members, and the others observers, as soon as the chain lets it.
+    Members {
+        /// The nodes, at least one, in rising order; the first eight can be named.
+        sealers: Vec<usize>,
+    },
+    /// The operator changes the parameters of blocks.
+    Parameters,
     /// The operators deal with all divergences: they clear, or report, plan and apply, and start the nodes again.
     Recover {
         /// Whether the power goes at each of their disk operations, once.
@@ -298,6 +305,8 @@ impl Fault {
             | Self::Cut { .. }
             | Self::Partition { .. }
             | Self::CrashAll { .. }
+            | Self::Members { .. }
+            | Self::Parameters
             | Self::Recover { .. } => None,
             Self::Mute { target, .. }
             | Self::Deaf { target, .. }
@@ -325,7 +334,13 @@ impl Scenario {
         self.members + self.observers
     }
 
-    /// How many members may be faulty.
+    /// Whether members or parameters change.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.fault, Fault::Members { .. } | Fault::Parameters))
+    }
+
+    /// How many members of the first epoch may be faulty.
     #[must_use]
     pub const fn faulty_max(&self) -> usize {
         self.members.saturating_sub(1) / 3

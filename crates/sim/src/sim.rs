@@ -7,6 +7,7 @@ use crate::{
     event::{Event, NodeEvent, NodeId, Queue},
     message::Envelope,
     network::Network,
+    operator::Operator,
     oracle::Oracle,
     random::Random,
     scenario::{CrashPoint, Scenario},
@@ -60,6 +61,7 @@ pub(crate) struct Sim {
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
     pub(crate) clients: Clients,
+    pub(crate) operator: Operator,
     pub(crate) traps: Vec<Trap>,
     /// How much longer each fsync of a node takes at most, in milliseconds.
     pub(crate) slow_disks: BTreeMap<NodeId, u64>,
@@ -87,6 +89,7 @@ impl Sim {
             network: Network::new(scenario.machines(), &scenario.links, &mut random),
             oracle: Oracle::new(&chain),
             clients: Clients::new(scenario.seed),
+            operator: Operator::default(),
             now: Moment::default(),
             queue: Queue::default(),
             trace: TraceHash::default(),
@@ -169,7 +172,7 @@ impl Sim {
         });
         if let GroupMessage::Consensus(message) = envelope.payload()
             && self.is_honest(from)
-            && let Err(what) = self.oracle.votes.sent(from, &self.chain, message)
+            && let Err(what) = self.oracle.votes.sent(from, &self.chain, &self.oracle.epochs, message)
         {
             self.fail("votes", || format!("n{from} {what}"));
         }

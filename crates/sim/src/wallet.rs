@@ -1,10 +1,17 @@
 //! The clients' accounts and the transactions that they sign. They are the same for every seed, so that each is signed
 //! once in a process.
 
+use crate::chain::{self, NODES_MAX};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxHash, TxKind, U256, address, map::B256Map};
+use alloy_sol_types::SolCall;
 use lian_crypto::VerifiedTransaction;
-use lian_types::{GenesisAccount, Transaction};
+use lian_system_contracts::{
+    configuration,
+    interfaces::{IConfiguration, IMembers},
+    members,
+};
+use lian_types::{GenesisAccount, Transaction, limits};
 use parking_lot::Mutex;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 use std::{
@@ -17,6 +24,10 @@ use std::{
 pub(crate) const CHAIN_ID: u64 = 20_200;
 /// Accounts that send.
 pub(crate) const ACCOUNTS: usize = 16;
+/// The operator's account, which owns nothing and takes part in no payment.
+pub(crate) const OPERATOR: usize = ACCOUNTS;
+/// Gas of the operator's transactions: all nodes change their roles.
+const OPERATOR_GAS: u64 = 8_000_000;
 /// What each account owns at the beginning, in wei: more than it ever sends.
 pub(crate) const BALANCE: u128 = 1_000_000_000_000;
 /// What each account owns of the token at the beginning: few enough that some transfers fail.
@@ -55,6 +66,8 @@ pub(crate) enum Action {
     Pay { to: usize, amount: u128 },
     /// Moves tokens.
     Token { to: usize, amount: u128 },
+    /// Makes these nodes, a bit for each, the sealers and all others observers; or, with none, changes a parameter.
+    Govern { sealers: u8 },
 }
 
 impl fmt::Display for Name {
@@ -67,6 +80,9 @@ impl Name {
     /// What it does.
     #[allow(clippy::cast_possible_truncation)] // A run has some thousands of transactions.
     pub(crate) const fn action(self) -> Action {
+        if self.account == OPERATOR {
+            return Action::Govern { sealers: self.variant };
+        }
         let step = 1 + (self.nonce as usize + self.variant as usize) % (ACCOUNTS - 1);
         let to = (self.account + step) % ACCOUNTS;
         if (self.nonce + self.variant as u64).is_multiple_of(3) {
@@ -90,7 +106,7 @@ struct Signed {
 }
 
 static WALLET: LazyLock<Wallet> = LazyLock::new(|| Wallet {
-    keys: (0..ACCOUNTS).filter_map(|account| key(account as u64)).collect(),
+    keys: (0..=ACCOUNTS).filter_map(|account| key(account as u64)).collect(),
     signed: Mutex::default(),
 });
 
@@ -130,6 +146,10 @@ pub(crate) fn known(hash: TxHash) -> Option<Arc<VerifiedTransaction>> {
 fn sign(name: Name) -> VerifiedTransaction {
     let (secret, sender) = WALLET.keys[name.account];
     let (to, value, input) = match name.action() {
+        Action::Govern { sealers } => {
+            let (to, input) = govern(name.nonce, sealers);
+            (to, U256::ZERO, input.into())
+        }
         Action::Pay { to, amount } => (address(to), U256::from(amount), Bytes::new()),
         Action::Token { to, amount } => {
             let words = [address(to).into_word().0, U256::from(amount).to_be_bytes()];
@@ -139,7 +159,7 @@ fn sign(name: Name) -> VerifiedTransaction {
     let unsigned = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce: name.nonce,
-        gas_limit: 150_000,
+        gas_limit: if name.account == OPERATOR { OPERATOR_GAS } else { 150_000 },
         to: TxKind::Call(to),
         value,
         input,
@@ -151,6 +171,34 @@ fn sign(name: Name) -> VerifiedTransaction {
     let envelope: TxEnvelope = unsigned.into_signed(signature).into();
     let transaction = Transaction::from_envelope(&envelope).expect("a well-formed transaction");
     VerifiedTransaction::assume(Arc::new(transaction), sender)
+}
+
+/// What the operator calls, and with what.
+fn govern(nonce: u64, sealers: u8) -> (Address, Vec<u8>) {
+    if sealers == 0 {
+        // Small blocks, so that it shows; the smallest gas limit that there may be.
+        let (name, value) = if nonce.is_multiple_of(2) {
+            ("block_transactions_max", 2 + nonce % 8)
+        } else {
+            ("block_gas_limit", limits::TRANSACTION_GAS_LIMIT_MAX + nonce)
+        };
+        let call = IConfiguration::setCall { name: name.to_owned(), value: U256::from(value) };
+        return (configuration::ADDRESS, call.abi_encode());
+    }
+    let names = (0..NODES_MAX).map(chain::name).collect();
+    let role = |node: usize| if sealers >> node & 1 == 1 { IMembers::Role::Sealer } else { IMembers::Role::Observer };
+    let call = IMembers::setRolesCall { names, roles: (0..NODES_MAX).map(role).collect() };
+    (members::ADDRESS, call.abi_encode())
+}
+
+/// The nodes in a set of bits.
+pub(crate) fn nodes_of(bits: u8) -> Vec<usize> {
+    (0..NODES_MAX).filter(|node| bits >> node & 1 == 1).collect()
+}
+
+/// The bits of nodes.
+pub(crate) fn bits_of(nodes: &[usize]) -> u8 {
+    nodes.iter().filter(|node| **node < NODES_MAX).fold(0, |bits, node| bits | 1 << node)
 }
 
 /// The accounts of every simulated genesis.

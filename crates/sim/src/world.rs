@@ -341,7 +341,15 @@ impl World {
         let is_alive = |node: NodeId, life: u64| lives.get(&node) == Some(&life);
         let sent = self.sim.clients.again(now, &up, impatient, is_alive);
         self.send_out(sent);
+        self.operate(&up);
         self.sim.queue.push(now.after_ms(PATIENCE_STEP_MS), Event::Patience);
+    }
+
+    /// The operator sends what it wants next, if it waits for nothing.
+    fn operate(&mut self, up: &[NodeId]) {
+        let sim = &mut self.sim;
+        let sent = sim.operator.sends(sim.now, up, sim.clients.random());
+        self.send_out(sent.into_iter().collect());
     }
 
     fn read(&mut self) {

@@ -15,14 +15,17 @@ pub struct Anchor {
     pub hash: B256,
     /// The digest of its proposal.
     pub digest: ProposalDigest,
+    /// The digest of the members that it names for the future, as its extension says.
+    pub members: B256,
 }
 
 impl Anchor {
     /// What a block says about itself by its certificate; true once that is checked.
     #[must_use]
-    pub const fn of(block: &BlockWithCertificate) -> Self {
-        let certificate = &block.certificate;
-        Self { height: certificate.height, hash: certificate.block_hash, digest: certificate.digest }
+    pub fn of(block: &BlockWithCertificate) -> Self {
+        let BlockWithCertificate { block, certificate } = block;
+        let members = block.extension.members;
+        Self { height: certificate.height, hash: certificate.block_hash, digest: certificate.digest, members }
     }
 }
 

@@ -69,8 +69,14 @@ pub enum Input {
         /// The blocks.
         blocks: Vec<BlockWithCertificate>,
     },
-    /// Every block of a batch was checked by [`crate::Checker`] and holds.
-    Verified(BatchId),
+    /// The first blocks of a batch were checked by [`crate::Checker`] and hold. Who decides the others is not known before
+    /// those below are final here; they are given out again then.
+    Verified {
+        /// The batch.
+        batch: BatchId,
+        /// How many blocks hold; all, unless the members change.
+        count: usize,
+    },
     /// A block of a batch does not hold.
     Invalid {
         /// The batch.
@@ -101,7 +107,7 @@ pub enum Effect {
         /// What.
         message: SyncMessage,
     },
-    /// Check every block by [`crate::Checker`], starting from `parent`, and answer with [`Input::Verified`] or
+    /// Check the blocks by [`crate::Checker`], starting from `parent`, and answer with [`Input::Verified`] or
     /// [`Input::Invalid`]. One batch is checked at a time.
     Verify {
         /// The number to answer with.
@@ -160,6 +166,8 @@ pub struct Sync {
     verified: Anchor,
     next_batch: u64,
     verifying: Option<Verifying>,
+    /// The last block that must be final here before it is known who decides the ones above it.
+    undecided: Option<BlockNumber>,
     /// Last height and bytes of batches that were handed out and are not final yet.
     applying: VecDeque<(BlockNumber, usize)>,
     active: bool,
@@ -184,6 +192,7 @@ impl Sync {
             verified: anchor,
             next_batch: 0,
             verifying: None,
+            undecided: None,
             applying: VecDeque::new(),
             active: false,
             stalled_since: None,
@@ -208,7 +217,7 @@ impl Sync {
             Input::Status { peer, status } => self.on_status(now, peer, status, effects),
             Input::Claim { peer, height } => self.on_claim(peer, height),
             Input::Blocks { peer, request, blocks } => self.on_blocks(now, peer, request, blocks, effects),
-            Input::Verified(batch) => self.on_verified(batch, effects),
+            Input::Verified { batch, count } => self.on_verified(batch, count, effects),
             Input::Invalid { batch, error } => self.on_invalid(now, batch, error, effects),
             Input::Final { anchor, epoch, oldest } => self.on_final(anchor, epoch, oldest),
             Input::Tick => {}
@@ -320,13 +329,26 @@ impl Sync {
         }
     }
 
-    fn on_verified(&mut self, batch: BatchId, effects: &mut Vec<Effect>) {
-        let Some(verifying) = self.verifying.take_if(|verifying| verifying.batch == batch) else { return };
-        let Some(last) = verifying.blocks.last().map(Anchor::of) else { return };
-        if last.height > self.verified.height {
+    fn on_verified(&mut self, batch: BatchId, count: usize, effects: &mut Vec<Effect>) {
+        let Some(mut verifying) = self.verifying.take_if(|verifying| verifying.batch == batch) else { return };
+        let mut rest = Vec::new();
+        if count < verifying.blocks.len() {
+            let mut blocks = Arc::unwrap_or_clone(verifying.blocks);
+            rest = blocks.split_off(count);
+            verifying.bytes = blocks.iter().fold(0usize, |sum, block| sum.saturating_add(block.bytes()));
+            verifying.blocks = Arc::new(blocks);
+        }
+        if let Some(last) = verifying.blocks.last().map(Anchor::of)
+            && last.height > self.verified.height
+        {
             self.verified = last;
             self.applying.push_back((last.height, verifying.bytes));
             effects.push(Effect::Apply { blocks: verifying.blocks });
+        }
+        if !rest.is_empty() {
+            self.undecided = Some(self.verified.height);
+            let from = rest.first().map_or(self.needed(), |first| first.certificate.height.0);
+            self.download.keep(from, verifying.peer, rest);
         }
     }
 
@@ -404,7 +426,8 @@ impl Sync {
 
     /// Starts checking the blocks whose turn it is.
     fn verify_next(&mut self, effects: &mut Vec<Effect>) {
-        if self.verifying.is_some() {
+        self.undecided = self.undecided.filter(|below| *below > self.own.height);
+        if self.verifying.is_some() || self.undecided.is_some() {
             return;
         }
         let Some(received) = self.download.take_received(self.needed()) else { return };

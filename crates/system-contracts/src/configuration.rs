@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256, address, keccak256};
 use alloy_sol_types::SolEvent;
-use lian_types::{ConsensusParameters, GroupGenesis, limits};
+use lian_types::{BlockNumber, ConsensusParameters, GroupGenesis, limits};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002000");
@@ -119,12 +119,61 @@ impl Values {
     }
 }
 
+/// All parameters, with the changes that are on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings([Values; Parameter::ALL.len()]);
+
+impl Settings {
+    /// Those of a genesis, for a chain whose parameters never change.
+    #[must_use]
+    pub fn of_genesis(genesis: &GroupGenesis) -> Self {
+        Self(Parameter::ALL.map(|parameter| {
+            let value = parameter.of_genesis(genesis);
+            Values { now: value, next: value, from: 0 }
+        }))
+    }
+
+    /// Those of a state.
+    ///
+    /// # Errors
+    /// [`crate::Halt`].
+    pub fn read(host: &mut dyn Host) -> Result<Self, crate::Halt> {
+        let mut storage = Storage::of(host, ADDRESS);
+        let mut values = [Values { now: 0, next: 0, from: 0 }; Parameter::ALL.len()];
+        for (parameter, values) in Parameter::ALL.into_iter().zip(&mut values) {
+            *values = Values::read(&mut storage, parameter)?;
+        }
+        Ok(Self(values))
+    }
+
+    /// The value of a parameter that acts in a block; known for the blocks within a window of the state that it was read
+    /// from.
+    #[must_use]
+    pub fn at(&self, parameter: Parameter, block: BlockNumber) -> u64 {
+        let mut all = Parameter::ALL.into_iter().zip(&self.0);
+        all.find(|(other, _)| *other == parameter).map_or(0, |(_, values)| values.at(block.0))
+    }
+
+    /// The parameters of consensus that act in a block; `fixed` has those that never change.
+    #[must_use]
+    pub fn consensus_at(&self, block: BlockNumber, fixed: &ConsensusParameters) -> ConsensusParameters {
+        let transactions = self.at(Parameter::BlockTransactionsMax, block);
+        ConsensusParameters {
+            view_timeout_ms: self.at(Parameter::ViewTimeoutMs, block),
+            view_timeout_ms_max: self.at(Parameter::ViewTimeoutMsMax, block),
+            censorship_timeout_ms: self.at(Parameter::CensorshipTimeoutMs, block),
+            block_transactions_max: usize::try_from(transactions).unwrap_or(usize::MAX),
+            ..*fixed
+        }
+    }
+}
+
 /// The value of a parameter that acts in a block.
 ///
 /// # Errors
 /// [`crate::Halt`].
-pub fn value_at(host: &mut dyn Host, parameter: Parameter, block: u64) -> Result<u64, crate::Halt> {
-    Values::read(&mut Storage::of(host, ADDRESS), parameter).map(|values| values.at(block))
+pub fn value_at(host: &mut dyn Host, parameter: Parameter, block: BlockNumber) -> Result<u64, crate::Halt> {
+    Values::read(&mut Storage::of(host, ADDRESS), parameter).map(|values| values.at(block.0))
 }
 
 /// The larger of a parameter's present and coming values.
@@ -158,9 +207,8 @@ pub fn is_operator(host: &mut dyn Host, account: Address) -> Result<bool, crate:
 /// Those of the host.
 pub fn begin(host: &mut dyn Host, genesis: &GroupGenesis) -> Result<(), crate::Halt> {
     let mut storage = Storage::of(host, ADDRESS);
-    for parameter in Parameter::ALL {
-        let value = parameter.of_genesis(genesis);
-        Values { now: value, next: value, from: 0 }.write(&mut storage, parameter)?;
+    for (parameter, values) in Parameter::ALL.into_iter().zip(Settings::of_genesis(genesis).0) {
+        values.write(&mut storage, parameter)?;
     }
     storage.store(WINDOW, U256::from(genesis.consensus.window))?;
     for operator in &genesis.operators {

@@ -14,7 +14,8 @@ use alloy_primitives::{Address, B256, U256, address, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use lian_crypto::Suite;
 use lian_types::{
-    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GroupGenesis, Member, Members, MembersError,
+    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GenesisError, GroupGenesis, Member, Members,
+    MembersError,
     limits::{CONSENSUS_MESSAGE_BYTES_MAX, MEMBERS_MAX, PROPOSAL_TRANSACTIONS_MAX},
 };
 
@@ -38,9 +39,11 @@ const NODES: U256 = U256::from_limbs([2, 0, 0, 0]);
 const NODE: U256 = U256::from_limbs([3, 0, 0, 0]);
 /// Mapping from the hash of a consensus key to 1.
 const KEYS: U256 = U256::from_limbs([4, 0, 0, 0]);
-/// The epoch that decides, and the one that comes after it: see [`Schedule`].
-const CURRENT: U256 = U256::from_limbs([5, 0, 0, 0]);
-const NEXT: U256 = U256::from_limbs([8, 0, 0, 0]);
+/// The number of the latest epoch.
+const LATEST: U256 = U256::from_limbs([5, 0, 0, 0]);
+/// Mapping from the number of an epoch to its first block, followed by the array of its sealers' keys. No epoch that was
+/// ever acted on is written again, so that every certificate can be checked at any later time.
+const EPOCHS: U256 = U256::from_limbs([6, 0, 0, 0]);
 
 /// The slots of a node, after its first one, which holds its name.
 const NODE_INSTITUTION: u64 = 1;
@@ -59,33 +62,53 @@ pub struct ScheduledEpoch {
     pub keys: Vec<ConsensusKey>,
 }
 
-/// The epoch that decided the newest block's successor when it was last changed, and the one that follows it.
+/// The latest two epochs: more can never be needed to know who decides the blocks above a head, since a change waits
+/// until the one before it acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// The earlier one.
+    /// The last but one.
     pub current: ScheduledEpoch,
-    /// The later one; the same where nothing has ever changed.
+    /// The latest, which may not have begun; the same where nothing has ever changed.
     pub next: ScheduledEpoch,
 }
 
+impl Schedule {
+    /// That of a chain whose members never change.
+    ///
+    /// # Errors
+    /// [`GenesisError`] where genesis names no valid set.
+    pub fn of_genesis(genesis: &Genesis, group: &GroupGenesis) -> Result<Self, GenesisError> {
+        let members = genesis.members(group, |_| Address::ZERO)?;
+        let keys = members.iter().map(|(_, member)| member.key).collect();
+        let epoch = ScheduledEpoch { epoch: Epoch::ZERO, first: BlockNumber::ZERO, keys };
+        Ok(Self { current: epoch.clone(), next: epoch })
+    }
+}
+
 impl ScheduledEpoch {
-    fn read(storage: &mut Storage<'_>, slot: U256) -> Result<Self, Halt> {
-        let (epoch, first) = (storage.load_u64(slot)?, storage.load_u64(after(slot, 1))?);
-        let array = after(slot, 2);
+    fn slot(epoch: Epoch) -> U256 {
+        entry(EPOCHS, U256::from(epoch.0).into())
+    }
+
+    fn read(storage: &mut Storage<'_>, epoch: Epoch) -> Result<Self, Halt> {
+        let slot = Self::slot(epoch);
+        let first = storage.load_u64(slot)?;
+        let array = after(slot, 1);
         let count = storage.load_u64(array)?.min(MEMBERS_MAX as u64);
         let mut keys = Vec::new();
         for index in 0..count {
             let at = after(elements(array), index.saturating_mul(2));
             keys.push(join_key(storage.load(at)?, storage.load(after(at, 1))?));
         }
-        Ok(Self { epoch: Epoch(epoch), first: BlockNumber(first), keys })
+        Ok(Self { epoch, first: BlockNumber(first), keys })
     }
 
-    /// Writes it over another one; what was longer stays, beyond the count.
-    fn write(&self, storage: &mut Storage<'_>, slot: U256) -> Result<(), Halt> {
-        storage.store(slot, U256::from(self.epoch.0))?;
-        storage.store(after(slot, 1), U256::from(self.first.0))?;
-        let array = after(slot, 2);
+    /// Writes it, over one of the same block where that is changed again; what was longer stays, beyond the count.
+    fn write(&self, storage: &mut Storage<'_>) -> Result<(), Halt> {
+        let slot = Self::slot(self.epoch);
+        storage.store(LATEST, U256::from(self.epoch.0))?;
+        storage.store(slot, U256::from(self.first.0))?;
+        let array = after(slot, 1);
         storage.store(array, U256::from(self.keys.len()))?;
         let mut at = elements(array);
         for key in &self.keys {
@@ -135,9 +158,32 @@ fn join_key(head: U256, tail: U256) -> ConsensusKey {
 /// [`Halt`].
 pub fn schedule(host: &mut dyn Host) -> Result<Schedule, Halt> {
     let mut storage = Storage::of(host, ADDRESS);
-    let current = ScheduledEpoch::read(&mut storage, CURRENT)?;
-    let next = ScheduledEpoch::read(&mut storage, NEXT)?;
+    let latest = Epoch(storage.load_u64(LATEST)?);
+    let next = ScheduledEpoch::read(&mut storage, latest)?;
+    let current = match latest.0.checked_sub(1) {
+        Some(before) => ScheduledEpoch::read(&mut storage, Epoch(before))?,
+        None => next.clone(),
+    };
     Ok(Schedule { current, next })
+}
+
+/// The epoch that decides a block, as far as a state knows: for blocks within a window of it and all before.
+///
+/// # Errors
+/// [`Halt`].
+pub fn epoch_at(host: &mut dyn Host, block: BlockNumber) -> Result<ScheduledEpoch, Halt> {
+    let mut storage = Storage::of(host, ADDRESS);
+    // Epochs begin in the order of their numbers: the last that begins at or below the block.
+    let (mut low, mut high) = (0, storage.load_u64(LATEST)?);
+    while low < high {
+        let middle = high.saturating_sub(high.saturating_sub(low) / 2);
+        if storage.load_u64(ScheduledEpoch::slot(Epoch(middle)))? <= block.0 {
+            low = middle;
+        } else {
+            high = middle.saturating_sub(1);
+        }
+    }
+    ScheduledEpoch::read(&mut storage, Epoch(low))
 }
 
 /// Most transactions in a block that these and the coming sealers could agree on.
@@ -178,9 +224,7 @@ pub fn begin(host: &mut dyn Host, genesis: &Genesis, group: &GroupGenesis) -> Re
         }
     }
     let epoch = ScheduledEpoch { epoch: Epoch::ZERO, first: BlockNumber::ZERO, keys };
-    let mut storage = Storage::of(host, ADDRESS);
-    epoch.write(&mut storage, CURRENT)?;
-    epoch.write(&mut storage, NEXT)
+    epoch.write(&mut Storage::of(host, ADDRESS))
 }
 
 /// Runs a call.
@@ -349,13 +393,18 @@ fn schedule_epoch(host: &mut dyn Host, block: u64, changes: &[(String, Role)]) -
     }
     check_sealers(host, keys.len(), window)?;
     let base = if is_pending { current } else { next };
-    let scheduled = ScheduledEpoch { epoch: base.epoch.next(), first: BlockNumber(first), keys };
     let mut storage = Storage::of(host, ADDRESS);
-    if !is_pending {
-        base.write(&mut storage, CURRENT)?;
-    }
-    scheduled.write(&mut storage, NEXT)?;
-    emit(host, &IMembers::EpochScheduled { epoch: scheduled.epoch.0, first, sealers: U256::from(scheduled.keys.len()) })
+    let latest = if keys == base.keys {
+        // Changes of one block that undo each other are none: the epoch before goes on.
+        storage.store(LATEST, U256::from(base.epoch.0))?;
+        base
+    } else {
+        let scheduled = ScheduledEpoch { epoch: base.epoch.next(), first: BlockNumber(first), keys };
+        scheduled.write(&mut storage)?;
+        scheduled
+    };
+    let sealers = U256::from(latest.keys.len());
+    emit(host, &IMembers::EpochScheduled { epoch: latest.epoch.0, first: latest.first.0, sealers })
 }
 
 /// So many sealers can send each other what a view change needs, with blocks as large as they are or will be.

@@ -159,8 +159,8 @@ pub struct GroupGenesis {
     pub consensus: ConsensusParameters,
     /// The names of the nodes that vote, in order.
     pub sealers: Vec<String>,
-    /// Accounts that may change members and configuration by the contracts at 0x2001 and 0x2000; none yet, as these
-    /// changes are not acted on.
+    /// Accounts that may change members and configuration by the contracts at 0x2001 and 0x2000, at most
+    /// [`limits::OPERATORS_MAX`]. Without any, members and configuration are fixed for ever.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<Address>,
     /// Accounts that exist from the start.
@@ -201,11 +201,13 @@ pub enum GenesisError {
         /// The values accepted.
         range: &'static str,
     },
-    /// Operators are named, whose changes this version does not act on.
-    #[error("genesis: group {group}: operators must be empty: members cannot change yet")]
+    /// More operators are named than there may be.
+    #[error("genesis: group {group}: {count} operators, at most {} may be named", limits::OPERATORS_MAX)]
     Operators {
         /// The group.
         group: GroupId,
+        /// How many.
+        count: usize,
     },
     /// The members could not send each other what a view change needs.
     #[error(
@@ -356,9 +358,10 @@ impl GroupGenesis {
                 bytes,
             });
         }
-        if !self.operators.is_empty() {
-            return Err(GenesisError::Operators { group: self.group });
+        if self.operators.len() > limits::OPERATORS_MAX {
+            return Err(GenesisError::Operators { group: self.group, count: self.operators.len() });
         }
+        unique("operator", self.operators.iter().map(|operator| operator.to_string()))?;
         let gas = limits::TRANSACTION_GAS_LIMIT_MAX;
         range("block_gas_limit", self.block_gas_limit, gas, u64::MAX >> 1, "at least 16,777,216")
     }
@@ -416,7 +419,7 @@ mod tests {
     #[test]
     fn refuses_bad_values_by_name() {
         type Change = fn(&mut Genesis);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
             (
@@ -425,8 +428,12 @@ mod tests {
                  20953120 bytes, at most 16777216 fit: lower one of the two",
             ),
             (
-                |g| g.groups[0].operators.push(Address::ZERO),
-                "genesis: group 0: operators must be empty: members cannot change yet",
+                |g| g.groups[0].operators = (0..65).map(Address::with_last_byte).collect(),
+                "genesis: group 0: 65 operators, at most 64 may be named",
+            ),
+            (
+                |g| g.groups[0].operators = vec![Address::with_last_byte(7); 2],
+                "genesis: operator `0x0000000000000000000000000000000000000007` stands twice",
             ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),

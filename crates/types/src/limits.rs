@@ -12,6 +12,10 @@ pub const PROPOSAL_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most members of one group. A few dozen institutions run one network; 128 leaves room and bounds every bitmap.
 pub const MEMBERS_MAX: usize = 128;
 
+/// Most operators that the genesis of a group may name: two for each of a few dozen institutions. More are made by the
+/// contract.
+pub const OPERATORS_MAX: usize = 64;
+
 /// Largest frame between nodes, in bytes: the largest proposal body with room for framing and certificates.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -1,15 +1,17 @@
 //! Whole blocks: genesis, proposals, headers.
 
-use crate::support::{ALICE, BOB, rules, sent, transaction};
+use crate::support::{ALICE, BOB, sent, transaction};
 use alloy_consensus::proofs::{calculate_receipt_root, calculate_transaction_root};
 use alloy_consensus::{Eip658Value, ReceiptEnvelope, ReceiptWithBloom, TxEip1559, TxType};
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_primitives::{Address, B256, U256, b256};
+use alloy_sol_types::SolCall;
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_executor::{
-    ExecutedBlock, ExecutionError, GenesisBlockError, LayeredState, MemoryState, Parent, StateReader, execute_block,
-    execute_proposal, genesis_block,
+    ExecutedBlock, ExecutionError, GenesisBlockError, LayeredState, MemoryState, Parent, Rules, StateReader,
+    execute_block, execute_proposal, genesis_block,
 };
+use lian_system_contracts::{configuration, interfaces::IConfiguration as C};
 use lian_trie::{Hasher, MemoryNodes, StateTrie};
 use lian_types::{
     BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GenesisAccount, GroupGenesis, GroupId, Institution,
@@ -39,6 +41,11 @@ fn genesis() -> Genesis {
             accounts: BTreeMap::from([(ALICE, account), (BOB, GenesisAccount::default())]),
         }],
     }
+}
+
+/// Those of a chain without operators.
+fn rules() -> Rules {
+    Rules::of_group(Suite::Standard, &genesis().groups[0])
 }
 
 fn first_block(genesis: &Genesis) -> Result<ExecutedBlock, GenesisBlockError> {
@@ -207,4 +214,43 @@ fn bodies_must_be_the_proposals() {
     assert!(matches!(run(&transactions[..1]), Some(ExecutionError::BodyCount { proposed: 2, given: 1 })));
     let swapped: Vec<_> = transactions.iter().rev().cloned().collect();
     assert!(matches!(run(&swapped), Some(ExecutionError::BodyMismatch { position: 0, .. })));
+}
+
+/// What an operator decides rides on its block, and the block gas limit acts a window later, for who executes a proposal
+/// and for who executes the block alike.
+#[test]
+fn a_block_tells_what_it_has_decided() {
+    let mut genesis = genesis();
+    genesis.groups[0].operators = vec![ALICE];
+    genesis.groups[0].consensus.window = 2;
+    let rules = Rules::of_group(Suite::Standard, &genesis.groups[0]);
+    let mut block = first_block(&genesis).unwrap();
+    let mut state = Arc::new(LayeredState::new(Arc::new(MemoryState::default())));
+    let mut nodes = MemoryNodes::default();
+    nodes.apply_state(&block.nodes);
+    let set = C::setCall { name: "block_gas_limit".into(), value: U256::from(20_000_000) }.abi_encode();
+    let decision = sent(ALICE, transaction(Some(configuration::ADDRESS), set));
+    let mut limits = Vec::new();
+    for height in 1..=4 {
+        let parent = parent(&block, &state);
+        state = Arc::new(state.with_block(height - 1, block.hash, Arc::clone(&block.changes)));
+        let bodies = if height == 2 { vec![Arc::clone(&decision)] } else { vec![] };
+        let proposal = proposal(&block, &bodies);
+        let next = execute_proposal(&rules, crate::support::GAS_LIMIT, &parent, &nodes, &proposal, &bodies).unwrap();
+        assert_eq!(next.governance.is_some(), height == 2);
+        limits.push(next.block.header.gas_limit);
+        // Whoever made the block may have claimed anything.
+        let mut claimed = (*next.block).clone();
+        claimed.header.gas_limit = 7;
+        let again = execute_block(&rules, &parent, &nodes, &claimed, next.digest, &bodies).unwrap();
+        assert_eq!(again.hash, next.hash);
+        if let Some(governance) = &next.governance {
+            assert_eq!(governance.block_gas_limit_at(BlockNumber(3)), crate::support::GAS_LIMIT);
+            assert_eq!(governance.block_gas_limit_at(BlockNumber(4)), 20_000_000);
+            assert_eq!(governance.schedule.current, governance.schedule.next);
+        }
+        nodes.apply_state(&next.nodes);
+        block = next;
+    }
+    assert_eq!(limits, [crate::support::GAS_LIMIT, crate::support::GAS_LIMIT, crate::support::GAS_LIMIT, 20_000_000]);
 }

@@ -110,10 +110,12 @@ impl Core {
             note(&mut flows.transaction_mut(*hash).final_at, now);
         }
         drop(flows);
-        let anchor = Anchor { height, hash: stored.head.hash, digest: stored.head.digest };
-        let last = lian_sync::Input::Final { anchor, epoch: stored.epoch, oldest: stored.oldest };
-        self.step_pbft(now, PbftInput::Final(stored.head), effects);
-        self.step_sync(now, last, effects);
+        let Stored { head, epoch, members, governance, committee, oldest, .. } = stored;
+        let anchor = Anchor { height, hash: head.hash, digest: head.digest, members };
+        self.govern(now, governance, committee, effects);
+        self.step_pbft(now, PbftInput::Final(head), effects);
+        self.publish_members(now, height, effects);
+        self.step_sync(now, lian_sync::Input::Final { anchor, epoch, oldest }, effects);
     }
 
     /// Tells the machine what waits in the pool, when that has changed.
@@ -123,7 +125,7 @@ impl Core {
                 let pool = self.pool.lock();
                 (pool.eligible_since(), pool.ready_len())
             };
-            let full = self.config.parameters.block_transactions_max;
+            let full = self.parameters_at(self.next_height()).block_transactions_max;
             let ready = waiting_since.is_some() && self.pacing.allows(now, waiting, full);
             if (ready, waiting_since) == self.told || self.halted {
                 return;
@@ -137,9 +139,9 @@ impl Core {
     /// Answers the machine's wish for transactions.
     fn offer_transactions(&mut self, now: Millis, height: BlockNumber, view: View, time_min: Millis) -> PbftInput {
         let limits = SelectLimits {
-            count: self.config.parameters.block_transactions_max,
+            count: self.parameters_at(height).block_transactions_max,
             bytes: limits::PROPOSAL_BODY_BYTES_MAX,
-            gas: self.config.block_gas_limit,
+            gas: self.config.governance.block_gas_limit_at(height),
         };
         let transactions = self.pool.lock().select(limits);
         self.selection = Some((height, transactions.clone()));

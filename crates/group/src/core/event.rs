@@ -4,7 +4,8 @@ use super::{GroupMessage, NodeReport};
 use crate::execution::ProposalWithBodies;
 use alloy_primitives::{Address, B256, TxHash};
 use lian_crypto::{Verified, VerifiedTransaction};
-use lian_pbft::{Divergence, Head, Misbehaviour, Statement};
+use lian_executor::Governance;
+use lian_pbft::{Committee, Divergence, Head, Misbehaviour, Statement};
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, SyncMessage};
 use lian_txpool::{AccountView, Refusal, Skip};
 use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature};
@@ -26,6 +27,12 @@ pub struct Stored {
     pub head: Head,
     /// Its epoch.
     pub epoch: Epoch,
+    /// The digest of the members that it names for the future.
+    pub members: B256,
+    /// Who seals after it and by which parameters, where it has changed that.
+    pub governance: Option<Arc<Governance>>,
+    /// The members of the latest epoch after it, where it has changed who seals.
+    pub committee: Option<Committee>,
     /// The lowest block that this node can serve.
     pub oldest: BlockNumber,
     /// Its transactions.

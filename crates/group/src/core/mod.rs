@@ -4,6 +4,7 @@ mod bodies;
 mod catch_up;
 mod consensus;
 mod event;
+mod governance;
 mod message;
 mod pacing;
 mod report;
@@ -13,9 +14,10 @@ pub use event::{Candidate, DurableRecord, Effect, Input, Offence, Recipient, Sto
 pub use message::GroupMessage;
 pub use report::{NodeReport, PeerReport};
 
-use crate::flow::FlowRecorder;
-use alloy_primitives::TxHash;
+use crate::{KnownMembers, SharedMembers, flow::FlowRecorder};
+use alloy_primitives::{B256, TxHash};
 use bodies::BodyFetches;
+use lian_executor::Governance;
 use lian_pbft::{Committees, Head, LogCondition, Machine};
 use lian_sync::{Anchor, Sync, SyncConfig};
 use lian_txpool::{Counts, Gossip, Pool};
@@ -32,12 +34,12 @@ use std::{
 pub struct CoreConfig {
     /// The consensus machine's configuration.
     pub pbft: lian_pbft::Config,
-    /// The members by height.
+    /// The members by height, as the chain names them after the head.
     pub committees: Committees,
-    /// The group's parameters.
+    /// The group's parameters in genesis, for those that never change.
     pub parameters: ConsensusParameters,
-    /// The gas limit of a block, in units of gas.
-    pub block_gas_limit: u64,
+    /// Who seals after the head and by which parameters.
+    pub governance: Arc<Governance>,
     /// Every other node that may connect: who can be asked for bodies and blocks.
     pub peers: Vec<ConsensusKey>,
     /// The address of this node's JSON-RPC, which it tells the others; may be empty.
@@ -51,6 +53,8 @@ pub struct Start {
     pub head: Head,
     /// Its epoch.
     pub epoch: Epoch,
+    /// The digest of the members that it names for the future.
+    pub members: B256,
     /// The lowest block that this node can serve.
     pub oldest: BlockNumber,
 }
@@ -69,6 +73,7 @@ pub struct Recovered {
 pub struct Core {
     config: CoreConfig,
     pbft: Machine,
+    members: Arc<SharedMembers>,
     pool: Arc<Mutex<Pool>>,
     flows: Arc<Mutex<FlowRecorder>>,
     gossip: Gossip,
@@ -84,6 +89,10 @@ pub struct Core {
     gossip_due: Option<Millis>,
     /// What the consensus machine was told of the pool last.
     told: (bool, Option<Millis>),
+    /// The epoch of the next height.
+    epoch: Epoch,
+    /// Whether the consensus machine was told to make empty blocks.
+    allows_empty: bool,
     /// Set once the group has stopped: nothing is done any more.
     halted: bool,
 }
@@ -99,13 +108,19 @@ impl Core {
         start: Start,
         recovered: Recovered,
     ) -> Self {
-        let Start { head, epoch, oldest } = start;
-        let anchor = Anchor { height: head.height, hash: head.hash, digest: head.digest };
+        let Start { head, epoch, members, oldest } = start;
+        let anchor = Anchor { height: head.height, hash: head.hash, digest: head.digest, members };
         transactions::restore_bodies(now, &mut pool.lock(), head.height, &recovered.records);
         let records = recovered.records.into_iter().map(|durable| durable.record).collect();
         let pbft = Machine::new(config.pbft.clone(), config.committees.clone(), head, records, recovered.condition);
         Self {
             sync: Sync::new(SyncConfig::new(config.parameters.window), anchor, epoch, oldest),
+            members: Arc::new(SharedMembers::new(KnownMembers {
+                committees: Arc::clone(pbft.committees()),
+                head: anchor.height,
+            })),
+            epoch: pbft.status().epoch,
+            allows_empty: false,
             config,
             pbft,
             pool,
@@ -153,6 +168,7 @@ impl Core {
             }
         }
         self.run_timers(now, effects);
+        self.allow_empty(now, effects);
         self.tell_pool(now, effects);
     }
 
@@ -182,6 +198,12 @@ impl Core {
     }
 
     /// The members by height, for checking messages on other threads.
+    #[must_use]
+    pub const fn members(&self) -> &Arc<SharedMembers> {
+        &self.members
+    }
+
+    /// The members by height.
     #[must_use]
     pub const fn committees(&self) -> &Arc<Committees> {
         self.pbft.committees()

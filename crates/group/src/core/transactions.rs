@@ -97,7 +97,7 @@ impl Core {
 
     /// The static rules that every member judges alike (pbft §2): size, gas, each transaction by itself, none twice.
     fn judge(&self, pool: &Pool, proposal: &Proposal) -> BodiesVerdict {
-        let parameters = &self.config.parameters;
+        let parameters = self.parameters_at(proposal.height);
         let rules: &Limits = &pool.config().limits;
         let (mut bytes, mut gas, mut seen) = (0usize, 0u64, BTreeSet::new());
         let valid = proposal.transactions.len() <= parameters.block_transactions_max
@@ -108,7 +108,7 @@ impl Core {
                 seen.insert(*hash) && check_static(body.transaction(), rules).is_ok()
             })
             && bytes <= limits::PROPOSAL_BODY_BYTES_MAX
-            && gas <= self.config.block_gas_limit;
+            && gas <= self.config.governance.block_gas_limit_at(proposal.height);
         if valid { BodiesVerdict::Held } else { BodiesVerdict::Invalid }
     }
 

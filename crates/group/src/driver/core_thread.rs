@@ -253,6 +253,9 @@ impl CoreThread {
         status.height = pbft.height;
         status.lag = best.0.saturating_sub(pbft.height.0);
         status.epoch = pbft.epoch;
+        status.role = self.role_of(&self.key.public(), pbft.height.next());
+        let committee = self.core.committees().at(pbft.height.next());
+        status.members = committee.map_or(0, |committee| committee.members.members.len());
         status.view = pbft.view;
         status.leader = self.leader_at(pbft.view, pbft.height.next()).unwrap_or_default();
         status.peers = self.core.connected().len();

@@ -6,6 +6,7 @@ use crate::{
     execution::{ProposalWithBodies, SpeculativeChain},
     finality::{self, FinalityError},
     handle::ChainInfo,
+    known_members::SharedMembers,
     recovery::{Evidence, EvidenceFiles, Unexplained, stop_reason},
     stop::StopSignal,
 };
@@ -14,7 +15,7 @@ use lian_crypto::VerifiedTransaction;
 use lian_executor::ExecutedBlock;
 use lian_ledger::FinalBlock;
 use lian_network::NetworkHandle;
-use lian_pbft::{Committees, Divergence};
+use lian_pbft::Divergence;
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, serve};
 use lian_types::{BlockNumber, Certificate, ConsensusKey, Header};
 use std::sync::{
@@ -37,7 +38,8 @@ pub(super) enum Work {
 pub(super) struct ExecutionThread {
     pub(super) chain: SpeculativeChain,
     pub(super) info: Arc<ChainInfo>,
-    pub(super) committees: Arc<Committees>,
+    pub(super) members: Arc<SharedMembers>,
+    pub(super) window: u64,
     pub(super) commands: SyncSender<Command>,
     pub(super) appends: Sender<Append>,
     pub(super) network: Option<NetworkHandle>,
@@ -112,12 +114,12 @@ impl ExecutionThread {
 
     /// Checks a batch on the worker pool, so that execution goes on meanwhile.
     fn verify(&self, batch: BatchId, parent: Anchor, blocks: Arc<Vec<BlockWithCertificate>>) {
-        let (info, committees) = (Arc::clone(&self.info), Arc::clone(&self.committees));
+        let (info, known, window) = (Arc::clone(&self.info), self.members.get(), self.window);
         let commands = self.commands.clone();
         rayon::spawn(move || {
-            let checked = inbound::check_blocks(&info, &committees, parent, &blocks);
+            let checked = inbound::check_blocks(&info, window, &known, parent, &blocks);
             let done = match checked {
-                Ok(()) => lian_sync::Input::Verified(batch),
+                Ok(count) => lian_sync::Input::Verified { batch, count },
                 Err(error) => lian_sync::Input::Invalid { batch, error },
             };
             // The core ends only when the node does.
@@ -135,8 +137,8 @@ impl ExecutionThread {
                 continue;
             }
             let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
-            let digest = inbound::digest_of(&self.info, &self.committees, parent, &received.block)
-                .map_err(|error| format!("block {height} of a peer: {error}"))?;
+            // The block was checked: its certificate names the proposal that it came from.
+            let digest = received.certificate.digest;
             let block = finality::replay(&mut self.chain, self.info.suite, parent, digest, received);
             self.append(block, Arc::default(), &received.certificate, Some(&received.block.header))?;
         }

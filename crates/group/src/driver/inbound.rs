@@ -6,15 +6,16 @@ use crate::{
     flow::FlowRecorder,
     flow::note,
     handle::ChainInfo,
+    known_members::{KnownMembers, SharedMembers},
 };
 use alloy_primitives::B256;
 use bytes::Bytes;
 use lian_crypto::VerifiedTransaction;
 use lian_network::{Class, NetworkHandle};
-use lian_pbft::{Committees, Message, Rules};
+use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
-use lian_types::{Block, BlockNumber, ConsensusKey, ProposalDigest, Transaction};
+use lian_types::{ConsensusKey, Transaction};
 use parking_lot::{Condvar, Mutex};
 use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
@@ -29,7 +30,7 @@ const MALFORMED_WEIGHT: u32 = 20;
 pub(crate) struct Inbound {
     info: Arc<ChainInfo>,
     rules: Rules,
-    committees: Arc<Committees>,
+    members: Arc<SharedMembers>,
     pool: Arc<Mutex<Pool>>,
     flows: Arc<Mutex<FlowRecorder>>,
     commands: SyncSender<Command>,
@@ -48,13 +49,13 @@ impl Inbound {
     pub(super) fn new(
         info: Arc<ChainInfo>,
         rules: Rules,
-        committees: Arc<Committees>,
+        members: Arc<SharedMembers>,
         pool: Arc<Mutex<Pool>>,
         flows: Arc<Mutex<FlowRecorder>>,
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
     ) -> Self {
-        Self { info, rules, committees, pool, flows, commands, network, checks: Arc::default() }
+        Self { info, rules, members, pool, flows, commands, network, checks: Arc::default() }
     }
 
     /// A session to a peer came up or broke down.
@@ -80,15 +81,21 @@ impl Inbound {
         self.checks.enter();
         let this = self.clone();
         rayon::spawn(move || {
-            let checked = Message::decode(&bytes).map_err(|error| error.to_string()).and_then(|message| {
-                lian_pbft::verify(&this.rules, &this.committees, message).map_err(|error| error.to_string())
-            });
-            match checked {
-                Ok(message) => this.tell(Command::Input(Box::new(Input::Consensus { from, message }))),
-                Err(reason) => this.blame(from, &reason),
+            match Message::decode(&bytes) {
+                Ok(message) => this.verify(from, message),
+                Err(error) => this.blame(from, &error.to_string()),
             }
             this.checks.leave();
         });
+    }
+
+    fn verify(&self, from: ConsensusKey, message: Message) {
+        match lian_pbft::verify(&self.rules, &self.members.get().committees, message) {
+            Ok(message) => self.tell(Command::Input(Box::new(Input::Consensus { from, message }))),
+            Err(error) if error.is_misbehaviour() => self.blame(from, &error.to_string()),
+            // Its sender may know of a change of members that this node does not know yet; it repeats what matters.
+            Err(error) => tracing::debug!(peer = %from, %error, "a message could not be checked"),
+        }
     }
 
     fn unsigned(&self, from: ConsensusKey, class: Class, bytes: &[u8]) -> Result<(), String> {
@@ -167,51 +174,43 @@ impl Checks {
     }
 }
 
-/// Checks a batch of a peer's blocks: roots, digests and every certificate.
+/// Checks a batch of a peer's blocks: roots, digests and every certificate. Gives how many of the first ones hold; who
+/// decides the others is not known before those are final here.
 ///
 /// # Errors
 /// [`SyncError`] names the first block that does not hold.
 pub fn check_blocks(
     info: &ChainInfo,
-    committees: &Committees,
+    window: u64,
+    known: &KnownMembers,
     parent: Anchor,
     blocks: &[BlockWithCertificate],
-) -> Result<(), SyncError> {
-    let height = parent.height.next();
-    with_checker(info, committees, height, |checker| checker.check_batch(parent, blocks).map(drop))
-        .unwrap_or(Err(SyncError { height, error: BlockError::UnknownMembers }))
-}
-
-/// The digest of the proposal that a block came from; `parent` is that of the block below.
-///
-/// # Errors
-/// [`BlockError`] where the block does not tell a proposal.
-pub fn digest_of(
-    info: &ChainInfo,
-    committees: &Committees,
-    parent: ProposalDigest,
-    block: &Block,
-) -> Result<ProposalDigest, BlockError> {
-    let height = BlockNumber(block.header.number);
-    let anchor = Anchor { height: height.saturating_sub(1), hash: block.header.parent_hash, digest: parent };
-    with_checker(info, committees, height, |checker| {
-        checker.proposal(anchor, block).map(|proposal| info.suite.proposal_digest(&proposal))
-    })
-    .unwrap_or(Err(BlockError::UnknownMembers))
-}
-
-/// Runs a check with the members that decide a height, if they are known. A batch never crosses an epoch's end, so they
-/// decide all of it.
-fn with_checker<T>(
-    info: &ChainInfo,
-    committees: &Committees,
-    height: BlockNumber,
-    check: impl FnOnce(&Checker<'_>) -> T,
-) -> Option<T> {
-    let members = &committees.at(height)?.members;
+) -> Result<usize, SyncError> {
     let root = |transactions: &[Arc<Transaction>]| -> B256 {
         let encoded: Vec<_> = transactions.iter().map(|transaction| transaction.encoded()).collect();
         lian_executor::transactions_root(info.suite, &encoded)
     };
-    Some(check(&Checker { suite: info.suite, context: &info.context, members, transactions_root: &root }))
+    let latest = known.committees.latest().map(|committee| info.suite.members_digest(&committee.members.members));
+    // A change acts a window later. So who decides is certain up to a window above the final block, and above every
+    // certified block from there on without a gap that names no other members than are known.
+    let certain_from = |anchor: &Anchor| (Some(anchor.members) == latest).then(|| anchor.height.saturating_add(window));
+    let mut certain = known.head.saturating_add(window).max(certain_from(&parent).unwrap_or_default());
+    let mut parent = parent;
+    for (count, block) in blocks.iter().enumerate() {
+        let height = parent.height.next();
+        if height > certain {
+            return Ok(count);
+        }
+        parent = if height <= known.head {
+            // Final here by now, and passed over when it is its turn.
+            Anchor::of(block)
+        } else {
+            let unknown = SyncError { height, error: BlockError::UnknownMembers };
+            let members = &known.committees.at(height).ok_or(unknown)?.members;
+            let checker = Checker { suite: info.suite, context: &info.context, members, transactions_root: &root };
+            checker.check_block(parent, block)?
+        };
+        certain = certain.max(certain_from(&parent).unwrap_or_default());
+    }
+    Ok(blocks.len())
 }

@@ -2,9 +2,9 @@
 
 use super::{announce, core_thread::Command};
 use crate::{core::Input, finality, handle::GroupEvent, stop::StopSignal};
-use lian_crypto::VerifiedTransaction;
+use lian_crypto::{Suite, VerifiedTransaction};
 use lian_ledger::{FinalBlock, Ledger};
-use lian_types::BlockNumber;
+use lian_types::{BlockNumber, MembersError};
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender},
@@ -23,6 +23,7 @@ pub(super) struct Append {
 
 /// The ledger thread's parts.
 pub(super) struct LedgerThread {
+    pub(super) suite: Suite,
     pub(super) ledger: Arc<Ledger>,
     pub(super) commands: SyncSender<Command>,
     pub(super) events: broadcast::Sender<GroupEvent>,
@@ -51,18 +52,23 @@ impl LedgerThread {
                 return;
             }
             for Append { block, bodies } in batch {
-                self.tell(block, &bodies);
+                if let Err(error) = self.tell(block, &bodies) {
+                    self.stop.stop(format!("the chain names no valid members: {error}"));
+                    return;
+                }
             }
         }
     }
 
-    fn tell(&self, block: FinalBlock, bodies: &[Arc<VerifiedTransaction>]) {
+    fn tell(&self, block: FinalBlock, bodies: &[Arc<VerifiedTransaction>]) -> Result<(), MembersError> {
         let head = self.ledger.head();
-        let stored = finality::stored(&block, bodies, head.parent.state.as_ref(), BlockNumber(1));
+        let state = head.parent.state.as_ref();
+        let stored = finality::stored(self.suite, &block, bodies, state, BlockNumber(1))?;
         let count = block.executed.block.transactions.len();
         metrics::counter!("lian_transactions_total").increment(u64::try_from(count).unwrap_or(0));
         // The core ends only when the node does.
         let _ = self.commands.send(Command::Input(Box::new(Input::Stored(Box::new(stored)))));
         announce(&self.events, GroupEvent::Final(Arc::new(block)));
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ mod votes;
 
 pub(crate) use core_thread::Command;
 pub use core_thread::{VOTE_LOG_RENEWAL, account_view};
-pub use inbound::{check_blocks, digest_of};
+pub use inbound::check_blocks;
 pub use votes::{condition_of, decode as decode_record, encode as encode_record, encode_live as encode_live_record};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     execution::SpeculativeChain,
     flow::FlowRecorder,
     handle::{ChainInfo, GroupEvent, GroupHandle},
+    known_members::committees_of,
     node::StartError,
     recovery::EvidenceFiles,
     status::{GroupStatus, Role},
@@ -33,12 +34,12 @@ use crate::{
 };
 use inbound::Inbound;
 use lian_crypto::ConsensusSecretKey;
-use lian_executor::Rules;
+use lian_executor::{Governance, Rules};
 use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
 use lian_network::NetworkHandle;
-use lian_pbft::{Committee, Committees, Timing};
+use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
-use lian_types::{BlockNumber, Epoch, Genesis, GroupGenesis, GroupId, HistoryDepth, View};
+use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::BTreeMap,
@@ -107,9 +108,9 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     tracing::info!(group = %group.group, height = %ledger.head().number, ?recovery, "ledger is open");
     let flusher = ledger.start_flusher().map_err(|source| StartError::Thread { source })?;
 
-    let members = genesis.members(group, |key| suite.consensus_address(key))?;
+    let governance = Governance::of(genesis, group, ledger.head().parent.state.as_ref())?;
     let genesis_hash = ledger.block_hash(BlockNumber::ZERO)?.ok_or(StartError::NoGenesisBlock)?;
-    let rules = Rules::new(suite, group.chain_id);
+    let rules = Rules::of_group(suite, group);
     let info = Arc::new(ChainInfo {
         group: group.group,
         chain_id: group.chain_id,
@@ -133,10 +134,11 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             term: group.consensus.leader_term,
             window: group.consensus.window,
         },
-        timing: Timing::new(&group.consensus),
+        timing: Timing::new(&governance.parameters_at(start.head.height.next(), &group.consensus)),
         key: Some(key.public()),
     };
-    let committees = Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]);
+    let committees =
+        committees_of(suite, &governance).map_err(|source| GenesisError::Members { group: group.group, source })?;
     let peers = genesis.nodes.iter().map(|node| node.consensus_key).filter(|peer| *peer != key.public()).collect();
     let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
     let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
@@ -147,7 +149,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
             pbft: pbft.clone(),
             committees,
             parameters: group.consensus,
-            block_gas_limit: group.block_gas_limit,
+            governance: Arc::new(governance),
             peers,
             rpc: setup.rpc.to_owned(),
         },
@@ -174,6 +176,7 @@ pub fn start_of(ledger: &Ledger) -> Start {
             certificate,
         },
         epoch: extension.epoch,
+        members: extension.members,
         oldest: BlockNumber(1),
     }
 }
@@ -200,7 +203,7 @@ fn wire(
     let names: BTreeMap<_, _> =
         setup.genesis.nodes.iter().map(|node| (node.consensus_key, node.name.clone())).collect();
     let status = Arc::new(RwLock::new(first_status(setup, &info, &ledger)));
-    let committees = Arc::clone(core.committees());
+    let members = Arc::clone(core.members());
 
     let core_thread = core_thread::CoreThread {
         core,
@@ -226,7 +229,8 @@ fn wire(
     let execution_thread = execution_thread::ExecutionThread {
         chain: SpeculativeChain::new(info.rules, info.block_gas_limit, Arc::clone(&ledger)),
         info: Arc::clone(&info),
-        committees: Arc::clone(&committees),
+        members: Arc::clone(&members),
+        window: rules.window,
         commands: commands.clone(),
         appends,
         network: setup.network.clone(),
@@ -235,6 +239,7 @@ fn wire(
         evidence,
     };
     let ledger_thread = ledger_thread::LedgerThread {
+        suite: info.suite,
         ledger: Arc::clone(&ledger),
         commands: commands.clone(),
         events: events.clone(),
@@ -243,7 +248,7 @@ fn wire(
     let inbound = Inbound::new(
         Arc::clone(&info),
         rules,
-        Arc::clone(&committees),
+        Arc::clone(&members),
         Arc::clone(&pool),
         Arc::clone(&flows),
         commands.clone(),
@@ -255,7 +260,7 @@ fn wire(
         spawn("execution", move || execution_thread.run(&work_queue))?,
         spawn("ledger", move || ledger_thread.run(&append_queue))?,
     ];
-    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, committees };
+    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
 }
 

@@ -3,13 +3,14 @@
 use super::{Operator, RecoverError};
 use crate::{
     driver::{never_voted, start_of},
+    known_members::committees_of,
     node::StartError,
 };
 use lian_crypto::{ConsensusSecretKey, Suite};
-use lian_executor::genesis_block;
+use lian_executor::{Governance, genesis_block};
 use lian_ledger::{Ledger, Storage};
-use lian_pbft::{Committee, Committees, Plan, PlanError, Rules, SignedReport};
-use lian_types::{BlockNumber, ChainContext, Epoch, Genesis, GroupGenesis, GroupId};
+use lian_pbft::{Committees, Plan, PlanError, Rules, SignedReport};
+use lian_types::{ChainContext, Genesis, GenesisError, GroupGenesis, GroupId};
 use std::{path::Path, sync::Arc};
 
 /// The rules and members of a group.
@@ -20,12 +21,23 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The group of a genesis file.
+    /// The group of a genesis file, with the members that it has after the last final block of a stopped node; without
+    /// one, those of genesis.
     ///
     /// # Errors
-    /// [`StartError`] where the file is not consistent.
-    pub fn of(suite: Suite, genesis: &Genesis, group: &GroupGenesis) -> Result<Self, StartError> {
-        let members = genesis.members(group, |key| suite.consensus_address(key))?;
+    /// [`StartError`] where the file is not consistent or the ledger cannot be read.
+    pub fn of(
+        suite: Suite,
+        genesis: &Genesis,
+        group: &GroupGenesis,
+        ledger: Option<&Ledger>,
+    ) -> Result<Self, StartError> {
+        let governance = match ledger {
+            Some(ledger) => Governance::of(genesis, group, ledger.head().parent.state.as_ref())?,
+            None => Governance::of_genesis(genesis, group)?,
+        };
+        let invalid = |source| GenesisError::Members { group: group.group, source };
+        let committees = committees_of(suite, &governance).map_err(invalid)?;
         let first = genesis_block(suite, genesis, group)?;
         let context =
             ChainContext { genesis: suite.genesis_digest(genesis), group: group.group, chain_id: group.chain_id };
@@ -36,7 +48,7 @@ impl Chain {
             term: group.consensus.leader_term,
             window: group.consensus.window,
         };
-        Ok(Self { rules, committees: Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]) })
+        Ok(Self { rules, committees })
     }
 
     /// The plan that follows from reports.

@@ -73,7 +73,7 @@ impl Place {
     /// Works on the stopped node.
     fn operate<T>(&self, act: impl FnOnce(&lian_group::recovery::Operator<'_>) -> T) -> T {
         let (ledger, key, genesis) = (self.ledger(), key(), genesis());
-        let chain = Chain::of(SUITE, &genesis, &genesis.groups[0]).unwrap();
+        let chain = Chain::of(SUITE, &genesis, &genesis.groups[0], None).unwrap();
         let operator = chain.operator(self.storage(), &self.folder(), &key, &ledger).unwrap();
         act(&operator)
     }
@@ -155,7 +155,7 @@ async fn a_node_that_stands_for_another_result_stops_with_evidence() {
         // The same again, to the byte: nothing was signed since.
         assert_eq!(place.operate(|operator| operator.report(None, None)).unwrap(), report);
         let genesis = genesis();
-        let plan = Chain::of(SUITE, &genesis, &genesis.groups[0]).unwrap().plan(vec![report]).unwrap();
+        let plan = Chain::of(SUITE, &genesis, &genesis.groups[0], None).unwrap().plan(vec![report]).unwrap();
         assert_eq!(plan.retry.kept.iter().map(|lock| lock.hash).collect::<Vec<_>>(), [wrong]);
         assert_eq!(place.operate(|operator| operator.apply(&plan)).unwrap(), Applied::Installed);
         assert_eq!(place.operate(|operator| operator.apply(&plan)).unwrap(), Applied::Again);
@@ -171,7 +171,7 @@ fn a_plan_comes_too_late_for_a_node_in_its_view() {
     let made = stand_for(&place, B256::repeat_byte(0xbb));
     let report = place.operate(|operator| operator.report(Some(BlockNumber(1)), None)).unwrap();
     let genesis = genesis();
-    let plan = Chain::of(SUITE, &genesis, &genesis.groups[0]).unwrap().plan(vec![report]).unwrap();
+    let plan = Chain::of(SUITE, &genesis, &genesis.groups[0], None).unwrap().plan(vec![report]).unwrap();
     assert_eq!((plan.retry.view, plan.digest, plan.retry.until), (View(1), made.digest, BlockNumber(8)));
     let change = ViewChange { epoch: Epoch(0), view: View(1), base: None, prepared: vec![] };
     let signed = lian_pbft::SignedViewChange {

@@ -18,7 +18,7 @@ pub(crate) fn chain(folder: &std::path::Path) -> (Arc<Ledger>, SpeculativeChain)
     let genesis = genesis();
     let group = &genesis.groups[0];
     let (ledger, _) = Ledger::open(LedgerConfig::new(folder), Arc::new(FileStorage), SUITE, &genesis, group).unwrap();
-    let chain = SpeculativeChain::new(Rules::new(SUITE, group.chain_id), group.block_gas_limit, Arc::clone(&ledger));
+    let chain = SpeculativeChain::new(Rules::of_group(SUITE, group), group.block_gas_limit, Arc::clone(&ledger));
     (ledger, chain)
 }
 

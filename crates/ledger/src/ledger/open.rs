@@ -216,7 +216,7 @@ impl Ledger {
             changes: Arc::new(changes),
             trie,
             nodes: Arc::new(nodes),
-            schedule: None,
+            governance: None,
         };
         check_next(head.number.next().0, head.hash, &executed)?;
         Ok(FinalBlock { executed, certificate: Arc::clone(&stored.certificate) })
@@ -311,7 +311,7 @@ fn head_of(store: &Arc<Store>, suite: Suite, stored: &StoredBlock) -> Head {
         changes: Arc::default(),
         trie: StateTrie::at_root(trie_hasher(suite), stored.block.header.state_root),
         nodes: Arc::default(),
-        schedule: None,
+        governance: None,
     };
     make_head(store, &executed, &stored.certificate)
 }

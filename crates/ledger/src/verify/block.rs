@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
 use lian_crypto::{EpochMembers, Suite, VerifiedTransaction, verify_certificate};
 use lian_executor::{
     AccountState, ExecutedBlock, MemoryState, Parent, Rules, StateChanges, StateError, StateReader, execute_block,
-    genesis_block,
+    genesis_block, members_at,
 };
 use lian_trie::{MemoryNodes, StateTrie, ordered_root};
 use lian_types::{BlockNumber, ChainContext, Epoch, Genesis, GroupGenesis, Proposal, ProposalDigest};
@@ -44,6 +44,7 @@ pub(super) struct Checker<'a> {
     suite: Suite,
     chain: ChainContext,
     group: &'a GroupGenesis,
+    /// Those of genesis; for ever where there is no contract for them.
     members: EpochMembers,
     first: ExecutedBlock,
     state: Arc<SharedState>,
@@ -182,10 +183,20 @@ impl<'a> Checker<'a> {
         empty.apply(&MemoryNodes::default(), 0, &changes.trie_updates()).map_or(empty, |(trie, _)| trie)
     }
 
-    /// The proposal's digest, and a quorum's signatures on it and the block.
+    /// The proposal's digest, and signatures on it and the block by a quorum of the members that the state before it
+    /// names.
     fn certificate(&self, stored: &StoredBlock, parent: ProposalDigest, problems: &mut Vec<String>) {
         let block = &stored.block;
-        let proposers = self.members.members.iter().filter(|(_, member)| member.address == block.header.beneficiary);
+        let deciding = if self.group.operators.is_empty() {
+            Ok(self.members.clone())
+        } else {
+            members_at(self.suite, self.group.consensus.kind, self.state.as_ref(), BlockNumber(stored.number()))
+        };
+        let deciding = match deciding {
+            Ok(deciding) => deciding,
+            Err(error) => return problems.push(format!("who decides it is not known: {error}")),
+        };
+        let proposers = deciding.members.iter().filter(|(_, member)| member.address == block.header.beneficiary);
         let proposal = proposers.map(|(_, member)| Proposal {
             chain_id: self.chain.chain_id,
             group: self.group.group,
@@ -199,7 +210,7 @@ impl<'a> Checker<'a> {
         if !proposal.map(|proposal| self.suite.proposal_digest(&proposal)).any(|digest| digest == stored.digest) {
             problems.push("its proposal does not have the digest that is recorded".to_owned());
         }
-        if let Err(error) = verify_certificate(self.suite, &self.chain, &self.members, &stored.certificate) {
+        if let Err(error) = verify_certificate(self.suite, &self.chain, &deciding, &stored.certificate) {
             problems.push(error.to_string());
         }
     }
@@ -225,7 +236,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        let rules = Rules::new(self.suite, self.chain.chain_id);
+        let rules = Rules::of_group(self.suite, self.group);
         let nodes = MemoryNodes::default();
         match execute_block(&rules, parent, &nodes, &stored.block, stored.digest, &transactions) {
             Ok(executed) => {
@@ -276,6 +287,7 @@ fn differing_fields(executed: &ExecutedBlock, stored: &StoredBlock) -> String {
         ("transactions root", new.transactions_root == old.transactions_root),
         ("receipts root", new.receipts_root == old.receipts_root),
         ("logs bloom", new.logs_bloom == old.logs_bloom),
+        ("gas limit", new.gas_limit == old.gas_limit),
         ("gas used", new.gas_used == old.gas_used),
         ("extension", new.extra_data == old.extra_data),
     ];

@@ -123,7 +123,7 @@ impl Chain {
             changes: Arc::new(changes),
             trie,
             nodes: Arc::new(nodes),
-            schedule: None,
+            governance: None,
         };
         FinalBlock { certificate: self.certificate(number, digest, hash), executed }
     }
@@ -142,7 +142,7 @@ impl Chain {
             proposer: self.keys[0].public(),
             transactions: transactions.iter().map(|transaction| transaction.hash()).collect(),
         };
-        let rules = Rules::new(SUITE, self.group().chain_id);
+        let rules = Rules::of_group(SUITE, self.group());
         let gas = self.group().block_gas_limit;
         let executed = execute_proposal(&rules, gas, &head.parent, nodes, &proposal, &transactions).unwrap();
         assert_eq!(executed.receipts.len() as u64, count);

@@ -23,22 +23,19 @@ const SECONDS_BUCKETS: [f64; 14] =
 pub(crate) struct Watched {
     group: GroupHandle,
     window: u64,
-    quorum: usize,
 }
 
 impl Watched {
     /// A group of the genesis file.
     pub(crate) fn new(group: GroupHandle, genesis: &Genesis) -> Option<Self> {
         let entry = genesis.groups.iter().find(|entry| entry.group == group.info().group)?;
-        let suite = group.info().suite;
-        let members = genesis.members(entry, |key| suite.consensus_address(key)).ok()?;
-        Some(Self { window: entry.consensus.window, quorum: members.quorum(), group })
+        Some(Self { window: entry.consensus.window, group })
     }
 
     fn readiness(&self) -> Result<(), String> {
         let status = self.group.status();
         let GroupStatus { group, lag, peers, halted, .. } = &status;
-        let needed = self.quorum.saturating_sub(1);
+        let needed = self.group.quorum().saturating_sub(1);
         match halted {
             Some(reason) => Err(format!("group {group} has stopped: {reason}")),
             None if *lag > self.window => Err(format!("group {group} is {lag} blocks behind")),

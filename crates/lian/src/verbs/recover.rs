@@ -56,6 +56,9 @@ pub(crate) enum RecoverVerb {
         /// The network's genesis file.
         #[arg(long, default_value = GENESIS_FILE)]
         genesis: PathBuf,
+        /// The config.toml of a stopped node that knows the members, where they have changed since genesis.
+        #[arg(long, conflicts_with = "genesis")]
+        config: Option<PathBuf>,
         /// The group.
         #[arg(long, default_value_t = 0)]
         group: u32,
@@ -91,7 +94,13 @@ pub(crate) fn run(verb: &RecoverVerb) -> Result<()> {
     match verb {
         RecoverVerb::Clear { node, others_went_on } => clear(node, *others_went_on),
         RecoverVerb::Report { node, height, attempt, out } => report(node, *height, *attempt, out),
-        RecoverVerb::Plan { reports, genesis, group, out } => plan(reports, genesis, *group, out),
+        RecoverVerb::Plan { reports, genesis, config, group, out } => {
+            let chain = match config {
+                Some(config) => StoppedNode { config: config.clone(), group: *group }.chain()?,
+                None => chain_of_genesis(genesis, *group)?,
+            };
+            plan(reports, &chain, out)
+        }
         RecoverVerb::Apply { plan, node } => apply(plan, node),
     }
 }
@@ -116,9 +125,12 @@ fn report(node: &StoppedNode, height: Option<u64>, attempt: Option<u64>, out: &P
     Ok(())
 }
 
-fn plan(files: &[PathBuf], genesis: &Path, group: u32, out: &Path) -> Result<()> {
+fn chain_of_genesis(genesis: &Path, group: u32) -> Result<Chain> {
     let (genesis, suite) = read_genesis(genesis)?;
-    let chain = Chain::of(suite, &genesis, group_of(&genesis, group)?)?;
+    Ok(Chain::of(suite, &genesis, group_of(&genesis, group)?, None)?)
+}
+
+fn plan(files: &[PathBuf], chain: &Chain, out: &Path) -> Result<()> {
     let mut reports = Vec::with_capacity(files.len());
     for file in files {
         reports.push(report_from_json(&read(file)?).with_context(|| file.display().to_string())?);
@@ -151,9 +163,26 @@ fn apply(file: &Path, node: &StoppedNode) -> Result<()> {
 }
 
 impl StoppedNode {
-    /// Opens the node's ledger and vote log, which no process may use meanwhile.
+    /// The chain with the members that this node knows.
+    fn chain(&self) -> Result<Chain> {
+        let folder = NodeFolder::open(&self.config)?;
+        self.with_ledger(&folder, |chain, _, _, _| Ok(chain.clone()))
+    }
+
+    /// Opens the node's ledger and vote log.
     fn open<T>(&self, act: impl FnOnce(&Operator<'_>) -> Result<T>) -> Result<T> {
         let folder = NodeFolder::open(&self.config)?;
+        self.with_ledger(&folder, |chain, storage, place, ledger| {
+            act(&chain.operator(storage, place, &folder.key, ledger)?)
+        })
+    }
+
+    /// Opens the node's ledger, which no process may use meanwhile.
+    fn with_ledger<T>(
+        &self,
+        folder: &NodeFolder,
+        act: impl FnOnce(&Chain, Arc<dyn Storage>, &Path, &Ledger) -> Result<T>,
+    ) -> Result<T> {
         let group = group_of(&folder.genesis, self.group)?;
         let data = &folder.config.storage.dir;
         let place = data.join(format!("group{}", group.group));
@@ -165,9 +194,8 @@ impl StoppedNode {
         let mut config = LedgerConfig::new(&place);
         config.history = folder.config.storage.history.depth()?;
         let (ledger, _) = Ledger::open(config, Arc::clone(&storage), folder.suite, &folder.genesis, group)?;
-        let chain = Chain::of(folder.suite, &folder.genesis, group)?;
-        let operator = chain.operator(storage, &place, &folder.key, &ledger)?;
-        act(&operator)
+        let chain = Chain::of(folder.suite, &folder.genesis, group, Some(&ledger))?;
+        act(&chain, storage, &place, &ledger)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use crate::Committee;
-use lian_types::View;
+use lian_types::{Certificate, View};
 use std::sync::Arc;
 
 impl Machine {
@@ -11,10 +11,20 @@ impl Machine {
         if committee.first <= self.head.height || committee.epoch() <= self.epoch() {
             return;
         }
-        // Votes of the old members on heights that are the new ones' mean nothing.
+        // Votes of the old members on heights that are the new ones' mean nothing, and so do their certificates.
         self.slots.split_off(&committee.first);
         Arc::make_mut(&mut self.committees).insert(committee);
+        if self.best.as_ref().is_some_and(|best| !self.is_of_its_epoch(best)) {
+            self.best = self.head.certificate.clone().map(Arc::new);
+            self.best_from = None;
+        }
         self.change_epoch();
+    }
+
+    /// Whether a certificate is by the members that decide its height, as far as is known. It was checked on another
+    /// thread, which may not have known of a change that is known here.
+    pub(super) fn is_of_its_epoch(&self, certificate: &Certificate) -> bool {
+        self.committees.at(certificate.height).is_some_and(|committee| committee.epoch() == certificate.epoch)
     }
 
     /// Starts the epoch of the height above the final one, if it is a new one: its views start at 0.

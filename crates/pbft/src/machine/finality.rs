@@ -150,7 +150,7 @@ impl Machine {
     pub(super) fn take_ancestry(&mut self, from: ConsensusKey, ancestry: Ancestry) {
         let Ancestry { certificate, proposals } = ancestry;
         let (mut height, mut digest) = (certificate.height, certificate.digest);
-        let is_open = height > self.head.height && height <= self.limit();
+        let is_open = height > self.head.height && height <= self.limit() && self.is_of_its_epoch(&certificate);
         self.learn(Some(from), certificate);
         for proposal in proposals {
             if !is_open || self.halted || height <= self.head.height {
@@ -197,6 +197,9 @@ impl Machine {
                 let (digest, own) = (certificate.digest, self.head.hash);
                 self.halt(Divergence::Result { height, digest, own, certificate: Box::new(certificate) });
             }
+            return;
+        }
+        if !self.is_of_its_epoch(&certificate) {
             return;
         }
         let certificate = Arc::new(certificate);

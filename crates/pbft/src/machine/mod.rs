@@ -206,6 +206,7 @@ impl Machine {
             Input::AllowEmpty(allowed) => self.pool.allow_empty = allowed,
             Input::Peer { key, connected } => self.take_peer(key, connected),
             Input::Members(committee) => self.take_members(committee),
+            Input::Timing(timing) => self.config.timing = timing,
             Input::Tick => {}
         }
     }

@@ -416,6 +416,8 @@ impl Machine {
         match slot.votes_mut(vote.phase).insert(signed) {
             Inserted::New => slot.stale = true,
             Inserted::Known => {}
+            // The number of a signer of another epoch would name somebody else.
+            Inserted::Conflict if vote.epoch != self.epoch() => {}
             Inserted::Conflict => self.misbehaved(signed.signer, Misbehaviour::TwoVotes),
         }
     }

@@ -85,9 +85,10 @@ fn certificate(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Option<
         return Ok(None);
     }
     let members = chain.group().members(certificate.height);
+    let members = members.map_err(|error| CallError::Internal(error.to_string()))?;
     let members = members.ok_or_else(|| CallError::Internal(format!("no members of epoch {}", certificate.epoch)))?;
     let digest = chain.group().info().suite.extension_digest(&found.block.extension);
-    Ok(Some(show(&certificate, members, &found.block.extension, digest)))
+    Ok(Some(show(&certificate, &members.members, &found.block.extension, digest)))
 }
 
 fn show(certificate: &Certificate, members: &Members, extension: &Extension, digest: B256) -> ShownCertificate {

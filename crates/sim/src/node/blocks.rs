@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::{
+    chain::SUITE,
     event::NodeEvent,
     oracle::{Origin, Seen},
     scenario::CrashPoint,
@@ -104,7 +105,11 @@ impl Node {
     fn tell_final(&mut self, sim: &mut Sim, append: &Append) {
         let Some(run) = &self.run else { return };
         let head = run.ledger.head();
-        let stored = finality::stored(&append.block, &append.bodies, head.parent.state.as_ref(), BlockNumber(1));
+        let state = head.parent.state.as_ref();
+        let stored = match finality::stored(SUITE, &append.block, &append.bodies, state, BlockNumber(1)) {
+            Ok(stored) => stored,
+            Err(error) => return self.stop(format!("the chain names no valid members: {error}")),
+        };
         if sim.is_honest(self.id) {
             sim.observe_block(self.id, &Seen::new(&append.block, append.origin), &run.ledger);
         }

@@ -11,6 +11,7 @@ use lian_group::{
     start_of,
 };
 use lian_ledger::{Condition, Ledger, LedgerConfig, Storage, Tail, ViewKind, ViewRecovery, VoteLog};
+use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, HistoryDepth, Millis, limits};
 use parking_lot::Mutex;
@@ -89,11 +90,16 @@ impl Node {
         }
         let limits = Limits { chain_id: chain.group.chain_id, block_gas_limit: chain.group.block_gas_limit };
         let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
+        let (governance, committees) = match chain.governance(&ledger) {
+            Ok(governed) => governed,
+            Err(reason) => return self.stop(format!("who seals is not known: {reason}")),
+        };
+        let timing = Timing::new(&governance.parameters_at(start.head.height.next(), &chain.group.consensus));
         let config = CoreConfig {
-            pbft: lian_pbft::Config { rules: chain.rules, timing: chain.timing, key: Some(chain.publics[self.id]) },
-            committees: chain.committees.clone(),
+            pbft: lian_pbft::Config { rules: chain.rules, timing, key: Some(chain.publics[self.id]) },
+            committees,
             parameters: chain.group.consensus,
-            block_gas_limit: chain.group.block_gas_limit,
+            governance: Arc::new(governance),
             peers: chain.others(self.id),
             rpc: String::new(),
         };

@@ -3,7 +3,7 @@
 use super::{Node, outbox::Item, work::Work};
 use crate::{
     event::{NodeEvent, NodeId},
-    message::Envelope,
+    message::{Checked, Envelope},
     sim::Sim,
     wallet::{self, Name},
 };
@@ -35,12 +35,16 @@ impl Node {
             traitor.observe(envelope.payload());
         }
         match envelope.payload() {
-            GroupMessage::Consensus(message) => match envelope.verified(&sim.chain.rules, &sim.chain.committees) {
+            GroupMessage::Consensus(message) => match self.verified(sim, envelope) {
                 Some((Ok(verified), is_first)) => {
                     if is_first {
                         sim.oracle.votes.verified(message);
                     }
                     self.step(sim, Input::Consensus { from: key, message: verified });
+                }
+                // Its sender may know of a change of members that is not known here.
+                Some((Err(error), _)) if sim.chain.can_change() && !error.is_misbehaviour() => {
+                    sim.count("messages of unknown epochs");
                 }
                 // As the driver does: the message is dropped, its sender blamed.
                 Some((Err(error), _)) => {
@@ -70,6 +74,12 @@ impl Node {
             GroupMessage::Report(report) => self.step(sim, Input::Report { from: key, report: report.clone() }),
             GroupMessage::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
         }
+    }
+
+    /// A consensus message with its signatures checked by the members that this node knows.
+    fn verified(&self, sim: &Sim, envelope: &Envelope) -> Option<Checked> {
+        let known = self.run.as_ref()?.core.members().get();
+        envelope.verified(&sim.chain.rules, &known.committees)
     }
 
     /// The core is told something as it is.

@@ -7,7 +7,6 @@ use lian_executor::ExecutedBlock;
 use lian_group::{
     check_blocks,
     core::{GroupMessage, Input, Recipient},
-    digest_of,
     execution::ProposalWithBodies,
     finality::{self, FinalityError},
     recovery::{Evidence, EvidenceFiles, stop_reason},
@@ -158,8 +157,10 @@ impl Node {
         blocks: &[BlockWithCertificate],
     ) {
         let chain = Arc::clone(&sim.chain);
-        let done = match check_blocks(&chain.info, &chain.committees, parent, blocks) {
-            Ok(()) => lian_sync::Input::Verified(batch),
+        let Some(run) = &self.run else { return };
+        let known = run.core.members().get();
+        let done = match check_blocks(&chain.info, chain.rules.window, &known, parent, blocks) {
+            Ok(count) => lian_sync::Input::Verified { batch, count },
             Err(error) => lian_sync::Input::Invalid { batch, error },
         };
         self.step(sim, Input::SyncDone(done));
@@ -176,8 +177,7 @@ impl Node {
             }
             let parent = run.execution.digest_of(received.block.header.parent_hash);
             let parent = parent.ok_or_else(|| format!("block {height} of a peer has no known parent here"))?;
-            let digest = digest_of(&chain.info, &chain.committees, parent, &received.block)
-                .map_err(|error| format!("block {height} of a peer: {error}"))?;
+            let digest = received.certificate.digest;
             let finished = finality::replay(&mut run.execution, chain.info.suite, parent, digest, received);
             let (certificate, header) = (&received.certificate, Some(&received.block.header));
             let block = finished.map_err(|failure| self.failed(sim, &failure, certificate, header))?;

@@ -12,11 +12,12 @@ pub(crate) struct Model {
     nonces: [u64; ACCOUNTS],
     balances: [u128; ACCOUNTS],
     tokens: [u128; ACCOUNTS],
+    operator_nonce: u64,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { nonces: [0; ACCOUNTS], balances: [BALANCE; ACCOUNTS], tokens: [TOKENS; ACCOUNTS] }
+        Self { nonces: [0; ACCOUNTS], balances: [BALANCE; ACCOUNTS], tokens: [TOKENS; ACCOUNTS], operator_nonce: 0 }
     }
 }
 
@@ -24,11 +25,13 @@ impl Model {
     /// Carries out a transaction.
     pub(crate) fn apply(&mut self, name: Name) -> Result<(), String> {
         let Name { account: from, nonce, .. } = name;
-        if self.nonces[from] != nonce {
-            return Err(format!("{name:?} is in it, but the account's next nonce is {}", self.nonces[from]));
+        let next = self.nonces.get_mut(from).unwrap_or(&mut self.operator_nonce);
+        if *next != nonce {
+            return Err(format!("{name:?} is in it, but the account's next nonce is {next}"));
         }
-        self.nonces[from] += 1;
+        *next += 1;
         let (owned, to, amount) = match name.action() {
+            Action::Govern { .. } => return Ok(()),
             Action::Pay { to, amount } => (&mut self.balances, to, amount),
             Action::Token { to, amount } => (&mut self.tokens, to, amount),
         };
@@ -40,9 +43,10 @@ impl Model {
     }
 
     /// The accounts that a transaction touches.
-    pub(crate) const fn touched(name: Name) -> [usize; 2] {
+    pub(crate) fn touched(name: Name) -> Vec<usize> {
         match name.action() {
-            Action::Pay { to, .. } | Action::Token { to, .. } => [name.account, to],
+            Action::Pay { to, .. } | Action::Token { to, .. } => vec![name.account, to],
+            Action::Govern { .. } => Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a key signs, and what certificates are made of.
 
+use super::Epochs;
 use crate::{
     chain::{Chain, SUITE},
     event::NodeId,
@@ -128,7 +129,7 @@ impl Votes {
     pub(crate) fn durable<'a>(
         &mut self,
         node: NodeId,
-        chain: &Chain,
+        epochs: &Epochs,
         records: impl Iterator<Item = &'a Record>,
     ) -> Result<(), String> {
         let durable = self.durable.entry(node).or_default();
@@ -136,7 +137,7 @@ impl Votes {
             let promise = Promise::of(record);
             if let Record::Prepared { certificate, .. } = record {
                 let signers: BTreeSet<_> = certificate.signatures.iter().map(|signature| signature.signer).collect();
-                if signers.len() < chain.quorum {
+                if signers.len() < epochs.quorum(certificate.epoch) {
                     return Err(format!("takes {} prepares for a quorum: {certificate:?}", signers.len()));
                 }
             }
@@ -160,9 +161,16 @@ impl Votes {
 
     /// A message leaves a node. One key makes no two different statements for one place, over all crashes, and none
     /// before it is durable (pbft §3).
-    pub(crate) fn sent(&mut self, node: NodeId, chain: &Chain, message: &Message) -> Result<(), String> {
+    pub(crate) fn sent(
+        &mut self,
+        node: NodeId,
+        chain: &Chain,
+        epochs: &Epochs,
+        message: &Message,
+    ) -> Result<(), String> {
+        let is_own = |epoch: Epoch, signer: MemberIndex| epochs.node(epoch, signer) == Some(node);
         match message {
-            Message::Vote(signed) if usize::from(signed.signer.0) == node => self.vote(node, signed.vote),
+            Message::Vote(signed) if is_own(signed.vote.epoch, signed.signer) => self.vote(node, signed.vote),
             Message::PrePrepare(made) if made.proposal.proposer == chain.publics[node] => {
                 let (height, epoch) = (made.proposal.height, made.proposal.epoch);
                 let digest = SUITE.proposal_digest(&made.proposal);
@@ -172,7 +180,7 @@ impl Votes {
                 }
                 self.must_hold(node, Promise::Proposal(height, epoch, made.view, digest))
             }
-            Message::ViewChange(sent) if usize::from(sent.signed.signer.0) == node => {
+            Message::ViewChange(sent) if is_own(sent.signed.change.epoch, sent.signed.signer) => {
                 let change = &sent.signed.change;
                 let content = content(&Statement::ViewChange(Box::new(change.clone())));
                 let place = (node, change.epoch, change.view);
@@ -182,7 +190,7 @@ impl Votes {
                 self.must_hold(node, Promise::Change(change.epoch, change.view, content))?;
                 self.must_tell(node, change)
             }
-            Message::NewView(signed) if usize::from(signed.signer.0) == node => {
+            Message::NewView(signed) if is_own(signed.new_view.epoch, signed.signer) => {
                 let new_view = &signed.new_view;
                 let content = content(&Statement::NewView(Box::new(new_view.clone())));
                 let place = (node, new_view.epoch, new_view.view);
@@ -248,23 +256,34 @@ impl Votes {
     }
 
     /// Checks a certificate by other means than the code under test. Returns its kind.
-    pub(crate) fn certificate(&self, chain: &Chain, certificate: &Certificate) -> Result<&'static str, String> {
+    pub(crate) fn certificate(
+        &self,
+        chain: &Chain,
+        epochs: &Epochs,
+        certificate: &Certificate,
+    ) -> Result<&'static str, String> {
+        let epoch = epochs.at(certificate.height);
+        if certificate.epoch != epoch {
+            return Err(format!("its height is epoch {epoch}'s: {certificate:?}"));
+        }
         let vote = certificate.vote();
         let bytes = vote.signing_bytes(&chain.info.context);
         let mut signers = BTreeSet::new();
         for signature in &certificate.signatures {
             let signer = signature.signer;
-            if usize::from(signer.0) >= chain.members || !signers.insert(signer) {
+            let node = epochs.node(epoch, signer).filter(|_| signers.insert(signer));
+            let Some(node) = node else {
                 return Err(format!("signer {signer} of {certificate:?} does not exist or stands twice"));
-            }
+            };
             if self.held.get(&(vote.height, vote, signer)) == Some(&signature.signature) {
                 continue;
             }
-            let key = &chain.publics[usize::from(signer.0)];
+            let key = &chain.publics[node];
             SUITE.verify(key, &bytes, &signature.signature).map_err(|error| format!("signer {signer}: {error}"))?;
         }
-        if signers.len() < chain.quorum {
-            return Err(format!("{} signers, {} are needed: {certificate:?}", signers.len(), chain.quorum));
+        let quorum = epochs.quorum(epoch);
+        if signers.len() < quorum {
+            return Err(format!("{} signers, {quorum} are needed: {certificate:?}", signers.len()));
         }
         Ok(match certificate.kind {
             CertificateKind::Commit { view } if view > View::ZERO => "commit certificates of later views",

@@ -7,6 +7,10 @@ use crate::random::Random;
 const PURPOSE: u64 = 1;
 /// The purpose of those that damage a disk.
 const DAMAGE_PURPOSE: u64 = 5;
+/// The purpose of those that change members.
+const MEMBERS_PURPOSE: u64 = 7;
+/// How many of a thousand seeds without Byzantine members change them; about a quarter of all.
+const CHANGES_PERMILLE: u64 = 400;
 /// When the first fault may begin: the network has made its first blocks by then.
 const FIRST_FAULT_MS: u64 = 2_000;
 /// When everything that heals has healed.
@@ -65,6 +69,7 @@ impl Scenario {
         }
         self.add_byzantine(&mut faulty);
         self.add_damage(&mut faulty);
+        self.add_changes(&faulty);
         self.faults.sort_by_key(|fault| fault.from_ms);
     }
 
@@ -78,6 +83,31 @@ impl Scenario {
             let until_ms = Some(from_ms.saturating_add(random.between((10, 4_000))));
             let fault = Fault::Damage { target: Target::Node(node), misdirected: random.permille(500) };
             self.faults.push(TimedFault { from_ms, until_ms, fault });
+        }
+    }
+
+    /// Lets the operator change members, never so that more of them are faulty than may be, and parameters.
+    fn add_changes(&mut self, faulty: &[usize]) {
+        let mut random = Random::new(self.seed, MEMBERS_PURPOSE);
+        if !self.byzantine.is_empty() || !random.permille(CHANGES_PERMILLE) {
+            return;
+        }
+        self.observers = 1 + random.index(8 - self.members);
+        for _ in 0..random.choose([1, 2, 3, 4, 6]) {
+            let from_ms = random.between((FIRST_FAULT_MS, HEAL_MS));
+            let count = 1 + random.index(self.nodes());
+            let mut sealers: Vec<usize> = (0..self.nodes()).collect();
+            while sealers.len() > count {
+                sealers.remove(random.index(sealers.len()));
+            }
+            let wrong = sealers.iter().filter(|node| faulty.contains(node)).count();
+            if wrong <= (count - 1) / 3 {
+                self.faults.push(TimedFault { from_ms, until_ms: Some(from_ms), fault: Fault::Members { sealers } });
+            }
+        }
+        if random.permille(300) {
+            let from_ms = random.between((FIRST_FAULT_MS, HEAL_MS));
+            self.faults.push(TimedFault { from_ms, until_ms: Some(from_ms), fault: Fault::Parameters });
         }
     }
 
@@ -221,6 +251,6 @@ mod tests {
             .flat_map(|seed| Scenario::of_seed(seed).faults)
             .map(|fault| format!("{:?}", fault.fault).split([' ', '{']).next().unwrap_or_default().to_owned())
             .collect();
-        assert_eq!(kinds.len(), 20, "{kinds:?}");
+        assert_eq!(kinds.len(), 22, "{kinds:?}");
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     scenario::{Down, Fault, Target},
     sim::Trap,
     time::Moment,
+    wallet,
 };
 use lian_ledger::View;
 use lian_types::limits::PEER_SILENCE_MS_MAX;
@@ -41,6 +42,14 @@ impl World {
             if begins {
                 self.recover(loses_power);
             }
+        } else if let Fault::Members { sealers } = &timed.fault {
+            if begins {
+                self.sim.operator.want(wallet::bits_of(sealers));
+            }
+        } else if timed.fault == Fault::Parameters {
+            if begins {
+                self.sim.operator.want(0);
+            }
         } else if let Fault::CrashAll { down } = timed.fault {
             for node in 0..self.nodes.len() {
                 if begins { self.bring_down(node, down == Down::Kill) } else { self.start(node) }
@@ -55,7 +64,7 @@ impl World {
             Target::Leader => {
                 let views = self.nodes.iter().filter_map(|node| node.run.as_ref()).map(|run| run.status());
                 let newest = views.max_by_key(|status| (status.height, status.view));
-                newest.map_or(0, |status| usize::from(status.leader.0))
+                newest.and_then(|status| self.sim.oracle.epochs.node(status.epoch, status.leader)).unwrap_or(0)
             }
         }
     }

@@ -32,7 +32,9 @@ impl World {
             self.progress_view = self.greatest_view();
         }
         let views = self.greatest_view().saturating_sub(self.progress_view);
-        if views > VIEWS_PER_LEADER_MAX * (self.sim.scenario.faulty_max() as u64 + 1) {
+        let epochs = &self.sim.oracle.epochs;
+        let faulty_max = epochs.faulty_max(epochs.at(BlockNumber(height + 1)));
+        if views > VIEWS_PER_LEADER_MAX * (faulty_max as u64 + 1) {
             let state = self.state_text();
             self.sim.fail("views", || format!("{views} views were left without a block: {state}"));
         }
@@ -78,6 +80,9 @@ impl World {
             if found != Some(BlockNumber(height)) {
                 return Some(format!("n{node} is at {found:?}, the chain at {height}"));
             }
+        }
+        if self.sim.operator.waiting() > 0 {
+            return Some(format!("the operator wants {} changes more", self.sim.operator.waiting()));
         }
         let waiting = self.sim.clients.waiting();
         (waiting > 0).then(|| format!("{waiting} transactions wait: {}", self.sim.clients.waiting_text()))

@@ -115,7 +115,10 @@ impl World {
         let files: Vec<_> = reports.iter().map(report_to_json).collect();
         let reports = files.iter().map(|file| report_from_json(file)).collect::<Result<_, _>>();
         let reports = reports.map_err(|error| error.to_string())?;
-        let plan = Plan::of(&chain.rules, &chain.committees, reports).map_err(|error| error.to_string())?;
+        let asked = there.first().ok_or("nobody is there")?;
+        let (ledger, _) = self.open(*asked)?;
+        let (_, committees) = chain.governance(&ledger)?;
+        let plan = Plan::of(&chain.rules, &committees, reports).map_err(|error| error.to_string())?;
         let plan = plan_from_json(&plan_to_json(&plan)).map_err(|error| error.to_string())?;
         self.sim.tell(|| format!("the plan: {:?} from {} reports", plan.retry, plan.reports.len()));
         self.sim.count(if plan.retry.kept.is_empty() { "plans that keep nothing" } else { KEEPS });
@@ -139,7 +142,8 @@ impl World {
             let outcome = self.open(id).and_then(|(ledger, chain)| {
                 let storage: Arc<dyn Storage> = Arc::new(self.nodes[id].disk.clone());
                 let (head, key) = (start_of(&ledger).head, &chain.keys[id]);
-                let operator = Operator::open(storage, &folder(&chain), chain.rules, &chain.committees, key, head);
+                let (_, committees) = chain.governance(&ledger)?;
+                let operator = Operator::open(storage, &folder(&chain), chain.rules, &committees, key, head);
                 operator.and_then(|operator| act(&operator)).map_err(|error| error.to_string())
             });
             if !self.nodes[id].disk.is_gone() {

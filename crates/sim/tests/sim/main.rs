@@ -4,6 +4,7 @@
 mod byzantine;
 mod divergence;
 mod liveness;
+mod members;
 mod regressions;
 mod replay;
 mod scenarios;

@@ -36,7 +36,12 @@ impl Chain {
             context: ChainContext { genesis, group: GroupId(0), chain_id: 20_200 },
             members: EpochMembers { epoch: Epoch(0), members, consensus: lian_types::ConsensusKind::Pbft },
             keys,
-            genesis: Anchor { height: BlockNumber(0), hash: genesis, digest: ProposalDigest(genesis) },
+            genesis: Anchor {
+                height: BlockNumber(0),
+                hash: genesis,
+                digest: ProposalDigest(genesis),
+                members: B256::ZERO,
+            },
             blocks: vec![],
         };
         for height in 1..=tip {

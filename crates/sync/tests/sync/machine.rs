@@ -111,11 +111,11 @@ fn different_ranges_are_asked_of_different_peers_and_verified_in_order() {
     assert_eq!((parent, heights), (CHAIN.genesis, (1..=32).collect()));
     assert_eq!(applied(&effects), [] as [u64; 0], "nothing is applied unverified");
     assert_eq!(machine.answer(&from_a[1].1, A, 32), []);
-    let effects = machine.step(Input::Verified(batch));
+    let effects = machine.step(Input::Verified { batch, count: usize::MAX });
     assert_eq!(applied(&effects), (1..=32).collect::<Vec<_>>());
     let (batch, parent, heights) = verify(&effects).unwrap();
     assert_eq!((parent, heights), (CHAIN.anchor(32), (33..=64).collect()));
-    assert_eq!(machine.step(Input::Verified(batch)).len(), 2);
+    assert_eq!(machine.step(Input::Verified { batch, count: usize::MAX }).len(), 2);
     // An answer that is shorter than asked leaves the rest to be asked again.
     let effects = machine.answer(&from_b[1].1, B, 1);
     assert_eq!(ranges(&effects), [(A, 98, 3)]);
@@ -147,7 +147,7 @@ fn catching_up_ends_when_the_last_block_is_final() {
     let mut machine = Machine::new(0);
     let effects = machine.connect(A, 20);
     let (batch, _, _) = verify(&machine.answer(&requests(&effects)[0].1, A, 20)).unwrap();
-    assert_eq!(applied(&machine.step(Input::Verified(batch))).len(), 20);
+    assert_eq!(applied(&machine.step(Input::Verified { batch, count: usize::MAX })).len(), 20);
     assert!(!machine.reach(19).iter().any(|effect| matches!(effect, Effect::CaughtUp { .. })));
     let effects = machine.reach(20);
     assert!(effects.contains(&Effect::CaughtUp { height: BlockNumber(20) }), "{effects:?}");
@@ -172,7 +172,7 @@ fn blocks_that_consensus_finalised_meanwhile_are_not_asked_again() {
     assert_eq!((parent, heights), (CHAIN.anchor(40), (41..=64).collect()));
     // Consensus overtakes the batch while it is checked.
     machine.reach(64);
-    assert_eq!(applied(&machine.step(Input::Verified(batch))), [] as [u64; 0]);
+    assert_eq!(applied(&machine.step(Input::Verified { batch, count: usize::MAX })), [] as [u64; 0]);
 }
 
 #[test]

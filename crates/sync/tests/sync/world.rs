@@ -219,7 +219,10 @@ impl World {
                 if result.is_ok() {
                     self.checked.extend(blocks.iter().map(|block| block.certificate.block_hash));
                 }
-                let input = result.map_or_else(|error| Input::Invalid { batch, error }, |_| Input::Verified(batch));
+                let input = result.map_or_else(
+                    |error| Input::Invalid { batch, error },
+                    |_| Input::Verified { batch, count: blocks.len() },
+                );
                 self.at(30, Event::Input(input));
             }
             Effect::Apply { blocks } => {

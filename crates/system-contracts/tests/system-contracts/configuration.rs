@@ -8,7 +8,7 @@ use lian_system_contracts::{
     configuration::{ADDRESS, Parameter, value_at},
     interfaces::{IConfiguration as C, MalformedArguments, UnknownFunction},
 };
-use lian_types::ConsensusParameters;
+use lian_types::{BlockNumber, ConsensusParameters};
 
 fn chain() -> Chain {
     Chain::new(4, ConsensusParameters::default())
@@ -25,7 +25,9 @@ fn a_value_acts_a_window_later() {
     set(&mut chain, "block_transactions_max", 500).unwrap();
     let event = C::ParameterSet::decode_log_data(&chain.logs[0]).unwrap();
     assert_eq!((event.name.as_str(), event.value, event.from), ("block_transactions_max", U256::from(500), 108));
-    let at = |chain: &mut Chain, block| value_at(&mut chain.reader(), Parameter::BlockTransactionsMax, block).unwrap();
+    let at = |chain: &mut Chain, block| {
+        value_at(&mut chain.reader(), Parameter::BlockTransactionsMax, BlockNumber(block)).unwrap()
+    };
     assert_eq!((at(&mut chain, 107), at(&mut chain, 108)), (10_000, 500));
     // In the same block it may still be changed, afterwards only once it acts.
     set(&mut chain, "block_transactions_max", 600).unwrap();

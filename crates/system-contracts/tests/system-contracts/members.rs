@@ -6,7 +6,7 @@ use alloy_sol_types::SolEvent;
 use lian_system_contracts::{
     Failure, configuration,
     interfaces::{IConfiguration, IMembers as M},
-    members::{ADDRESS, schedule},
+    members::{ADDRESS, epoch_at, schedule},
 };
 use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch};
 
@@ -93,6 +93,50 @@ fn one_change_at_a_time() {
         (Epoch(1), BlockNumber(58), keys([1, 2, 3, 4]))
     );
     assert_eq!((found.next.epoch, found.next.first, found.next.keys), (Epoch(2), BlockNumber(66), keys([2, 3, 4])));
+}
+
+/// The digest of the members in a block's extension is what shows a change: an epoch of the same members must not begin.
+#[test]
+fn changes_of_one_block_that_undo_each_other_are_none() {
+    let mut chain = chain(4);
+    chain.block = 50;
+    let before = schedule(&mut chain.reader()).unwrap();
+    role(&mut chain, 4, M::Role::Sealer).unwrap();
+    assert_eq!(schedule(&mut chain.reader()).unwrap().next.epoch, Epoch(1));
+    role(&mut chain, 4, M::Role::Observer).unwrap();
+    assert_eq!(schedule(&mut chain.reader()).unwrap(), before);
+    // Nor does a call that names a node twice begin one.
+    let names = vec!["node0".to_owned(); 2];
+    let roles = vec![M::Role::Observer, M::Role::Sealer];
+    chain.call(ADDRESS, &M::setRolesCall { names, roles }).unwrap();
+    assert_eq!(schedule(&mut chain.reader()).unwrap(), before);
+    // Another change in the same block is free to come.
+    role(&mut chain, 4, M::Role::Sealer).unwrap();
+    assert_eq!(schedule(&mut chain.reader()).unwrap().next.keys, keys(0..5));
+}
+
+/// Every certificate of the past can be checked by what the newest state says.
+#[test]
+fn the_members_of_every_block_stay_known() {
+    let mut chain = chain(4);
+    for (block, number, to) in [(10, 4, M::Role::Sealer), (18, 0, M::Role::Observer), (40, 0, M::Role::Sealer)] {
+        chain.block = block;
+        role(&mut chain, number, to).unwrap();
+    }
+    let cases = [
+        (0, 0, keys(0..4)),
+        (17, 0, keys(0..4)),
+        (18, 1, keys(0..5)),
+        (25, 1, keys(0..5)),
+        (26, 2, keys(1..5)),
+        (47, 2, keys(1..5)),
+        (48, 3, keys(0..5)),
+        (u64::MAX, 3, keys(0..5)),
+    ];
+    for (block, epoch, keys) in cases {
+        let found = epoch_at(&mut chain.reader(), BlockNumber(block)).unwrap();
+        assert_eq!((found.epoch, found.keys), (Epoch(epoch), keys), "block {block}");
+    }
 }
 
 /// 1 → 4 → 7 → 10 and back, each step by one call.

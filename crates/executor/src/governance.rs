@@ -1,0 +1,109 @@
+//! What a chain's own contracts say about who seals and by which parameters.
+
+use crate::system::ReadHost;
+use crate::{StateError, StateReader};
+use lian_crypto::{EpochMembers, Suite};
+use lian_system_contracts::configuration::{self, Parameter, Settings};
+use lian_system_contracts::members::{self, Schedule, ScheduledEpoch};
+use lian_types::{BlockNumber, ConsensusKind, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members};
+
+/// Who seals, and the parameters that all members have in common, after some block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Governance {
+    /// The latest epochs.
+    pub schedule: Schedule,
+    /// The parameters.
+    pub settings: Settings,
+}
+
+impl Governance {
+    /// That of genesis.
+    ///
+    /// # Errors
+    /// [`GenesisError`] where genesis is not consistent.
+    pub fn of_genesis(genesis: &Genesis, group: &GroupGenesis) -> Result<Self, GenesisError> {
+        Ok(Self { schedule: Schedule::of_genesis(genesis, group)?, settings: Settings::of_genesis(group) })
+    }
+
+    /// That of a chain after a block: what its contracts hold in the state, or for ever what genesis says where the chain
+    /// has none.
+    ///
+    /// # Errors
+    /// [`GovernanceError`] where genesis is not consistent or the state cannot be read.
+    pub fn of(genesis: &Genesis, group: &GroupGenesis, state: &dyn StateReader) -> Result<Self, GovernanceError> {
+        if group.operators.is_empty() {
+            return Ok(Self::of_genesis(genesis, group)?);
+        }
+        Ok(Self::read(state)?)
+    }
+
+    /// The parameters of consensus that act in a block; `fixed` has those that never change.
+    #[must_use]
+    pub fn parameters_at(&self, block: BlockNumber, fixed: &ConsensusParameters) -> ConsensusParameters {
+        self.settings.consensus_at(block, fixed)
+    }
+
+    /// The gas limit of a block, in units of gas.
+    #[must_use]
+    pub fn block_gas_limit_at(&self, block: BlockNumber) -> u64 {
+        self.settings.at(Parameter::BlockGasLimit, block)
+    }
+
+    /// What the contracts hold in a state.
+    ///
+    /// # Errors
+    /// [`StateError`] where it cannot be read.
+    pub(crate) fn read(state: &dyn StateReader) -> Result<Self, StateError> {
+        let settings = Settings::read(&mut ReadHost(state)).map_err(unreadable)?;
+        Ok(Self { schedule: schedule(state)?, settings })
+    }
+}
+
+/// Why it is not known who seals.
+#[derive(Debug, thiserror::Error)]
+pub enum GovernanceError {
+    /// The genesis file.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Who seals by the contracts of a state: now and from some block on.
+///
+/// # Errors
+/// [`StateError`] where it cannot be read.
+pub fn schedule(state: &dyn StateReader) -> Result<Schedule, StateError> {
+    members::schedule(&mut ReadHost(state)).map_err(unreadable)
+}
+
+/// The members of the epoch that decides a block, by the contracts of a state that is at most a window older; every
+/// earlier block's as well. `consensus` is the kind that the group's genesis chose.
+///
+/// # Errors
+/// [`StateError`] where it cannot be read.
+pub fn members_at(
+    suite: Suite,
+    consensus: ConsensusKind,
+    state: &dyn StateReader,
+    block: BlockNumber,
+) -> Result<EpochMembers, StateError> {
+    let found = members::epoch_at(&mut ReadHost(state), block).map_err(unreadable)?;
+    Ok(EpochMembers { epoch: found.epoch, members: members_of(suite, &found)?, consensus })
+}
+
+/// The members of an epoch that a contract keeps: it keeps no set that is not valid.
+pub(crate) fn members_of(suite: Suite, epoch: &ScheduledEpoch) -> Result<Members, StateError> {
+    let invalid = |error| StateError::new(format!("the members' contract holds no valid set: {error}"));
+    epoch.members(suite).map_err(invalid)
+}
+
+/// The gas limit of a block by the contracts of its parent's state, in units of gas.
+pub(crate) fn block_gas_limit(state: &dyn StateReader, block: BlockNumber) -> Result<u64, StateError> {
+    configuration::value_at(&mut ReadHost(state), Parameter::BlockGasLimit, block).map_err(unreadable)
+}
+
+fn unreadable(halt: lian_system_contracts::Halt) -> StateError {
+    StateError::new(halt.to_string())
+}

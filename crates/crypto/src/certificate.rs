@@ -194,8 +194,7 @@ mod tests {
         };
         certificate.signatures = (0u16..3).zip(&keys).map(signature).collect();
         assert_eq!(verify_certificate(SUITE, &context, &raft, &certificate), Ok(()));
-        let wrong =
-            CertificateError::WrongConsensus { found: ConsensusKind::Raft, expected: ConsensusKind::Pbft };
+        let wrong = CertificateError::WrongConsensus { found: ConsensusKind::Raft, expected: ConsensusKind::Pbft };
         assert_eq!(verify_certificate(SUITE, &context, &pbft, &certificate), Err(wrong));
         certificate.signatures.pop();
         let few = CertificateError::NoQuorum { found: 2, quorum: 3 };

@@ -30,6 +30,8 @@ pub struct ChainInfo {
     pub genesis_hash: B256,
     /// Its algorithms.
     pub suite: Suite,
+    /// How it agrees.
+    pub consensus: ConsensusKind,
     /// The rules of execution.
     pub rules: Rules,
     /// The gas limit of a block in genesis, in units of gas.
@@ -167,7 +169,7 @@ impl GroupHandle {
     pub fn members(&self, height: BlockNumber) -> Result<Option<EpochMembers>, lian_executor::StateError> {
         if self.info.rules.system_contracts {
             let state = &self.ledger.head().parent.state;
-            let (suite, kind) = (self.info.suite, ConsensusKind::Pbft);
+            let (suite, kind) = (self.info.suite, self.info.consensus);
             return lian_executor::members_at(suite, kind, state.as_ref(), height).map(Some);
         }
         Ok(self.members.get().committees.at(height).map(|committee| committee.members.as_ref().clone()))
@@ -177,7 +179,7 @@ impl GroupHandle {
     #[must_use]
     pub fn quorum(&self) -> usize {
         let KnownMembers { committees, head } = self.members.get();
-        committees.at(head.next()).map_or(1, |committee| committee.members.members.quorum())
+        committees.at(head.next()).map_or(1, |committee| committee.members.quorum())
     }
 
     /// Where the time of a block went, for the newest blocks.

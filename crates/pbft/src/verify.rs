@@ -7,8 +7,8 @@ use crate::{
 };
 use lian_crypto::{SignatureError, Verified};
 use lian_types::{
-    BlockNumber, Certificate, ConsensusKind, Epoch, MemberIndex, MemberSignature, Phase, Proposal, ProposalDigest, Signature, SignedVote,
-    View, Vote,
+    BlockNumber, Certificate, ConsensusKind, Epoch, MemberIndex, MemberSignature, Phase, Proposal, ProposalDigest,
+    Signature, SignedVote, View, Vote,
 };
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 

@@ -265,6 +265,8 @@ pub enum Divergence {
         height: BlockNumber,
         /// The proposal.
         digest: ProposalDigest,
+        /// The header below.
+        parent: B256,
         /// The header that this node signed.
         signed: B256,
         /// The one that it has now.

@@ -3,7 +3,7 @@
 use crate::codec::encode;
 use crate::{Base, Content, Entry};
 use borsh::{BorshDeserialize, BorshSerialize};
-use lian_types::{DecodeError, Proposal, SignedVote, decode_exact, limits};
+use lian_types::{BlockNumber, DecodeError, Proposal, SignedVote, decode_exact, limits};
 use std::sync::Arc;
 
 /// A record of the vote log. Its encoding starts with [`Record::VERSION`].
@@ -17,6 +17,11 @@ pub enum Record {
     Entry(Entry),
     /// This node signed a header: it never signs another one for that height.
     Vote(SignedVote),
+    /// An operator has dealt with a divergence of this node (§7): it signs nothing for this height and those below.
+    Cleared {
+        /// The greatest height for which it may have signed a wrong header.
+        through: BlockNumber,
+    },
     /// From here on this node takes no part, because an earlier log was lost.
     Abstains,
 }

@@ -1,6 +1,6 @@
 //! Checking what peers send before the machine sees it. It needs no machine, so that it can run on other threads.
 
-use crate::{Base, Body, Content, Entry, Envelope, Message, Schedule};
+use crate::{Base, Body, Content, Entry, Envelope, Message};
 use lian_crypto::{CertificateError, EpochMembers, SignatureError, Suite, Verified, verify_certificate};
 use lian_types::{BlockNumber, ChainContext, Epoch, MemberIndex, Phase, Proposal, SignedVote};
 use std::{collections::BTreeSet, sync::Arc};
@@ -58,43 +58,47 @@ impl VerifyError {
     }
 }
 
-/// Checks every signature of a message, and what the library takes for granted.
+/// Checks every signature of a message, and what the library takes for granted. `members_at` names who decides a height.
 ///
 /// # Errors
 /// [`VerifyError`] says what fails first.
 pub fn verify(
     suite: Suite,
     context: &ChainContext,
-    schedule: &Schedule,
+    members_at: &dyn Fn(BlockNumber) -> Option<Arc<EpochMembers>>,
     message: Message,
 ) -> Result<Verified<Message>, VerifyError> {
     match &message {
         Message::Raft(envelope) => check_envelope(context, envelope)?,
-        Message::Vote(signed) | Message::Question(signed) => check_vote(suite, context, schedule, signed)?,
+        Message::Vote(signed) | Message::Question(signed) => check_vote(suite, context, members_at, signed)?,
         Message::Certificate(certificate) => {
-            let members = members(schedule, certificate.height, certificate.epoch)?;
-            verify_certificate(suite, context, members, certificate)?;
+            let members = members(members_at, certificate.height, certificate.epoch)?;
+            verify_certificate(suite, context, &members, certificate)?;
         }
     }
     Ok(Verified::assume(message))
 }
 
-fn members(schedule: &Schedule, height: BlockNumber, found: Epoch) -> Result<&Arc<EpochMembers>, VerifyError> {
-    let members = schedule.at(height).filter(|members| members.epoch == found && height.0 > 0);
+fn members(
+    members_at: &dyn Fn(BlockNumber) -> Option<Arc<EpochMembers>>,
+    height: BlockNumber,
+    found: Epoch,
+) -> Result<Arc<EpochMembers>, VerifyError> {
+    let members = members_at(height).filter(|members| members.epoch == found && height.0 > 0);
     members.ok_or(VerifyError::WrongEpoch { height, found })
 }
 
 fn check_vote(
     suite: Suite,
     context: &ChainContext,
-    schedule: &Schedule,
+    members_at: &dyn Fn(BlockNumber) -> Option<Arc<EpochMembers>>,
     signed: &SignedVote,
 ) -> Result<(), VerifyError> {
     let vote = &signed.vote;
     if vote.phase != Phase::Replicated || !vote.is_well_formed() {
         return Err(VerifyError::MalformedVote(vote.height));
     }
-    let members = members(schedule, vote.height, vote.epoch)?;
+    let members = members(members_at, vote.height, vote.epoch)?;
     let member = members.members.get(signed.signer).ok_or(VerifyError::UnknownSigner(signed.signer))?;
     Ok(suite.verify(&member.key, &vote.signing_bytes(context), &signed.signature)?)
 }

@@ -1,6 +1,8 @@
 //! What members agree on and sign: proposals, votes and the certificates that votes make.
 
-use crate::{BlockNumber, ConsensusKey, ConsensusKind, Epoch, GroupId, MemberIndex, Millis, ProposalDigest, View, limits};
+use crate::{
+    BlockNumber, ConsensusKey, ConsensusKind, Epoch, GroupId, MemberIndex, Millis, ProposalDigest, View, limits,
+};
 use alloy_primitives::{B256, TxHash};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;

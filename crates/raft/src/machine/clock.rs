@@ -1,6 +1,6 @@
 //! Ticks and election timeouts.
 
-use super::Machine;
+use super::{Machine, Timing};
 use crate::wire::raft_id;
 use lian_types::{ConsensusKey, Millis};
 use raft::{ProgressState, SnapshotStatus, StateRole};
@@ -30,8 +30,19 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new(election_ms: u64, key: &ConsensusKey) -> Self {
         let timeout = usize::from(ELECTION_TICKS);
-        let tick_ms = election_ms.div_ceil(u64::from(ELECTION_TICKS)).max(1);
-        Self { tick_ms, last: None, draws: raft_id(key), timeout, chosen_for: None, since_look: 0 }
+        Self {
+            tick_ms: Self::tick_ms(election_ms),
+            last: None,
+            draws: raft_id(key),
+            timeout,
+            chosen_for: None,
+            since_look: 0,
+        }
+    }
+
+    const fn tick_ms(election_ms: u64) -> u64 {
+        let ticks = election_ms.div_ceil(ELECTION_TICKS as u64);
+        if ticks == 0 { 1 } else { ticks }
     }
 
     /// The next timeout. Its numbers follow from the key: the same node makes the same choices in the simulator, and
@@ -53,6 +64,11 @@ impl Clock {
 }
 
 impl Machine {
+    /// Takes other waiting times from now on.
+    pub const fn retime(&mut self, timing: Timing) {
+        self.clock.tick_ms = Clock::tick_ms(timing.election_ms);
+    }
+
     /// Puts this node's own timeout in the place of the one that the library has drawn from the thread's random source.
     /// To be called after whatever may have made it draw. A new term, role or campaign gets a new timeout.
     pub(super) fn set_timeout(&mut self, campaigned: bool) {
@@ -66,6 +82,7 @@ impl Machine {
 
     pub(super) fn begin(&mut self) {
         self.clock.last = Some(self.now);
+        self.count_restored();
         let conf = self.node.raft.prs().conf();
         let is_alone = conf.voters().ids().len() == 1 && conf.voters().contains(raft_id(&self.config.key));
         if is_alone && !self.abstains {

@@ -90,6 +90,10 @@ impl Machine {
         let mut height = self.head.height.next();
         let last = self.ordered.height.min(self.head.height.saturating_add(self.config.window));
         while !self.halted && !self.abstains && height <= last {
+            if height <= self.cleared {
+                height = height.next();
+                continue;
+            }
             let Some((digest, hash)) = self.result(height) else { return };
             match self.own.get(&height) {
                 Some(Own::Signing(_)) => {}
@@ -119,7 +123,8 @@ impl Machine {
         if vote.digest != digest {
             self.halt(Divergence::Order { height, own: digest, other: vote.digest });
         } else if let Some(signed) = vote.result.filter(|signed| *signed != found) {
-            self.halt(Divergence::Execution { height, digest, signed, found });
+            let parent = self.results.get(&digest).map_or(self.head.hash, |(_, parent, _)| *parent);
+            self.halt(Divergence::Execution { height, digest, parent, signed, found });
         }
     }
 
@@ -155,9 +160,8 @@ impl Machine {
             None => {
                 votes.insert(signed.signer, signed);
                 self.count(height);
-                if self.certificates.contains_key(&height) {
-                    self.note_height(from, height);
-                }
+                // Who signs a height has the one a window below.
+                self.note_height(from, height.saturating_sub(self.config.window));
             }
         }
     }
@@ -175,6 +179,12 @@ impl Machine {
         if self.is_kept(certificate.height) {
             self.certificates.entry(certificate.height).or_insert_with(|| Arc::new(certificate));
         }
+    }
+
+    /// Counts the own votes that the vote log gave back: alone they are all that there will be.
+    pub(super) fn count_restored(&mut self) {
+        let heights: Vec<_> = self.votes.keys().copied().collect();
+        heights.into_iter().for_each(|height| self.count(height));
     }
 
     /// Makes the certificate of a height, if a majority of its members signed the same.

@@ -14,7 +14,12 @@ impl Machine {
             return;
         }
         self.reconcile();
-        self.propose();
+        // Only a member proposes: a block names its proposer among the members of its epoch (§6).
+        if self.schedule.is_member(self.log.tip().height.next(), &self.config.key) {
+            self.propose();
+        } else {
+            self.hand_over();
+        }
     }
 
     fn is_handing_over(&self) -> bool {
@@ -29,12 +34,20 @@ impl Machine {
         if !has_reason || self.is_handing_over() || height > self.limit() || tip.height < self.head.height {
             return;
         }
-        if self.wanted == Some((height, term)) {
+        if self.wanted == Some((height, term)) || !self.has_all_members(height) {
             return;
         }
         self.wanted = Some((height, term));
         let time_min = self.tip_time();
         self.push(Effect::WantTransactions { height, term: View(term), time_min });
+    }
+
+    /// Whether everybody who is to sign a height gets the log. A newcomer begins from a base behind the change that adds it,
+    /// and no base lies behind a block that waits for the newcomer's signature.
+    fn has_all_members(&self, height: BlockNumber) -> bool {
+        let progress = self.node.raft.prs();
+        let gets_log = |key: &ConsensusKey| progress.get(raft_id(key)).is_some();
+        self.schedule.at(height).is_some_and(|one| one.members.iter().all(|(_, member)| gets_log(&member.key)))
     }
 
     /// The time of the block that the log ends with.
@@ -117,15 +130,16 @@ impl Machine {
         progress.is_some_and(|one| one.recent_active && one.matched.saturating_add(limits::LEARNER_LAG_MAX) >= last)
     }
 
-    /// Asks the voter with the longest log that is to stay to take over, where this node leads.
+    /// Asks another voter to take over, where this node leads: a member of the next height before others, one that stays a
+    /// member before others, then the one with the longest log.
     pub(super) fn hand_over(&mut self) {
         if !self.is_leader() || self.node.raft.lead_transferee.is_some() {
             return;
         }
-        let members = self.schedule.latest();
-        let stays = |id: &u64| {
-            let key = self.keys.get(id);
-            key.is_some_and(|key| members.is_some_and(|members| members.members.index_of(key).is_some()))
+        let next = self.log.tip().height.next();
+        let standing = |id: &u64| {
+            let stays = |key| self.schedule.latest().is_some_and(|members| members.members.index_of(key).is_some());
+            self.keys.get(id).map(|key| (self.schedule.is_member(next, key), stays(key)))
         };
         let me = raft_id(&self.config.key);
         let conf = self.node.raft.prs().conf();
@@ -135,7 +149,7 @@ impl Machine {
             .prs()
             .iter()
             .filter(|(id, progress)| **id != me && progress.recent_active && conf.voters().contains(**id));
-        let best = voters.max_by_key(|(id, progress)| (stays(id), progress.matched, std::cmp::Reverse(**id)));
+        let best = voters.max_by_key(|(id, progress)| (standing(id), progress.matched, std::cmp::Reverse(**id)));
         if let Some(id) = best.map(|(id, _)| *id) {
             self.node.transfer_leader(id);
             self.pump();

@@ -158,6 +158,8 @@ pub struct Machine {
     behind: Option<Millis>,
     resend_at: Millis,
     abstains: bool,
+    /// Up to which height an operator has dealt with a divergence.
+    cleared: BlockNumber,
     handing_over: bool,
     halted: bool,
     started: bool,

@@ -15,6 +15,7 @@ struct Restored {
     hard: HardState,
     votes: BTreeMap<BlockNumber, SignedVote>,
     abstains: bool,
+    cleared: BlockNumber,
     /// Whether an entry is missing. The base that follows may make up for it: old segments go before new ones.
     has_gap: bool,
 }
@@ -43,6 +44,7 @@ impl Restored {
             Record::Vote(signed) => {
                 self.votes.insert(signed.vote.height, signed);
             }
+            Record::Cleared { through } => self.cleared = self.cleared.max(through),
             Record::Abstains => self.abstains = true,
         }
     }
@@ -68,24 +70,28 @@ pub(super) fn restart(
     };
     let mut log = Log::new(config.suite, first_base(&config));
     let hard = HardState { term: log.base().term, vote: 0, commit: log.base().index };
-    let mut restored = Restored { log, hard, votes: BTreeMap::new(), abstains: false, has_gap: false };
+    let mut restored =
+        Restored { log, hard, votes: BTreeMap::new(), abstains: false, cleared: BlockNumber::ZERO, has_gap: false };
     records.into_iter().for_each(|record| restored.take(record));
+    // What is committed was in the log before that was written down.
+    restored.has_gap |= restored.hard.commit > restored.log.last_index();
     let is_lost = condition == LogCondition::Lost || restored.has_gap;
-    // Alone, nobody remembers what this node has forgotten: what is final is all that there is.
+    // Alone, nobody remembers what this node has forgotten: it goes on with what was written since, or else from what is
+    // final.
     let is_alone = members.members.len() == 1 && members.members.index_of(&config.key).is_some();
-    if is_lost && is_alone {
+    if is_lost && is_alone && (restored.has_gap || restored.log.tip().height < head.height) {
         let (height, digest) = (head.height, head.digest);
         restored.log.reset(Base { index: 1, term: 1, height, digest, voters: vec![config.key], learners: Vec::new() });
         restored.hard = HardState { term: 1, vote: 0, commit: 1 };
-        restored.abstains = false;
-    } else {
-        restored.abstains |= is_lost;
+        restored.votes.clear();
     }
+    restored.abstains = (restored.abstains || is_lost) && !is_alone;
     log = restored.log;
     let mut hard = restored.hard;
     hard.commit = hard.commit.clamp(log.base().index, log.last_index());
     let mut machine = assemble(config, schedule, head, log, hard);
     machine.abstains = restored.abstains;
+    machine.cleared = restored.cleared;
     let above = restored.votes.into_iter().filter(|(height, _)| *height > machine.head.height);
     machine.own = above.map(|(height, signed)| (height, Own::Sent(signed))).collect();
     for (height, own) in &machine.own {
@@ -139,6 +145,7 @@ fn assemble(config: Config, schedule: Schedule, head: Head, log: Log, hard: Hard
         behind: None,
         resend_at: Millis::ZERO,
         abstains: false,
+        cleared: BlockNumber::ZERO,
         handing_over: false,
         halted: false,
         started: false,
@@ -175,6 +182,9 @@ impl Machine {
         }
         let mut records = vec![Record::Base(self.log.base().clone()), Record::HardState(self.node.store().hard())];
         records.extend(self.log.entries().map(Record::Entry));
+        if self.cleared > self.head.height {
+            records.push(Record::Cleared { through: self.cleared });
+        }
         records.extend(self.own.values().filter_map(|own| match own {
             Own::Sent(signed) => Some(Record::Vote(*signed)),
             Own::Signing(_) => None,

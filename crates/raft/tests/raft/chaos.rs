@@ -46,7 +46,7 @@ fn story(seed: u64) {
 
 #[test]
 fn no_story_forks_or_stands_still() {
-    (0..60).for_each(story);
+    (0..40).for_each(story);
 }
 
 /// The same seed gives the same blocks: nothing in the machine, nor in the library under it, is left to chance.

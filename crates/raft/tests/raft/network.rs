@@ -361,6 +361,8 @@ impl Network {
         let height = proposal.height;
         let (_, members) = self.schedule.iter().rfind(|(first, _)| *first <= height).unwrap();
         verify_certificate(SUITE, &context(), members, proof).unwrap();
+        let proposer = members.members.index_of(&proposal.proposer);
+        assert!(proposer.is_some(), "block {height} is by nobody of its epoch");
         assert_eq!((proof.height, proof.digest, proof.block_hash), (height, digest, hash));
         let first = *self.chain.entry(height.0).or_insert((digest, hash));
         assert_eq!(first, (digest, hash), "n{id} has another block {height}");
@@ -430,7 +432,7 @@ impl Network {
         match event {
             Event::Deliver { from, to, message } => {
                 let schedule = self.schedule_at(self.head(to).height);
-                if let Ok(message) = verify(SUITE, &context(), &schedule, message) {
+                if let Ok(message) = verify(SUITE, &context(), &|height| schedule.at(height).cloned(), message) {
                     self.step(to, Input::Message { from: secret(from).public(), message });
                 }
             }

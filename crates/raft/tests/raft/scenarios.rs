@@ -22,6 +22,16 @@ fn a_single_member_goes_on_by_itself() {
     network.until(2_000, "blocks", |network| network.height(0) >= 40);
 }
 
+/// Nobody else repeats the vote that was durable before the crash, and whose block was not.
+#[test]
+fn a_single_member_counts_the_vote_that_it_finds_again() {
+    for seed in 50..70 {
+        let mut network = Network::new(seed, 1, 1);
+        network.crash_permille = 60;
+        network.until(60_000, "blocks", |network| network.height(0) >= 30);
+    }
+}
+
 #[test]
 fn an_idle_chain_writes_nothing_but_keeps_its_leader() {
     let mut network = fair(2, 4);
@@ -205,6 +215,15 @@ fn one_grows_to_four_to_seven_and_shrinks_to_three() {
     }
     let leader = network.leader().unwrap();
     assert!([4, 5, 6].contains(&leader), "a removed leader hands over");
+}
+
+/// With a window of its smallest size, and more newcomers than old members: their signatures are needed at once.
+#[test]
+fn newcomers_in_the_majority_do_not_wait_for_each_other() {
+    let mut network = Network::new(90, 2, 8);
+    network.until(5_000, "first blocks", |network| network.height(0) >= 5);
+    let first = change(&mut network, 1, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    network.until(20_000, "the members' blocks", |network| (0..8).all(|node| network.height(node) >= first + 10));
 }
 
 /// Two of five are removed in one block, the leader among them: one after the other, never both at once.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 fn check(message: Message) -> Result<(), VerifyError> {
     let schedule = Schedule::new([(BlockNumber(0), members_of(0, &[0, 1, 2]))]);
-    verify(SUITE, &context(), &schedule, message).map(drop)
+    verify(SUITE, &context(), &|height| schedule.at(height).cloned(), message).map(drop)
 }
 
 fn vote(phase: Phase) -> Vote {

@@ -15,6 +15,7 @@
 
 mod fixture;
 pub mod mutate;
+mod raft;
 mod stored;
 mod text;
 mod wire;
@@ -39,10 +40,12 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
 }
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     target("frames", wire::frames, wire::frame_seeds),
     target("hello", wire::hello, wire::hello_seeds),
     target("consensus", wire::consensus, wire::consensus_seeds),
+    target("raft", raft::message, raft::message_seeds),
+    target("raft-record", raft::record, raft::record_seeds),
     target("group-body", wire::group_body, wire::pool_seeds),
     target("group-sync", wire::group_sync, wire::sync_seeds),
     target("pool", wire::pool, wire::pool_seeds),

@@ -9,12 +9,18 @@ use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_executor::{GenesisBlockError, GovernanceError};
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth};
+use lian_types::{BlockNumber, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     thread::JoinHandle,
+    time::Duration,
 };
+
+/// Looks at whether somebody else leads, before a node stops anyway.
+const HAND_OVER_LOOKS: u32 = 50;
+/// Time between two of them.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(20);
 
 /// What a node needs to start.
 pub struct NodeSetup {
@@ -169,6 +175,23 @@ impl Node {
     #[must_use]
     pub const fn stop_signal(&self) -> &StopSignal {
         &self.stop
+    }
+
+    /// Lets other members lead the Raft groups that this node leads, and waits until they do, or for as long as electing a
+    /// leader would take. To be called before the network is shut down, for a stop that nobody notices.
+    pub async fn hand_over(&self) {
+        let leads = |group: &&RunningGroup| {
+            let status = group.handle.status();
+            status.consensus == ConsensusKind::Raft.name() && status.leader == status.node && status.members > 1
+        };
+        let led: Vec<_> = self.groups.iter().filter(leads).collect();
+        led.iter().for_each(|group| group.hand_over());
+        for _ in 0..HAND_OVER_LOOKS {
+            if !led.iter().any(leads) {
+                return;
+            }
+            tokio::time::sleep(HAND_OVER_LOOK).await;
+        }
     }
 
     /// Stops all groups cleanly. The network must be shut down before, so that no message comes any more. Blocks.

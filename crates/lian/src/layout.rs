@@ -50,14 +50,17 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// How nodes agree, on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Consensus {
-    /// Parallel PBFT.
+    /// Parallel PBFT: up to f of 3f+1 nodes may be arbitrarily faulty.
     Pbft,
+    /// Raft: less than half of the nodes may be down; none may lie.
+    Raft,
 }
 
 impl Consensus {
     pub(crate) const fn kind(self) -> ConsensusKind {
         match self {
             Self::Pbft => ConsensusKind::Pbft,
+            Self::Raft => ConsensusKind::Raft,
         }
     }
 }

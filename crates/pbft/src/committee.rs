@@ -2,7 +2,8 @@
 
 use lian_crypto::{EpochMembers, Suite};
 use lian_types::{
-    BlockNumber, ChainContext, ConsensusKey, ConsensusParameters, Epoch, MemberIndex, Members, ProposalDigest, View,
+    BlockNumber, ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Epoch, MemberIndex, Members,
+    ProposalDigest, View,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -84,10 +85,17 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// The members of an epoch that starts at a height.
+    /// The members of an epoch that starts at a height, who agree by PBFT.
     #[must_use]
     pub fn new(epoch: Epoch, first: BlockNumber, members: Members) -> Self {
-        Self { first, members: Arc::new(EpochMembers { epoch, members }) }
+        Self::of(ConsensusKind::Pbft, epoch, first, members)
+    }
+
+    /// The members of an epoch that starts at a height, in a chain of any kind: who checks the chain's blocks need not
+    /// know more of its consensus.
+    #[must_use]
+    pub fn of(consensus: ConsensusKind, epoch: Epoch, first: BlockNumber, members: Members) -> Self {
+        Self { first, members: Arc::new(EpochMembers { epoch, members, consensus }) }
     }
 
     /// The epoch.
@@ -142,13 +150,18 @@ impl Committees {
         self.0.last_key_value().map(|(_, committee)| committee)
     }
 
+    /// The committees, by their first heights.
+    pub fn iter(&self) -> impl Iterator<Item = &Committee> {
+        self.0.values()
+    }
+
     /// Adds a committee.
-    pub(crate) fn insert(&mut self, committee: Committee) {
+    pub fn insert(&mut self, committee: Committee) {
         self.0.insert(committee.first, committee);
     }
 
     /// Drops committees that decided heights far below, keeping the one before the current one.
-    pub(crate) fn retire(&mut self, height: BlockNumber) {
+    pub fn retire(&mut self, height: BlockNumber) {
         while self.0.range(..=height).count() > 2 {
             self.0.pop_first();
         }

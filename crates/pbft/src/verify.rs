@@ -7,8 +7,8 @@ use crate::{
 };
 use lian_crypto::{CheckedSignatures, SignatureError, Verified};
 use lian_types::{
-    BlockNumber, Certificate, Epoch, MemberIndex, MemberSignature, Proposal, ProposalDigest, Signature, SignedVote,
-    View, Vote,
+    BlockNumber, Certificate, ConsensusKind, Epoch, MemberIndex, MemberSignature, Phase, Proposal, ProposalDigest,
+    Signature, SignedVote, View, Vote,
 };
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
     fn vote(&self, signed: &SignedVote) -> Result<(), VerifyError> {
         let vote = &signed.vote;
         let committee = self.committee(vote.height, vote.epoch)?;
-        if !vote.is_well_formed() {
+        if !vote.is_well_formed() || vote.phase == Phase::Replicated {
             return Err(VerifyError::MalformedVote(vote.height));
         }
         self.signature(committee, signed.signer, &Statement::Vote(*vote), &signed.signature)
@@ -199,6 +199,10 @@ impl<'a> Checker<'a> {
     fn certificate(&self, certificate: &Certificate) -> Result<(), VerifyError> {
         if certificate.height.0 == 0 {
             return Err(VerifyError::OtherChain(certificate.height));
+        }
+        // A majority's certificate of another kind of chain proves nothing here, however many signed it.
+        if certificate.kind.consensus() != ConsensusKind::Pbft {
+            return Err(VerifyError::MalformedVote(certificate.height));
         }
         let committee = self.committee(certificate.height, certificate.epoch)?;
         self.quorum(committee, &certificate.vote(), &certificate.signatures)

@@ -169,7 +169,7 @@ impl Sim {
     /// Counts a message that a node sends, and has it checked.
     pub(crate) fn count_sent(&mut self, from: NodeId, envelope: &Envelope) {
         self.count(match envelope.payload() {
-            GroupMessage::Consensus(_) => "consensus messages",
+            GroupMessage::Consensus(_) | GroupMessage::Raft(_) => "consensus messages",
             GroupMessage::Pool(_) => "pool messages",
             GroupMessage::Sync(_) => "catch-up messages",
             GroupMessage::Report(_) => "reports",
@@ -177,6 +177,11 @@ impl Sim {
         if let GroupMessage::Consensus(message) = envelope.payload()
             && self.is_honest(from)
             && let Err(what) = self.oracle.votes.sent(from, &self.chain, &self.oracle.epochs, message)
+        {
+            self.fail("votes", || format!("n{from} {what}"));
+        }
+        if let GroupMessage::Raft(message) = envelope.payload()
+            && let Err(what) = self.oracle.replicas.sent(from, &self.oracle.epochs, message)
         {
             self.fail("votes", || format!("n{from} {what}"));
         }

@@ -10,8 +10,10 @@ use lian_types::{DecodeError, limits};
 /// A message between nodes, by rising size and falling urgency.
 #[derive(Clone, Debug)]
 pub enum GroupMessage {
-    /// Consensus.
+    /// Consensus by PBFT.
     Consensus(Message),
+    /// Consensus by Raft.
+    Raft(lian_raft::Message),
     /// Transactions.
     Pool(PoolMessage),
     /// Catch-up.
@@ -29,7 +31,7 @@ impl GroupMessage {
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::Consensus(_) => Class::Consensus,
+            Self::Consensus(_) | Self::Raft(_) => Class::Consensus,
             Self::Pool(_) => Class::Body,
             Self::Sync(_) | Self::Report(_) => Class::Sync,
         }
@@ -40,6 +42,7 @@ impl GroupMessage {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Consensus(message) => message.encode(),
+            Self::Raft(message) => message.encode(),
             Self::Pool(message) => message.encode(),
             Self::Sync(message) => tagged(SYNC, &message.encode()),
             Self::Report(report) => tagged(REPORT, &report.encode()),
@@ -52,6 +55,9 @@ impl GroupMessage {
     /// [`DecodeError`] for anything but one message of this class within its bounds.
     pub fn decode(class: Class, bytes: &[u8]) -> Result<Self, DecodeError> {
         match class {
+            Class::Consensus if bytes.first() == Some(&lian_raft::Message::TAG) => {
+                lian_raft::Message::decode(bytes).map(Self::Raft)
+            }
             Class::Consensus => Message::decode(bytes).map(Self::Consensus),
             Class::Body => PoolMessage::decode(bytes).map(Self::Pool),
             Class::Sync => match bytes.split_first() {

@@ -15,7 +15,7 @@ use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
-use lian_types::{ConsensusKey, Transaction};
+use lian_types::{ConsensusKey, ConsensusKind, Transaction};
 use parking_lot::{Condvar, Mutex};
 use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
@@ -82,7 +82,7 @@ impl Inbound {
         self.checks.enter();
         let this = self.clone();
         rayon::spawn(move || {
-            match Message::decode(&bytes) {
+            match GroupMessage::decode(Class::Consensus, &bytes) {
                 Ok(message) => this.verify(from, message),
                 Err(error) => this.blame(from, &error.to_string()),
             }
@@ -90,12 +90,37 @@ impl Inbound {
         });
     }
 
-    fn verify(&self, from: ConsensusKey, message: Message) {
+    fn verify(&self, from: ConsensusKey, message: GroupMessage) {
+        match (message, self.info.consensus) {
+            (GroupMessage::Consensus(message), ConsensusKind::Pbft) => self.verify_pbft(from, message),
+            (GroupMessage::Raft(message), ConsensusKind::Raft) => self.verify_raft(from, message),
+            (_, kind) => self.blame(from, &format!("a consensus message of another kind in a {} group", kind.name())),
+        }
+    }
+
+    fn verify_pbft(&self, from: ConsensusKey, message: Message) {
         match lian_pbft::verify_once(&self.rules, &self.members.get().committees, &self.checked, message) {
             Ok(message) => self.tell(Command::Input(Box::new(Input::Consensus { from, message }))),
-            Err(error) if error.is_misbehaviour() => self.blame(from, &error.to_string()),
-            // Its sender may know of a change of members that this node does not know yet; it repeats what matters.
-            Err(error) => tracing::debug!(peer = %from, %error, "a message could not be checked"),
+            Err(error) => self.refuse(from, error.is_misbehaviour(), &error.to_string()),
+        }
+    }
+
+    fn verify_raft(&self, from: ConsensusKey, message: lian_raft::Message) {
+        let committees = self.members.get().committees;
+        let members_at = |height| committees.at(height).map(|committee| Arc::clone(&committee.members));
+        match lian_raft::verify(self.rules.suite, &self.rules.context, &members_at, message) {
+            Ok(message) => self.tell(Command::Input(Box::new(Input::Raft { from, message: Box::new(message) }))),
+            Err(error) => self.refuse(from, error.is_misbehaviour(), &error.to_string()),
+        }
+    }
+
+    /// Drops a message. A sender that did nothing wrong may know of a change of members that this node does not know yet;
+    /// it repeats what matters.
+    fn refuse(&self, from: ConsensusKey, is_misbehaviour: bool, reason: &str) {
+        if is_misbehaviour {
+            self.blame(from, reason);
+        } else {
+            tracing::debug!(peer = %from, reason, "a message could not be checked");
         }
     }
 
@@ -114,7 +139,9 @@ impl Inbound {
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
             GroupMessage::Report(report) => Input::Report { from, report },
-            GroupMessage::Consensus(_) => return Err("a consensus message in another class".to_owned()),
+            GroupMessage::Consensus(_) | GroupMessage::Raft(_) => {
+                return Err("a consensus message in another class".to_owned());
+            }
         };
         self.tell(Command::Input(Box::new(input)));
         Ok(())

@@ -22,7 +22,7 @@ pub use inbound::check_blocks;
 pub use votes::{condition_of, decode as decode_record, encode as encode_record, encode_live as encode_live_record};
 
 use crate::{
-    core::{Core, CoreConfig, Start},
+    core::{ConsensusConfig, Core, CoreConfig, Input, Start},
     execution::SpeculativeChain,
     flow::FlowRecorder,
     handle::{ChainInfo, GroupEvent, GroupHandle},
@@ -37,7 +37,6 @@ use lian_crypto::ConsensusSecretKey;
 use lian_executor::{Governance, Rules};
 use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
 use lian_network::NetworkHandle;
-use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
@@ -81,6 +80,12 @@ pub(crate) struct RunningGroup {
 }
 
 impl RunningGroup {
+    /// Lets another member lead, where the group agrees by Raft and this node leads it.
+    pub(crate) fn hand_over(&self) {
+        // The core may have ended before.
+        let _ = self.handle.commands.send(Command::Input(Box::new(Input::HandOver)));
+    }
+
     /// Stops the threads in the order in which work flows, so that what was acknowledged is on disk.
     pub(crate) fn shutdown(mut self) {
         // The core may have ended before.
@@ -110,13 +115,14 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
 
     let governance = Governance::of(genesis, group, ledger.head().parent.state.as_ref())?;
     let genesis_hash = ledger.block_hash(BlockNumber::ZERO)?.ok_or(StartError::NoGenesisBlock)?;
-    let rules = Rules::of_group(suite, group);
+    let execution = Rules::of_group(suite, group);
     let info = Arc::new(ChainInfo {
         group: group.group,
         chain_id: group.chain_id,
+        consensus: group.consensus.kind,
         genesis_hash,
         suite,
-        rules,
+        rules: execution,
         block_gas_limit: group.block_gas_limit,
         context: *ledger.chain(),
         node: setup.name.to_owned(),
@@ -126,26 +132,24 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, start.head.height)?;
     let evidence = EvidenceFiles::new(storage, &folder);
     evidence.check_start(&votes.recovered.records, start.epoch)?;
-    let pbft = lian_pbft::Config {
-        rules: lian_pbft::Rules {
-            suite,
-            context: info.context,
-            genesis: GroupGenesis::proposal_digest(info.genesis_hash),
-            term: group.consensus.leader_term,
-            window: group.consensus.window,
-        },
-        timing: Timing::new(&governance.parameters_at(start.head.height.next(), &group.consensus)),
-        key: Some(key.public()),
+    let rules = lian_pbft::Rules {
+        suite,
+        context: info.context,
+        genesis: GroupGenesis::proposal_digest(info.genesis_hash),
+        term: group.consensus.leader_term,
+        window: group.consensus.window,
     };
-    let committees =
-        committees_of(suite, &governance).map_err(|source| GenesisError::Members { group: group.group, source })?;
+    let parameters = governance.parameters_at(start.head.height.next(), &group.consensus);
+    let consensus = ConsensusConfig::new(rules, genesis, group, &parameters, key.public());
+    let committees = committees_of(suite, group.consensus.kind, &governance)
+        .map_err(|source| GenesisError::Members { group: group.group, source })?;
     let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
     let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
     let flows = Arc::new(Mutex::new(FlowRecorder::default()));
     let core = Core::new(
         crate::clock::now(),
         CoreConfig {
-            pbft: pbft.clone(),
+            consensus,
             committees,
             parameters: group.consensus,
             governance: Arc::new(governance),
@@ -156,7 +160,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         start,
         votes.recovered,
     );
-    wire(setup, core, votes.log, info, ledger, pool, flows, pbft.rules, flusher, evidence)
+    wire(setup, core, votes.log, info, ledger, pool, flows, rules, flusher, evidence)
 }
 
 /// The ledger's head as a core starts from it.
@@ -269,7 +273,7 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
         chain_id: info.chain_id,
         node: setup.name.to_owned(),
         rpc: (!setup.rpc.is_empty()).then(|| setup.rpc.to_owned()),
-        consensus: "pbft",
+        consensus: info.consensus.name(),
         role: if sealer { Role::Sealer } else { Role::Observer },
         height: ledger.head().number,
         lag: 0,

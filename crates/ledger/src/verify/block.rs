@@ -67,7 +67,7 @@ impl<'a> Checker<'a> {
             suite,
             chain,
             group,
-            members: EpochMembers { epoch: Epoch::ZERO, members },
+            members: EpochMembers { epoch: Epoch::ZERO, members, consensus: group.consensus.kind },
             first: genesis_block(suite, genesis, group)?,
             state: Arc::default(),
             parent: None,
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
         let deciding = if self.group.operators.is_empty() {
             Ok(self.members.clone())
         } else {
-            members_at(self.suite, self.state.as_ref(), BlockNumber(stored.number()))
+            members_at(self.suite, self.group.consensus.kind, self.state.as_ref(), BlockNumber(stored.number()))
         };
         let deciding = match deciding {
             Ok(deciding) => deciding,

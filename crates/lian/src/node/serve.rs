@@ -108,6 +108,7 @@ async fn serve_clients(
 }
 
 async fn stop_node(node: Node, network: NetworkHandle) {
+    node.hand_over().await;
     // First the network, so that no message comes any more; then the groups, which finish a block and its write.
     network.shutdown().await;
     if let Err(error) = tokio::task::spawn_blocking(move || node.shutdown()).await {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use lian_crypto::Suite;
-use lian_group::decode_record;
+use lian_group::{core::VoteRecord, decode_record};
 use lian_ledger::{Durability, FileStorage, Log, LogOptions};
 use lian_pbft::{
     Ancestry, Committee, Committees, Message, PrePrepare, PrepareCertificate, Record, Rules, SignedNewView,
@@ -97,8 +97,14 @@ impl Votes {
             if record.kind == 0 {
                 continue;
             }
-            let record = decode_record(Suite::Standard, record.payload()).unwrap().record;
-            self.record(&record, &format!("log of node{signer}"));
+            let source = format!("log of node{signer}");
+            match decode_record(Suite::Standard, record.payload()).unwrap().record {
+                VoteRecord::Pbft(record) => self.record(&record, &source),
+                VoteRecord::Raft { record: lian_raft::Record::Vote(signed), .. } => {
+                    self.vote(signed.signer.0, signed.vote, &source);
+                }
+                VoteRecord::Raft { .. } => {}
+            }
         }
     }
 

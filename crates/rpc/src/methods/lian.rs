@@ -95,6 +95,7 @@ fn show(certificate: &Certificate, members: &Members, extension: &Extension, dig
     let (kind, view) = match certificate.kind {
         CertificateKind::Commit { view } => ("commit", Some(Quantity(view.0))),
         CertificateKind::Checkpoint => ("checkpoint", None),
+        CertificateKind::Replicated => ("replicated", None),
     };
     let member = |(MemberIndex(index), member): (MemberIndex, &lian_types::Member)| ShownMember {
         index,

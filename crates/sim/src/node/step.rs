@@ -12,7 +12,7 @@ use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
-    core::{Candidate, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
+    core::{Candidate, ConsensusStatus, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
 use lian_txpool::PoolMessage;
 use lian_types::{BlockNumber, Millis, Transaction};
@@ -53,6 +53,17 @@ impl Node {
                 }
                 None => {}
             },
+            GroupMessage::Raft(message) => {
+                let Some(known) = self.run.as_ref().map(|run| run.core.members().get()) else { return };
+                let members_at = |height| known.committees.at(height).map(|one| Arc::clone(&one.members));
+                match lian_raft::verify(crate::chain::SUITE, &sim.chain.info.context, &members_at, message.clone()) {
+                    Ok(message) => self.step(sim, Input::Raft { from: key, message: Box::new(message) }),
+                    Err(error) if error.is_misbehaviour() => {
+                        sim.fail("messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
+                    }
+                    Err(_) => sim.count("messages not checked"),
+                }
+            }
             GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
                 // It has whatever it proposed, also what its machine's pool would not keep.
                 let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
@@ -150,7 +161,7 @@ impl Node {
         let clock = self.clock(sim);
         let chain = Arc::clone(&sim.chain);
         let Some(run) = &mut self.run else { return };
-        let before = sim.story.is_kept().then(|| run.core.pbft_status());
+        let before = sim.story.is_kept().then(|| run.core.status());
         let now = run.clock.step(clock, Millis(sim.now.ms()));
         let mut inputs = vec![input];
         let mut effects = Vec::new();
@@ -225,7 +236,7 @@ impl Node {
 
     fn renew_votes(&mut self) {
         let Some(run) = &mut self.run else { return };
-        let height = run.core.pbft_status().height;
+        let height = run.core.status().height;
         if height.0 >= run.renewed_at.0.saturating_add(VOTE_LOG_RENEWAL) {
             run.renewed_at = height;
             run.outbox.push(Item::Renew { live: run.core.live_records(), below: height });
@@ -259,9 +270,9 @@ impl Node {
         sim.later(self.id, self.life, after, NodeEvent::Tick);
     }
 
-    fn tell_views(&self, sim: &mut Sim, before: &lian_pbft::Status) {
+    fn tell_views(&self, sim: &mut Sim, before: &ConsensusStatus) {
         let Some(run) = &self.run else { return };
-        let after = run.core.pbft_status();
+        let after = run.core.status();
         if after.promised > before.promised {
             sim.tell(|| format!("n{} leaves for view {} at height {}", self.id, after.promised, after.height));
         }

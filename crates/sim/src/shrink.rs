@@ -80,13 +80,15 @@ fn simpler(scenario: &Scenario, failure: &Failure) -> Vec<Scenario> {
             }));
         }
     }
-    if scenario.observers > 0 && scenario.byzantine.is_empty() {
+    // Changes of members name the nodes.
+    let nodes_may_go = scenario.byzantine.is_empty() && !scenario.has_changes();
+    if scenario.observers > 0 && nodes_may_go {
         found.push(change(&|it| it.observers = 0));
     }
     if scenario.skews_ms.iter().any(|skew| *skew != 0) {
         found.push(change(&|it| it.skews_ms.clear()));
     }
-    if scenario.members > 4 && scenario.byzantine.is_empty() {
+    if scenario.members > 4 && nodes_may_go {
         found.push(change(&|it| it.members = 4));
     }
     found.extend(lighter(scenario));

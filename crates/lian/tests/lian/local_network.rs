@@ -100,7 +100,10 @@ fn starts_restarts_its_node_and_stops() {
 
     let first = up.node();
     kill(first, Signal::SIGKILL).unwrap();
-    let replaced = || fs::read_to_string(dir.join("node0/data/.lock")).is_ok_and(|pid| pid.trim() != first.to_string());
+    let replaced = || {
+        fs::read_to_string(dir.join("node0/data/.lock"))
+            .is_ok_and(|pid| !pid.is_empty() && pid.trim() != first.to_string())
+    };
     assert!(happens(replaced), "no new start");
     let second = up.node();
     assert!(is_alive(second));

@@ -9,8 +9,8 @@ const PURPOSE: u64 = 1;
 const DAMAGE_PURPOSE: u64 = 5;
 /// The purpose of those that change members.
 const MEMBERS_PURPOSE: u64 = 7;
-/// How many of a thousand seeds without Byzantine members change them; about a quarter of all.
-const CHANGES_PERMILLE: u64 = 400;
+/// How many of a thousand seeds change members.
+const CHANGES_PERMILLE: u64 = 250;
 /// When the first fault may begin: the network has made its first blocks by then.
 const FIRST_FAULT_MS: u64 = 2_000;
 /// When everything that heals has healed.
@@ -67,9 +67,16 @@ impl Scenario {
             let fault = self.passing(random);
             self.faults.push(TimedFault { from_ms, until_ms: Some(until_ms), fault });
         }
+        let mut changes = Random::new(self.seed, MEMBERS_PURPOSE);
+        let has_changes = changes.permille(CHANGES_PERMILLE);
+        if has_changes {
+            self.observers = 1 + changes.index(8 - self.members);
+        }
         self.add_byzantine(&mut faulty);
         self.add_damage(&mut faulty);
-        self.add_changes(&faulty);
+        if has_changes {
+            self.add_changes(&mut changes, &faulty);
+        }
         self.faults.sort_by_key(|fault| fault.from_ms);
     }
 
@@ -87,12 +94,7 @@ impl Scenario {
     }
 
     /// Lets the operator change members, never so that more of them are faulty than may be, and parameters.
-    fn add_changes(&mut self, faulty: &[usize]) {
-        let mut random = Random::new(self.seed, MEMBERS_PURPOSE);
-        if !self.byzantine.is_empty() || !random.permille(CHANGES_PERMILLE) {
-            return;
-        }
-        self.observers = 1 + random.index(8 - self.members);
+    fn add_changes(&mut self, random: &mut Random, faulty: &[usize]) {
         for _ in 0..random.choose([1, 2, 3, 4, 6]) {
             let from_ms = random.between((FIRST_FAULT_MS, HEAL_MS));
             let count = 1 + random.index(self.nodes());

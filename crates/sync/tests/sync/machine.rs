@@ -159,6 +159,28 @@ fn catching_up_ends_when_the_last_block_is_final() {
     assert_eq!(machine.sync.deadline(), None, "an idle node is silent");
 }
 
+/// Members change in block 12, say, with a window of 9: who decides block 21 is known when block 20 is final here.
+#[test]
+fn blocks_wait_until_it_is_known_who_decides_them() {
+    let mut machine = Machine::new(0);
+    let sent = requests(&machine.connect(A, 100));
+    let (batch, _, _) = verify(&machine.answer(&sent[0].1, A, 32)).unwrap();
+    let effects = machine.step(Input::Verified { batch, count: 20 });
+    assert_eq!(applied(&effects), (1..=20).collect::<Vec<_>>());
+    assert_eq!(verify(&effects), None);
+    // What comes meanwhile waits as well, and nothing is asked for twice.
+    let effects = machine.answer(&sent[1].1, A, 32);
+    assert_eq!((verify(&effects), applied(&effects)), (None, vec![]));
+    assert_eq!(verify(&machine.reach(19)), None);
+    let effects = machine.reach(20);
+    assert!(ranges(&effects).iter().all(|(_, from, _)| *from > 64), "{:?}", ranges(&effects));
+    let (batch, parent, heights) = verify(&effects).unwrap();
+    assert_eq!((parent, heights), (CHAIN.anchor(20), (21..=32).collect()));
+    let effects = machine.step(Input::Verified { batch, count: 12 });
+    assert_eq!(applied(&effects), (21..=32).collect::<Vec<_>>());
+    assert_eq!(verify(&effects).unwrap().1, CHAIN.anchor(32));
+}
+
 #[test]
 fn blocks_that_consensus_finalised_meanwhile_are_not_asked_again() {
     let mut machine = Machine::new(0);

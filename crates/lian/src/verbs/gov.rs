@@ -84,7 +84,9 @@ pub(crate) enum GovVerb {
     /// Make an account an operator, or no longer one.
     SetOperator {
         /// The account.
-        account: Address,
+        // Named otherwise than the sender's `--account`.
+        #[arg(value_name = "ACCOUNT")]
+        operator: Address,
         /// Take the right away.
         #[arg(long)]
         remove: bool,
@@ -157,8 +159,8 @@ pub(crate) async fn run(verb: GovVerb) -> Result<()> {
             }
             configure(&send, &IConfiguration::setCall { name, value: U256::from(value) }).await
         }
-        GovVerb::SetOperator { account, remove, send } => {
-            configure(&send, &IConfiguration::setOperatorCall { account, isOperator: !remove }).await
+        GovVerb::SetOperator { operator, remove, send } => {
+            configure(&send, &IConfiguration::setOperatorCall { account: operator, isOperator: !remove }).await
         }
     }
 }

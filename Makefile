@@ -1,12 +1,13 @@
 # make up      builds Lian, makes a four-node network in ./net if there is none, and runs it; Ctrl-C stops it.
 #              Options of `lian up` go into ARGS: make up ARGS="--nodes 7 --port-offset 100"
 # make test    every check that CI runs, from formatting to real client libraries against a real network.
+# make release packs the program of a clean checkout with its documents into dist/.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up build tools test fmt clippy unit mutants deny examples contracts
+.PHONY: help up build tools test fmt clippy unit mutants deny examples operations upgrade contracts release
 
 ARGS ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -18,6 +19,7 @@ DENY := target/tools/bin/cargo-deny
 help:
 	@echo 'make up     run a local network (options: ARGS="--nodes 7 --port-offset 100")'
 	@echo 'make test   run every check'
+	@echo 'make release   pack the program into dist/'
 
 up: build
 	@exec $(LIAN) up $(ARGS)
@@ -29,7 +31,7 @@ build: tools
 tools:
 	@tests/tools.sh
 
-test: tools fmt clippy unit mutants deny examples contracts
+test: tools fmt clippy unit mutants deny examples operations upgrade contracts
 	@echo '== all checks passed'
 
 fmt:
@@ -64,6 +66,22 @@ examples: tools
 	@cargo test --release --locked --workspace --no-run --quiet
 	@echo '== ethers, viem, web3.py and cast against a network of four nodes'
 	@tests/examples.sh $(LIAN)
+
+# As `examples`: the tests' own build of the program.
+operations: tools
+	@cargo test --release --locked --workspace --no-run --quiet
+	@echo '== every command of docs/operations.md'
+	@tests/operations.sh $(LIAN)
+
+upgrade: tools
+	@cargo test --release --locked --workspace --no-run --quiet
+	@echo '== from the previous program to this one, node by node, under load'
+	@tests/upgrade.sh $(LIAN)
+
+release: tools
+	@git diff --quiet HEAD -- && [ -z "$$(git status --porcelain)" ] || { echo 'lian: the checkout has changes: commit or remove them, so that the archive is that of a commit' >&2; exit 1; }
+	@cargo build --release --locked --package lian
+	@packaging/release.sh $(LIAN) dist
 
 contracts:
 	@echo '== committed contract artifacts are what their sources compile to'

@@ -66,6 +66,14 @@ pub enum KeyFileError {
     },
 }
 
+/// The format of the file.
+const VERSION: u32 = 1;
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -104,7 +112,7 @@ impl KeyFile {
             None => Secret::Plain(hex::encode(key.to_bytes())),
             Some(passphrase) => encrypt(key, passphrase).map_err(|source| self.io(source))?,
         };
-        let content = Content { version: 1, suite: suite.name().into(), public: key.public(), secret };
+        let content = Content { version: VERSION, suite: suite.name().into(), public: key.public(), secret };
         let text = Zeroizing::new(serde_json::to_string_pretty(&content).unwrap_or_default());
         let write = || -> io::Result<()> {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
@@ -124,11 +132,13 @@ impl KeyFile {
             return Err(KeyFileError::Mode { path: self.path.clone(), mode });
         }
         let text = Zeroizing::new(fs::read_to_string(&self.path).map_err(|source| self.io(source))?);
-        let content: Content =
-            serde_json::from_str(&text).map_err(|error| self.damaged(&format!("not a key: {error}")))?;
-        if content.version != 1 {
-            return Err(self.damaged(&format!("version {} is not known", content.version)));
+        let not_a_key = |error: serde_json::Error| self.damaged(&format!("not a key: {error}"));
+        // First the version: the rest may look different in another one.
+        let Versioned { version } = serde_json::from_str(&text).map_err(not_a_key)?;
+        if version != VERSION {
+            return Err(self.damaged(&format!("its format is {version}, this program knows {VERSION}")));
         }
+        let content: Content = serde_json::from_str(&text).map_err(not_a_key)?;
         let suite: Suite = content.suite.parse().map_err(|error: UnknownSuite| self.damaged(&error.to_string()))?;
         let secret = match &content.secret {
             Secret::Plain(text) => Zeroizing::new(hex::decode(text).map_err(|_| self.damaged("secret is not hex"))?),
@@ -217,6 +227,17 @@ mod tests {
             let text = fs::read_to_string(file.path()).unwrap();
             assert_eq!(text.contains(&secret), passphrase.is_none());
         }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::at(folder.path().join("key.json"));
+        file.create(Suite::Standard, &key(), None).unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        fs::write(file.path(), text.replace("\"version\": 1", "\"version\": 2, \"more\": []")).unwrap();
+        let error = file.load(None).unwrap_err().to_string();
+        assert!(error.ends_with("its format is 2, this program knows 1"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What a chain's own contracts say about who seals and by which parameters.
 
 use crate::system::ReadHost;
-use crate::{StateError, StateReader};
+use crate::{ExecutionError, StateError, StateReader};
 use lian_crypto::{EpochMembers, Suite};
 use lian_system_contracts::configuration::{self, Parameter, Settings};
 use lian_system_contracts::members::{self, NodeRecord, NodeRole, Schedule, ScheduledEpoch};
-use lian_types::{BlockNumber, ConsensusKind, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members};
+use lian_types::{
+    BlockNumber, ConsensusKind, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members,
+    PROTOCOL_VERSION_MAX, UnknownProtocol,
+};
 
 /// Who seals, the parameters that all members have in common, and the nodes, after some block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,12 @@ impl Governance {
         self.settings.at(Parameter::BlockGasLimit, block)
     }
 
+    /// The change of the chain's rules to what this program does not know, if one acts or is on its way.
+    #[must_use]
+    pub fn unknown_protocol(&self) -> Option<UnknownProtocol> {
+        self.settings.protocol_beyond(PROTOCOL_VERSION_MAX)
+    }
+
     /// What the contracts hold in a state.
     ///
     /// # Errors
@@ -118,6 +127,16 @@ pub(crate) fn members_of(suite: Suite, epoch: &ScheduledEpoch) -> Result<Members
 /// The gas limit of a block by the contracts of its parent's state, in units of gas.
 pub(crate) fn block_gas_limit(state: &dyn StateReader, block: BlockNumber) -> Result<u64, StateError> {
     configuration::value_at(&mut ReadHost(state), Parameter::BlockGasLimit, block).map_err(unreadable)
+}
+
+/// Refuses to make a block by rules that this program does not know, given its parent's state.
+pub(crate) fn check_protocol(state: &dyn StateReader, block: BlockNumber) -> Result<(), ExecutionError> {
+    let host = &mut ReadHost(state);
+    let version = configuration::value_at(host, Parameter::ProtocolVersion, block).map_err(unreadable)?;
+    if version > PROTOCOL_VERSION_MAX {
+        return Err(UnknownProtocol { version, from: block, known: PROTOCOL_VERSION_MAX }.into());
+    }
+    Ok(())
 }
 
 fn unreadable(halt: lian_system_contracts::Halt) -> StateError {

@@ -21,6 +21,9 @@ pub enum ExecutionError {
     /// The trie could not be updated.
     #[error("state root cannot be computed: {0}")]
     Trie(#[from] lian_trie::TrieError),
+    /// The block is made by rules that this program does not know.
+    #[error(transparent)]
+    Protocol(#[from] lian_types::UnknownProtocol),
     /// There are more or fewer bodies than the proposal names.
     #[error("{given} transactions were given for a proposal of {proposed}")]
     BodyCount {

@@ -33,4 +33,4 @@ pub use handle::{ChainInfo, GroupEvent, GroupHandle, SubmitError};
 pub use known_members::{KnownMembers, SharedMembers, committees_of};
 pub use node::{Node, NodeSetup, StartError, note_new_key, start};
 pub use status::{GroupStatus, PeerStatus, Role};
-pub use stop::StopSignal;
+pub use stop::{StopReason, StopSignal};

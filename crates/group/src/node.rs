@@ -3,13 +3,13 @@
 use crate::{
     driver::{self, GroupSetup, RunningGroup, inbound::Inbound},
     handle::GroupHandle,
-    stop::StopSignal,
+    stop::{StopReason, StopSignal},
 };
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_executor::{GenesisBlockError, GovernanceError};
 use lian_ledger::{LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{BlockNumber, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth};
+use lian_types::{BlockNumber, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth, UnknownProtocol};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -93,6 +93,9 @@ pub enum StartError {
         /// The number of the retry.
         attempt: u64,
     },
+    /// The next block is made by rules that this program does not know.
+    #[error(transparent)]
+    Protocol(#[from] UnknownProtocol),
     /// The system makes no thread.
     #[error("no thread: {source}")]
     Thread {
@@ -100,6 +103,14 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// Whether a person must act first: without that the node would not start the next time either.
+    #[must_use]
+    pub const fn needs_operator(&self) -> bool {
+        matches!(self, Self::Diverged { .. } | Self::Reported { .. } | Self::Protocol(_))
+    }
 }
 
 /// Notes in a new node's data folder that its key has never voted. To be called once, when the key is made; without the
@@ -167,7 +178,7 @@ impl Node {
     }
 
     /// Waits until a group has stopped by itself, and says why. The process must end then.
-    pub async fn stopped(&self) -> String {
+    pub async fn stopped(&self) -> StopReason {
         self.stop.stopped().await
     }
 

@@ -270,3 +270,18 @@ pub(crate) fn read_head(log: &Log, location: Location) -> Result<BlockHead, LogE
     let head = bytes.get(PREAMBLE..end).unwrap_or_default();
     decode_head(head, preamble.head_checksum).map_err(fail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let mut preamble = [0; PREAMBLE];
+        preamble[0] = 2;
+        let checksum = crc32fast::hash(&preamble[..PREAMBLE - 4]);
+        preamble[PREAMBLE - 4..].copy_from_slice(&checksum.to_le_bytes());
+        let error = Preamble::decode(&preamble).map(drop).unwrap_err();
+        assert_eq!(error.to_string(), "block record of format 2; this program knows format 1");
+    }
+}

@@ -101,6 +101,16 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
+    /// Another version of the program wrote the log.
+    #[error("{} has log format {found}, this program knows {known}: use the version that wrote it, or a newer one", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: char,
+        /// The format of this program.
+        known: char,
+    },
     /// A write or sync failed earlier: the log takes nothing any more.
     #[error("the log is stopped since an earlier failure: {reason}")]
     Poisoned {

@@ -5,7 +5,8 @@
 //! - `node` runs one node, `up` runs a local network of them, one process each.
 //! - `verbs` talk to a running node through [`lian_client`].
 //!
-//! Exit codes: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage.
+//! Exit codes: 0 done, 1 refused or failed with one line on standard error, 2 wrong usage, 3 a node that must not be
+//! started again before a person has acted.
 
 mod cli;
 mod config;
@@ -22,13 +23,16 @@ mod verbs;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The exit status of a node that would stop again; `packaging/lian@.service` names it, too.
+const NEEDS_OPERATOR: u8 = 3;
+
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::reader_went_away(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lian: {}", one_line(&format!("{error:#}")));
-            ExitCode::FAILURE
+            if error.is::<stop::NeedsOperator>() { ExitCode::from(NEEDS_OPERATOR) } else { ExitCode::FAILURE }
         }
     }
 }

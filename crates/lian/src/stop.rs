@@ -1,11 +1,24 @@
 //! How a process is told to stop.
 
 use anyhow::Result;
-use std::{io::Read, process, thread, time::Duration};
+use std::{error::Error, fmt, io::Read, process, thread, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
+
+/// Why a node stopped, or did not start, where it would do so again until a person has acted. Whoever restarts nodes that
+/// fail knows it by the exit status.
+#[derive(Debug)]
+pub(crate) struct NeedsOperator(pub(crate) String);
+
+impl fmt::Display for NeedsOperator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NeedsOperator {}
 
 /// Everything that tells a process to stop.
 pub(crate) struct StopSignals {

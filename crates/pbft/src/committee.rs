@@ -122,48 +122,72 @@ impl Committee {
 
 /// The committees that are known: the current one, the one before and, once decided, the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committees(BTreeMap<BlockNumber, Committee>);
+pub struct Committees {
+    by_first: BTreeMap<BlockNumber, Committee>,
+    /// The first height that this program must not decide, because it does not know the rules there.
+    end: Option<BlockNumber>,
+}
 
 impl Committees {
     /// The committees known at a start; the last one whose first height is not above a height decides it.
     #[must_use]
     pub fn new(committees: impl IntoIterator<Item = Committee>) -> Self {
-        Self(committees.into_iter().map(|committee| (committee.first, committee)).collect())
+        let by_first = committees.into_iter().map(|committee| (committee.first, committee)).collect();
+        Self { by_first, end: None }
+    }
+
+    /// The same for the heights below one: nobody decides it or any above, as far as this program knows.
+    #[must_use]
+    pub fn ending_before(mut self, end: BlockNumber) -> Self {
+        self.end_before(end);
+        self
+    }
+
+    /// The last height whose rules this program knows.
+    #[must_use]
+    pub fn last_known(&self) -> BlockNumber {
+        self.end.map_or(BlockNumber(u64::MAX), |end| end.saturating_sub(1))
     }
 
     /// The committee that decides a height.
     #[must_use]
     pub fn at(&self, height: BlockNumber) -> Option<&Committee> {
-        self.0.range(..=height).next_back().map(|(_, committee)| committee)
+        let mut below = self.by_first.range(..=height).filter(|_| height <= self.last_known());
+        below.next_back().map(|(_, committee)| committee)
     }
 
     /// The last height that is decided by the committee that decides `height`, as far as is known.
     #[must_use]
     pub fn last_of(&self, height: BlockNumber) -> BlockNumber {
-        let next = self.0.range(height.next()..).next();
+        let next = self.by_first.range(height.next()..).next();
         next.map_or(BlockNumber(u64::MAX), |(first, _)| first.saturating_sub(1))
     }
 
     /// The committee of the latest epoch that is known, which may not have begun.
     #[must_use]
     pub fn latest(&self) -> Option<&Committee> {
-        self.0.last_key_value().map(|(_, committee)| committee)
+        self.by_first.last_key_value().map(|(_, committee)| committee)
     }
 
     /// The committees, by their first heights.
     pub fn iter(&self) -> impl Iterator<Item = &Committee> {
-        self.0.values()
+        self.by_first.values()
     }
 
     /// Adds a committee.
     pub fn insert(&mut self, committee: Committee) {
-        self.0.insert(committee.first, committee);
+        self.by_first.insert(committee.first, committee);
+    }
+
+    /// Ends what this program decides below a height, for good.
+    pub fn end_before(&mut self, end: BlockNumber) {
+        self.end = Some(self.end.map_or(end, |earlier| earlier.min(end)));
     }
 
     /// Drops committees that decided heights far below, keeping the one before the current one.
     pub fn retire(&mut self, height: BlockNumber) {
-        while self.0.range(..=height).count() > 2 {
-            self.0.pop_first();
+        while self.by_first.range(..=height).count() > 2 {
+            self.by_first.pop_first();
         }
     }
 }

@@ -105,6 +105,8 @@ pub enum Input {
     Members(Committee),
     /// This node's waiting times from now on, where the group has changed them.
     Timing(Timing),
+    /// The rules of this height are unknown to this program: it decides nothing there and above, although the others may.
+    EndBefore(BlockNumber),
     /// Only time has passed.
     Tick,
 }

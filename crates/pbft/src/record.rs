@@ -127,3 +127,17 @@ pub enum LogCondition {
     /// It is missing, or damaged before its end: this key may have voted without knowing (§3).
     Lost,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let mut bytes = Record::Cleared { through: BlockNumber(1) }.encode();
+        assert!(Record::decode(&bytes).is_ok());
+        bytes[0] = 2;
+        let error = Record::decode(&bytes).unwrap_err().to_string();
+        assert!(error.contains("version 2, this program knows 1"), "{error}");
+    }
+}

@@ -104,6 +104,8 @@ pub enum Input {
         /// The members.
         members: Arc<EpochMembers>,
     },
+    /// The rules of this height are unknown to this program: it decides nothing there and above, although the others may.
+    EndBefore(BlockNumber),
     /// This node is about to stop: whoever leads asks another member to take over.
     HandOver,
     /// Only time has passed.

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256, address, keccak256};
 use alloy_sol_types::SolEvent;
-use lian_types::{BlockNumber, ConsensusParameters, GroupGenesis, limits};
+use lian_types::{BlockNumber, ConsensusParameters, GroupGenesis, PROTOCOL_PARAMETER, UnknownProtocol, limits};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002000");
@@ -38,19 +38,23 @@ pub enum Parameter {
     ViewTimeoutMsMax,
     /// The longest wait of an eligible transaction before members change the view, in milliseconds.
     CensorshipTimeoutMs,
+    /// The version of the rules that all members have in common ([`lian_types::PROTOCOLS`]). It rises one at a time and
+    /// never falls. Every chain begins with 0, so that nothing of it stands in the state of block 0.
+    ProtocolVersion,
 }
 
 impl Parameter {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::BlockGasLimit,
         Self::BlockTransactionsMax,
         Self::ViewTimeoutMs,
         Self::ViewTimeoutMsMax,
         Self::CensorshipTimeoutMs,
+        Self::ProtocolVersion,
     ];
 
-    /// Its name, as in the genesis file.
+    /// Its name; in the genesis file the same, where it stands there.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,6 +63,7 @@ impl Parameter {
             Self::ViewTimeoutMs => "view_timeout_ms",
             Self::ViewTimeoutMsMax => "view_timeout_ms_max",
             Self::CensorshipTimeoutMs => "censorship_timeout_ms",
+            Self::ProtocolVersion => PROTOCOL_PARAMETER,
         }
     }
 
@@ -80,6 +85,7 @@ impl Parameter {
             Self::ViewTimeoutMs => view_timeout_ms,
             Self::ViewTimeoutMsMax => view_timeout_ms_max,
             Self::CensorshipTimeoutMs => censorship_timeout_ms,
+            Self::ProtocolVersion => 0,
         }
     }
 }
@@ -152,6 +158,19 @@ impl Settings {
     pub fn at(&self, parameter: Parameter, block: BlockNumber) -> u64 {
         let mut all = Parameter::ALL.into_iter().zip(&self.0);
         all.find(|(other, _)| *other == parameter).map_or(0, |(_, values)| values.at(block.0))
+    }
+
+    /// The change to a version of the protocol above `known`, if one acts or is on its way.
+    #[must_use]
+    pub fn protocol_beyond(&self, known: u64) -> Option<UnknownProtocol> {
+        let mut all = Parameter::ALL.into_iter().zip(&self.0);
+        let (_, values) = all.find(|(parameter, _)| *parameter == Parameter::ProtocolVersion)?;
+        (values.next > known).then_some(UnknownProtocol {
+            version: values.next,
+            // One that is beyond already has passed every version in between.
+            from: BlockNumber(if values.now > known { 0 } else { values.from }),
+            known,
+        })
     }
 
     /// The parameters of consensus that act in a block; `fixed` has those that never change.
@@ -298,6 +317,10 @@ fn range(host: &mut dyn Host, parameter: Parameter) -> Result<(u64, u64), Failur
         Parameter::CensorshipTimeoutMs => {
             let least = values(Parameter::ViewTimeoutMs)?;
             (least.now.max(least.next), u64::MAX)
+        }
+        Parameter::ProtocolVersion => {
+            let version = values(Parameter::ProtocolVersion)?;
+            (version.next, version.next.saturating_add(1))
         }
     })
 }

@@ -262,7 +262,15 @@ impl Genesis {
     /// # Errors
     /// [`GenesisError`] names the field and the offending value.
     pub fn from_json(text: &str) -> Result<Self, GenesisError> {
-        let genesis: Self = serde_json::from_str(text).map_err(|error| GenesisError::Json(error.to_string()))?;
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let json = |error: serde_json::Error| GenesisError::Json(error.to_string());
+        // First the version: the rest may look different in another one.
+        let Versioned { version } = serde_json::from_str(text).map_err(json)?;
+        range("version", u64::from(version), 1, u64::from(Self::VERSION), "1")?;
+        let genesis: Self = serde_json::from_str(text).map_err(json)?;
         genesis.check()?;
         Ok(genesis)
     }
@@ -414,6 +422,12 @@ mod tests {
     fn round_trips() {
         let genesis = genesis();
         assert_eq!(Genesis::from_json(&genesis.to_json()), Ok(genesis));
+    }
+
+    #[test]
+    fn a_newer_format_is_named_whatever_else_it_has() {
+        let newer = genesis().to_json().replacen("\"version\": 1", "\"version\": 2, \"more\": {}", 1);
+        assert_eq!(Genesis::from_json(&newer).unwrap_err().to_string(), "genesis: version is 2, must be 1");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use lian_executor::Governance;
 use lian_pbft::{Committee, Divergence, Head, Misbehaviour, Statement};
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, SyncMessage};
 use lian_txpool::{AccountView, Refusal, Skip};
-use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature, View};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature, UnknownProtocol, View};
 use std::sync::Arc;
 
 /// Where consensus stands, of either kind.
@@ -211,6 +211,8 @@ pub enum Effect {
     },
     /// Stop this group on this node: it cannot be sure any more.
     Halt(Box<Divergence>),
+    /// Stop this group on this node: the rules of the next block are unknown to this program.
+    Outdated(UnknownProtocol),
 }
 
 /// Work of catching up that takes time or reads the ledger.

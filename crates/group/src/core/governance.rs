@@ -28,6 +28,11 @@ impl Core {
     ) {
         if let Some(governance) = governance {
             self.config.governance = governance;
+            if let Some(unknown) = self.config.governance.unknown_protocol() {
+                tracing::warn!(%unknown, "this node stops below that block");
+                self.machine.end_committees(unknown.from);
+                self.step_consensus(now, PbftInput::EndBefore(unknown.from), effects);
+            }
         }
         if let Some(committee) = committee {
             tracing::info!(epoch = %committee.epoch(), first = %committee.first, "the members change");
@@ -53,6 +58,15 @@ impl Core {
         // Sessions to those who are members only now were of no interest to the machine before.
         for key in self.connected.clone() {
             self.step_consensus(now, PbftInput::Peer { key, connected: true }, effects);
+        }
+    }
+
+    /// Stops once the last block is final whose rules this program knows: the others may go on.
+    pub(super) fn stop_at_unknown_protocol(&mut self, head: BlockNumber, effects: &mut Vec<Effect>) {
+        let unknown = self.config.governance.unknown_protocol();
+        if let Some(unknown) = unknown.filter(|unknown| head.next() >= unknown.from) {
+            self.halted = true;
+            effects.push(Effect::Outdated(unknown));
         }
     }
 

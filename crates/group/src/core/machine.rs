@@ -74,6 +74,7 @@ impl Machine {
             ConsensusConfig::Raft(config) => {
                 let records = records.into_iter().filter_map(VoteRecord::into_raft).collect();
                 let schedule = Schedule::new(committees.iter().map(|one| (one.first, Arc::clone(&one.members))));
+                let schedule = schedule.ending_with(committees.last_known());
                 let condition = match condition {
                     LogCondition::Whole => lian_raft::LogCondition::Whole,
                     LogCondition::Lost => lian_raft::LogCondition::Lost,
@@ -166,6 +167,13 @@ impl Machine {
     pub(super) fn keep_committee(&mut self, committee: &Committee) {
         if let Self::Raft { committees, .. } = self {
             Arc::make_mut(committees).insert(committee.clone());
+        }
+    }
+
+    /// Ends the committees below a height, likewise.
+    pub(super) fn end_committees(&mut self, end: BlockNumber) {
+        if let Self::Raft { committees, .. } = self {
+            Arc::make_mut(committees).end_before(end);
         }
     }
 

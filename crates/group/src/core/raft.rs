@@ -123,6 +123,7 @@ pub(super) fn raft_input(input: PbftInput) -> Option<RaftInput> {
         PbftInput::AllowEmpty(allowed) => RaftInput::AllowEmpty(allowed),
         PbftInput::Peer { key, connected } => RaftInput::Peer { key, connected },
         PbftInput::Members(committee) => RaftInput::Members { first: committee.first, members: committee.members },
+        PbftInput::EndBefore(height) => RaftInput::EndBefore(height),
         PbftInput::Tick => RaftInput::Tick,
         PbftInput::Message { .. } | PbftInput::Signed { .. } | PbftInput::Timing(_) => return None,
     })

@@ -204,6 +204,7 @@ impl CoreThread {
             Effect::Append { proposal, hash, certificate } => Item::Append { proposal, hash, certificate },
             // Behind the last votes, by which the others see that no result can win.
             Effect::Halt(divergence) => Item::Diverged(divergence),
+            Effect::Outdated(unknown) => Item::Outdated(unknown),
             Effect::Pooled(hash) => Item::Pooled(hash),
             Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
             Effect::Sign(_) => return,
@@ -228,7 +229,7 @@ impl CoreThread {
     }
 
     fn note_stop(&self) {
-        self.status.write().halted = self.stop.reason();
+        self.status.write().halted = self.stop.reason().map(|reason| reason.text);
     }
 
     /// Publishes where the group stands, for clients and metrics.

@@ -8,11 +8,11 @@ use crate::{
     handle::ChainInfo,
     known_members::SharedMembers,
     recovery::{Evidence, EvidenceFiles, Unexplained, stop_reason},
-    stop::StopSignal,
+    stop::{StopReason, StopSignal},
 };
 use alloy_primitives::B256;
 use lian_crypto::VerifiedTransaction;
-use lian_executor::ExecutedBlock;
+use lian_executor::{ExecutedBlock, ExecutionError};
 use lian_ledger::FinalBlock;
 use lian_network::NetworkHandle;
 use lian_pbft::Divergence;
@@ -59,10 +59,13 @@ impl ExecutionThread {
         }
     }
 
-    fn perform(&mut self, work: Work) -> Result<(), String> {
+    fn perform(&mut self, work: Work) -> Result<(), StopReason> {
         match work {
             Work::Execute(proposal) => {
-                let results = self.chain.execute(proposal).map_err(|error| format!("execution failed: {error}"))?;
+                let results = self.chain.execute(proposal).map_err(|error| match error {
+                    ExecutionError::Protocol(unknown) => StopReason::for_operator(unknown.to_string()),
+                    other => StopReason::from(format!("execution failed: {other}")),
+                })?;
                 results.iter().for_each(|result| self.report(result));
             }
             Work::DiscardFrom(height) => self.chain.discard_from(height),
@@ -75,18 +78,24 @@ impl ExecutionThread {
             Work::Serve { to, request } => self.serve(to, request),
             Work::Diverged(divergence) => {
                 let now = crate::clock::now();
-                return Err(self.write_down(&Evidence::of_divergence(&self.info, now, &divergence, &self.chain)));
+                let evidence = Evidence::of_divergence(&self.info, now, &divergence, &self.chain);
+                return Err(StopReason::for_operator(self.write_down(&evidence)));
             }
         }
         Ok(())
     }
 
     /// Why the node stops: where its result is not the certified one, with the evidence written down before.
-    fn failed(&self, failure: &FinalityError, certificate: &Certificate, header: Option<&Header>) -> String {
+    fn failed(&self, failure: &FinalityError, certificate: &Certificate, header: Option<&Header>) -> StopReason {
         let now = crate::clock::now();
         match Evidence::of_failure(&self.info, now, failure, certificate, header, &self.chain) {
-            Some(evidence) => self.write_down(&evidence),
-            None => failure.to_string(),
+            Some(evidence) => StopReason::for_operator(self.write_down(&evidence)),
+            None => match failure {
+                FinalityError::Execution { source: ExecutionError::Protocol(unknown), .. } => {
+                    StopReason::for_operator(unknown.to_string())
+                }
+                other => StopReason::from(other.to_string()),
+            },
         }
     }
 
@@ -128,7 +137,7 @@ impl ExecutionThread {
     }
 
     /// Executes verified blocks in order. Those that this node has by now are passed over.
-    fn apply(&mut self, blocks: &[BlockWithCertificate]) -> Result<(), String> {
+    fn apply(&mut self, blocks: &[BlockWithCertificate]) -> Result<(), StopReason> {
         for received in blocks {
             let height = BlockNumber(received.block.header.number);
             // First the parent: while the head stands below the height, its block or one on top of it is the parent.
@@ -152,7 +161,7 @@ impl ExecutionThread {
         bodies: Arc<Vec<Arc<VerifiedTransaction>>>,
         certificate: &Certificate,
         header: Option<&Header>,
-    ) -> Result<(), String> {
+    ) -> Result<(), StopReason> {
         match block {
             Ok(block) => {
                 self.explain(&block.executed);

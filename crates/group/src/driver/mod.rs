@@ -141,8 +141,15 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     };
     let parameters = governance.parameters_at(start.head.height.next(), &group.consensus);
     let consensus = ConsensusConfig::new(rules, genesis, group, &parameters, key.public());
-    let committees = committees_of(suite, group.consensus.kind, &governance)
+    let mut committees = committees_of(suite, group.consensus.kind, &governance)
         .map_err(|source| GenesisError::Members { group: group.group, source })?;
+    if let Some(unknown) = governance.unknown_protocol() {
+        if start.head.height.next() >= unknown.from {
+            return Err(unknown.into());
+        }
+        tracing::warn!(%unknown, "this node stops below that block");
+        committees = committees.ending_before(unknown.from);
+    }
     let limits = Limits { chain_id: group.chain_id, block_gas_limit: group.block_gas_limit };
     let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::new(limits))));
     let flows = Arc::new(Mutex::new(FlowRecorder::default()));

@@ -5,7 +5,7 @@ use crate::{
     core::{DurableRecord, GroupMessage, Offence, Recipient},
     execution::ProposalWithBodies,
     handle::GroupEvent,
-    stop::StopSignal,
+    stop::{StopReason, StopSignal},
 };
 use alloy_primitives::{B256, TxHash};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use lian_ledger::VoteLog;
 use lian_network::NetworkHandle;
 use lian_pbft::Divergence;
 use lian_txpool::Refusal;
-use lian_types::{BlockNumber, Certificate, ConsensusKey, GroupId};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, GroupId, UnknownProtocol};
 use std::sync::{
     Arc,
     mpsc::{Receiver, Sender},
@@ -41,6 +41,7 @@ pub(super) enum Item {
     Pooled(TxHash),
     Misbehaved { peer: ConsensusKey, what: Offence },
     Diverged(Box<Divergence>),
+    Outdated(UnknownProtocol),
 }
 
 /// The outbox thread's parts.
@@ -105,6 +106,7 @@ impl Outbox {
             Item::Reply(reply, result) => drop(reply.send(result)),
             // Who executes has what the evidence needs; the node stops when it is written.
             Item::Diverged(divergence) => drop(self.work.send(Work::Diverged(divergence))),
+            Item::Outdated(unknown) => self.stop.stop(StopReason::for_operator(unknown.to_string())),
             Item::Pooled(hash) => announce(&self.events, GroupEvent::Pending(hash)),
             Item::Misbehaved { peer, what } => {
                 tracing::warn!(%peer, ?what, "a peer broke a rule");

@@ -67,10 +67,19 @@ impl EvidenceFiles {
     pub fn read(&self) -> Result<Option<Evidence>, RecoverError> {
         let path = self.path();
         let Some(bytes) = read_whole(self.storage.as_ref(), &path)? else { return Ok(None) };
-        match serde_json::from_slice(&bytes) {
-            Ok(evidence) => Ok(Some(evidence)),
-            Err(error) => Err(RecoverError::Evidence { path, reason: error.to_string() }),
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            version: u32,
         }
+        let evidence = || {
+            // First the version: the rest may look different in another one.
+            let Versioned { version } = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+            if version != Evidence::VERSION {
+                return Err(format!("its form is version {version}, this program knows {}", Evidence::VERSION));
+            }
+            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        };
+        evidence().map(Some).map_err(|reason| RecoverError::Evidence { path, reason })
     }
 
     /// Renames the evidence, so that the node starts again; it stays as `divergence-HEIGHT-resolved.json`.

@@ -133,6 +133,8 @@ async fn a_node_that_stands_for_another_result_stops_with_evidence() {
     for round in 0..2 {
         let node = place.start().unwrap();
         let reason = tokio::time::timeout(PATIENCE, node.stopped()).await.unwrap();
+        assert!(reason.needs_operator, "it would stop again");
+        let reason = reason.text;
         assert!(reason.starts_with("results diverge: executing block 1 gives 0x"), "{reason}");
         assert!(reason.contains("divergence.json; remove the cause, then run `lian recover clear`"), "{reason}");
         node.shutdown();

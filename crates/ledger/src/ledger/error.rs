@@ -39,6 +39,16 @@ pub enum LedgerError {
         /// What is wrong.
         reason: String,
     },
+    /// Another version of the program wrote the folder.
+    #[error("{} has format {found}, this program knows {known}: use the version that wrote it, or a newer one", path.display())]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// The folder's format.
+        found: u32,
+        /// The format of this program.
+        known: u32,
+    },
     /// A block has another height than the next.
     #[error("block {found} does not follow: the next is {expected}")]
     NotNext {

@@ -15,6 +15,14 @@ const FILE: &str = "chain.json";
 /// The file that is locked while a process has the folder open.
 const LOCK_FILE: &str = "LOCK";
 
+/// The format of the folder.
+const FORMAT: u32 = 1;
+
+#[derive(Deserialize)]
+struct Formatted {
+    format: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {
@@ -28,7 +36,7 @@ struct Identity {
 impl Identity {
     fn new(suite: Suite, chain: &ChainContext) -> Self {
         Self {
-            format: 1,
+            format: FORMAT,
             suite: suite.name().to_owned(),
             genesis: chain.genesis,
             group: chain.group.0,
@@ -70,8 +78,13 @@ pub(super) fn claim(
         let text = serde_json::to_vec_pretty(&expected).unwrap_or_default();
         return Ok(write_whole(storage, &path, &text)?);
     };
-    let found: Identity = serde_json::from_slice(&bytes)
-        .map_err(|error| LedgerError::NoIdentity { path: path.clone(), reason: error.to_string() })?;
+    let unusable = |reason: String| LedgerError::NoIdentity { path: path.clone(), reason };
+    // First the format: the rest may look different in another one.
+    let Formatted { format } = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+    if format != FORMAT {
+        return Err(LedgerError::Format { path, found: format, known: FORMAT });
+    }
+    let found: Identity = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
     if found == expected {
         return Ok(());
     }

@@ -141,6 +141,10 @@ impl Opening<'_> {
             }
             Some(header) => Ok(Some(header)),
             None => {
+                if let Some(found) = SegmentHeader::other_format(&bytes) {
+                    let (found, known) = (char::from(found), char::from(record::FORMAT));
+                    return Err(LogError::Format { path, found, known });
+                }
                 let rest = read_from(&*file, SEGMENT_HEADER as u64, length)?;
                 if record::contains_later(&rest, 0) {
                     return fail("the segment's header is not valid, but records follow");

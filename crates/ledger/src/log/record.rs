@@ -7,6 +7,9 @@ pub(super) const SEGMENT_HEADER: usize = 52;
 /// Bytes before a record's content.
 pub(super) const RECORD_HEADER: usize = 44;
 
+/// The format that this program writes: the last byte of the magic number. Later formats keep the magic number's place
+/// and the checksum of the first 48 bytes, so that an older program can name them.
+pub(super) const FORMAT: u8 = b'1';
 const SEGMENT_MAGIC: [u8; 8] = *b"LIANLOG1";
 const RECORD_MAGIC: [u8; 4] = *b"LRec";
 
@@ -34,6 +37,14 @@ impl SegmentHeader {
         let checksum = crc32fast::hash(bytes.get(..48).unwrap_or_default());
         put(&mut bytes, 48, &checksum.to_le_bytes());
         bytes
+    }
+
+    /// The format of a valid header that is not this program's; the last byte of its magic number.
+    pub(super) fn other_format(bytes: &[u8]) -> Option<u8> {
+        let magic: [u8; 8] = get(bytes, 0)?;
+        let checksum = crc32fast::hash(bytes.get(..48)?);
+        let is_valid = magic.starts_with(b"LIANLOG") && get(bytes, 48) == Some(checksum.to_le_bytes());
+        magic.last().copied().filter(|format| is_valid && *format != FORMAT)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {

@@ -4,6 +4,7 @@
 
 mod chain;
 mod crash;
+mod formats;
 mod ledger;
 mod log;
 mod verify;

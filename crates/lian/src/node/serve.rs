@@ -4,10 +4,10 @@ use super::{
     NodeFolder,
     metrics::{Observed, Watched},
 };
-use crate::stop::{self, StopSignals};
+use crate::stop::{self, NeedsOperator, StopSignals};
 use anyhow::{Result, anyhow};
 use futures::future::select_all;
-use lian_group::{GroupHandle, Node, NodeSetup};
+use lian_group::{GroupHandle, Node, NodeSetup, StopReason};
 use lian_network::{Network, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits, PeerConfig};
 use lian_rpc::{Origins, RpcConfig, RpcServer};
 use lian_system_contracts::members::NodeRecord;
@@ -41,7 +41,7 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         Ok(node) => node,
         Err(error) => {
             network.shutdown().await;
-            return Err(error.into());
+            return Err(if error.needs_operator() { NeedsOperator(error.to_string()).into() } else { error.into() });
         }
     };
     let outcome = tokio::select! {
@@ -97,7 +97,10 @@ async fn serve_clients(
     observed.watch(groups.into_iter().filter_map(|group| Watched::new(group, &folder.genesis)).collect());
     tracing::info!(rpc = %rpc.address(), p2p = %folder.config.p2p.listen, metrics = %observed.address(), "node serves");
     let outcome = tokio::select! {
-        reason = node.stopped() => Err(anyhow!("{reason}")),
+        reason = node.stopped() => Err(match reason {
+            StopReason { text, needs_operator: true } => NeedsOperator(text).into(),
+            StopReason { text, .. } => anyhow!("{text}"),
+        }),
         reason = signals.requested() => {
             tracing::info!(reason, "node stops");
             Ok(())

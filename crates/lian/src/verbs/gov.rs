@@ -23,7 +23,7 @@ use lian_system_contracts::{
     },
     members::{self, NodeRole},
 };
-use lian_types::ConsensusKey;
+use lian_types::{ConsensusKey, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX};
 use serde_json::{Value, json};
 use std::str::FromStr;
 
@@ -84,7 +84,9 @@ pub(crate) enum GovVerb {
     /// Make an account an operator, or no longer one.
     SetOperator {
         /// The account.
-        account: Address,
+        // Named otherwise than the sender's `--account`.
+        #[arg(value_name = "ACCOUNT")]
+        operator: Address,
         /// Take the right away.
         #[arg(long)]
         remove: bool,
@@ -149,10 +151,16 @@ pub(crate) async fn run(verb: GovVerb) -> Result<()> {
             change(&send, &IMembers::setRolesCall { names, roles }).await
         }
         GovVerb::SetParameter { name, value, send } => {
+            if name == PROTOCOL_PARAMETER && value > PROTOCOL_VERSION_MAX {
+                bail!(
+                    "this program knows protocol versions up to {PROTOCOL_VERSION_MAX}: every node would stop that knows no more; \
+                     upgrade all nodes first, then set version {value} with their program"
+                );
+            }
             configure(&send, &IConfiguration::setCall { name, value: U256::from(value) }).await
         }
-        GovVerb::SetOperator { account, remove, send } => {
-            configure(&send, &IConfiguration::setOperatorCall { account, isOperator: !remove }).await
+        GovVerb::SetOperator { operator, remove, send } => {
+            configure(&send, &IConfiguration::setOperatorCall { account: operator, isOperator: !remove }).await
         }
     }
 }

@@ -68,6 +68,8 @@ fn what_is_wrong_is_said_in_one_line() {
     check(&["call", ADDRESS, "f(uint256)"], "takes 1 arguments, 0 given");
     check(&["call", ADDRESS, "0x1234", "5"], "call data `0x1234` takes no arguments, 1 given");
     check(&["status", "--rpc-url", NOBODY], "no answer from http://127.0.0.1:1: Connection refused");
+    // An account that is an argument is no sender's account.
+    check(&["gov", "set-operator", ADDRESS, "--private-key", KEY, "--rpc-url", NOBODY], "no answer from");
     check(&["block", "--rpc-url", "ftp://x"], "`ftp://x` is not a URL of a node");
     check(&["deploy", text(&artifact), "--private-key", KEY], "its bytecode is empty");
     check(&["deploy", "absent.json", "--private-key", KEY], "absent.json: No such file");

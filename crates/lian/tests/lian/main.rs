@@ -7,5 +7,6 @@ mod layers;
 mod local_network;
 mod members;
 mod program;
+mod protocol;
 mod recover;
 mod reliability;

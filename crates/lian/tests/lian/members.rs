@@ -26,16 +26,16 @@ const LOOK: Duration = Duration::from_millis(50);
 const CHAIN_ID: u64 = 20_200;
 
 /// A network's folder and the nodes that run from it.
-struct Network {
+pub(crate) struct Network {
     _folder: tempfile::TempDir,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     offset: u16,
-    nodes: Vec<Child>,
+    pub(crate) nodes: Vec<Child>,
 }
 
 impl Network {
     /// Four members.
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("net");
         let offset = free_offset();
@@ -67,7 +67,7 @@ impl Network {
         self.start_node(node);
     }
 
-    fn url(&self, node: usize) -> String {
+    pub(crate) fn url(&self, node: usize) -> String {
         format!("http://127.0.0.1:{}", 8_545 + self.offset + u16::try_from(node).unwrap())
     }
 
@@ -87,7 +87,7 @@ impl Network {
     }
 
     /// Waits until a node's status is as wanted.
-    async fn wait_for(&self, node: usize, what: &str, is: impl Fn(&Value) -> bool) {
+    pub(crate) async fn wait_for(&self, node: usize, what: &str, is: impl Fn(&Value) -> bool) {
         let end = Instant::now() + PATIENCE;
         loop {
             let status = self.status(node).await;
@@ -99,7 +99,7 @@ impl Network {
         }
     }
 
-    fn last_words(&self, node: usize) -> String {
+    pub(crate) fn last_words(&self, node: usize) -> String {
         let log = fs::read_to_string(self.dir.join(format!("node{node}.log"))).unwrap_or_default();
         log.lines().rev().take(15).collect::<Vec<_>>().join("\n")
     }

@@ -126,7 +126,7 @@ impl Network {
     /// The last line of a node that does not start.
     fn start_refused(&self, node: usize) -> String {
         let run: crate::program::Run = lian(&["node", "--config", &self.config(node)]).output().unwrap().into();
-        assert_eq!(run.status, Some(1), "{}", run.err);
+        assert_eq!(run.status, Some(3), "{}", run.err);
         run.err.lines().last().and_then(|line| line.strip_prefix("lian: ")).unwrap().to_owned()
     }
 

@@ -1,4 +1,4 @@
-//! Every test that docs/reliability.md names is there.
+//! Every test that docs/reliability.md and docs/spec/formats.md name is there.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -35,7 +35,8 @@ fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
 #[test]
 fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let read = |path| fs::read_to_string(root.join(path)).unwrap();
+    let text = read("docs/reliability.md") + &read("docs/spec/formats.md");
     let mut found = BTreeSet::new();
     for folder in ["crates", "fuzz"] {
         tests_below(&root.join(folder), &mut found);
@@ -43,5 +44,5 @@ fn every_test_that_is_named_exists() {
     let named = named(&text);
     assert!(named.len() > 50, "{named:?}");
     let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
-    assert!(missing.is_empty(), "docs/reliability.md names tests that do not exist: {missing:?}");
+    assert!(missing.is_empty(), "the documents name tests that do not exist: {missing:?}");
 }

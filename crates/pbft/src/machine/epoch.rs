@@ -1,8 +1,8 @@
-//! Changes of members (§6).
+//! Changes of members (§6), and of rules.
 
 use super::Machine;
 use crate::Committee;
-use lian_types::{Certificate, View};
+use lian_types::{BlockNumber, Certificate, View};
 use std::sync::Arc;
 
 impl Machine {
@@ -19,6 +19,18 @@ impl Machine {
             self.best_from = None;
         }
         self.change_epoch();
+    }
+
+    /// Ends what this member decides below a height, whose rules its program does not know. What it holds of that height
+    /// and those above goes, and it votes on none of them.
+    pub(super) fn end_before(&mut self, height: BlockNumber) {
+        let height = height.max(self.head.height.next());
+        self.slots.split_off(&height);
+        Arc::make_mut(&mut self.committees).end_before(height);
+        if self.best.as_ref().is_some_and(|best| !self.is_of_its_epoch(best)) {
+            self.best = self.head.certificate.clone().map(Arc::new);
+            self.best_from = None;
+        }
     }
 
     /// Whether a certificate is by the members that decide its height, as far as is known. It was checked on another

@@ -207,6 +207,7 @@ impl Machine {
             Input::Peer { key, connected } => self.take_peer(key, connected),
             Input::Members(committee) => self.take_members(committee),
             Input::Timing(timing) => self.config.timing = timing,
+            Input::EndBefore(height) => self.end_before(height),
             Input::Tick => {}
         }
     }
@@ -263,8 +264,14 @@ impl Machine {
 
     /// The heights that may be voted on now, rising.
     fn open_heights(&self) -> Vec<BlockNumber> {
-        let limit = self.limit();
+        let limit = self.open_limit();
         self.slots.range(self.head.height.next()..).map(|(height, _)| *height).take_while(|h| *h <= limit).collect()
+    }
+
+    /// The greatest height that may be voted on here: where the rules change to what this program does not know, others
+    /// go on.
+    fn open_limit(&self) -> BlockNumber {
+        self.limit().min(self.committees.last_known())
     }
 
     /// The greatest height that may be voted on: the window, and never beyond the epoch (§6).

@@ -19,7 +19,7 @@ impl Machine {
     pub(super) fn propose(&mut self) {
         let Some(me) = self.voter() else { return };
         let height = self.next_height();
-        if height > self.limit() || height <= self.forced_up_to || self.leader(height) != me {
+        if height > self.open_limit() || height <= self.forced_up_to || self.leader(height) != me {
             return;
         }
         if self.recovery.is_silent(height) {
@@ -67,7 +67,7 @@ impl Machine {
         }
         self.wanted = None;
         let Some(me) = self.voter() else { return };
-        let is_next = view == self.view && height == self.next_height() && height <= self.limit();
+        let is_next = view == self.view && height == self.next_height() && height <= self.open_limit();
         if !is_next || self.leader(height) != me {
             return;
         }

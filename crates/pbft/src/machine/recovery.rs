@@ -92,7 +92,7 @@ impl Machine {
     }
 
     fn restore_prepared(&mut self, proposal: Arc<Proposal>, certificate: PrepareCertificate) {
-        if certificate.epoch != self.epoch() || certificate.height > self.limit() {
+        if certificate.epoch != self.epoch() || certificate.height > self.open_limit() {
             return;
         }
         let digest = certificate.digest;

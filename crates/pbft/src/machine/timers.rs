@@ -165,7 +165,7 @@ impl Machine {
 
     /// The leader whose turn it is, where another node is it.
     pub(super) fn watched_leader(&self) -> Option<ConsensusKey> {
-        let height = self.next_height().min(self.limit());
+        let height = self.next_height().min(self.open_limit());
         let leader = self.leader(height);
         (Some(leader) != self.me).then(|| self.member_key(leader)).flatten()
     }

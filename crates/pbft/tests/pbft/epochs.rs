@@ -56,3 +56,27 @@ fn a_change_discards_what_old_members_said_about_the_new_heights() {
     script.step(change());
     assert!(!believes(&mut script));
 }
+
+/// Heights whose rules a program does not know are decided by the others: it neither asks for their bodies nor votes, and
+/// takes no proof of them for one.
+#[test]
+fn nothing_is_voted_where_the_rules_are_unknown() {
+    let vote_on_two = |script: &mut Script| {
+        script.lines(&["propose 1a v0", "held 1a", "executed 1a"]);
+        script.line("propose 2a v0") + &script.line("held 2a")
+    };
+    let mut script = Script::new(1);
+    assert!(vote_on_two(&mut script).contains("send prepare 2a v0"), "it votes where it knows the rules");
+    let mut script = Script::new(1);
+    script.step(Input::EndBefore(BlockNumber(2)));
+    assert_eq!(vote_on_two(&mut script), "");
+    assert!(script.machine_ref().committees().at(BlockNumber(1)).is_some());
+    assert!(script.machine_ref().committees().at(BlockNumber(2)).is_none());
+    assert!(!script.lines(&["prepare 1a v0 by 0 2"]).is_empty(), "the last height that it knows is decided");
+
+    let mut script = Script::new(1);
+    let outdated = outdated(&mut script);
+    script.step(outdated);
+    script.step(Input::EndBefore(BlockNumber(3)));
+    assert!(!believes(&mut script));
+}

@@ -40,7 +40,8 @@ impl Machine {
             if proposal.height <= self.head.height {
                 continue;
             }
-            if proposal.parent != parent || proposal.height > self.buffer_limit() {
+            let is_decided_here = self.schedule.at(proposal.height).is_some();
+            if proposal.parent != parent || proposal.height > self.buffer_limit() || !is_decided_here {
                 break;
             }
             parent = digest;

@@ -208,6 +208,7 @@ impl Machine {
             Input::AllowEmpty(allowed) => self.allow_empty = allowed,
             Input::Peer { key, connected } => self.take_peer(key, connected),
             Input::Members { first, members } => self.take_members(first, members),
+            Input::EndBefore(height) => self.end_before(height),
             Input::HandOver => {
                 self.handing_over = true;
                 self.hand_over();
@@ -261,6 +262,13 @@ impl Machine {
             self.certificates.split_off(&first);
             self.schedule.insert(first, members);
         }
+    }
+
+    fn end_before(&mut self, height: BlockNumber) {
+        let height = height.max(self.head.height.next());
+        self.votes.split_off(&height);
+        self.certificates.split_off(&height);
+        self.schedule.end_before(height);
     }
 
     /// The greatest height that may be proposed: the window, and never beyond the epoch (§6).

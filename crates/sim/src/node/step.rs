@@ -200,6 +200,7 @@ impl Node {
             }
             Effect::Sync(SyncWork::Serve { to, request }) => return run.working.push(Work::Serve { to, request }),
             Effect::Halt(divergence) => Item::Diverged(divergence),
+            Effect::Outdated(unknown) => return self.stop(unknown.to_string()),
             Effect::Misbehaved { peer, what } => return self.accuse(sim, peer, &what),
             Effect::Reply { ticket, result } => {
                 let Some(name) = run.replies.remove(&ticket) else { return };

@@ -5,10 +5,10 @@ use alloy_primitives::{Address, U256, b256};
 use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
-    configuration::{ADDRESS, Parameter, value_at},
+    configuration::{ADDRESS, Parameter, Settings, value_at},
     interfaces::{IConfiguration as C, MalformedArguments, UnknownFunction},
 };
-use lian_types::{BlockNumber, ConsensusParameters};
+use lian_types::{BlockNumber, ConsensusParameters, UnknownProtocol};
 
 fn chain() -> Chain {
     Chain::new(4, ConsensusParameters::default())
@@ -63,6 +63,31 @@ fn ranges_make_a_stuck_chain_impossible() {
     assert_eq!(reverted::<C::OutOfRange>(huge).value, U256::MAX);
     let error: C::UnknownParameter = reverted(set(&mut chain, "window", 9));
     assert_eq!(error.name, "window");
+}
+
+/// It rises one at a time and never falls; a program knows from when on it does not know the rules.
+#[test]
+fn the_protocol_version_rises_one_at_a_time() {
+    let mut chain = chain();
+    let beyond = |chain: &mut Chain, known| Settings::read(&mut chain.reader()).unwrap().protocol_beyond(known);
+    assert_eq!(beyond(&mut chain, 0), None);
+    chain.block = 100;
+    let error: C::OutOfRange = reverted(set(&mut chain, "protocol_version", 2));
+    assert_eq!((error.least, error.most), (U256::ZERO, U256::ONE));
+    set(&mut chain, "protocol_version", 1).unwrap();
+    let change = UnknownProtocol { version: 1, from: BlockNumber(108), known: 0 };
+    assert_eq!((beyond(&mut chain, 0), beyond(&mut chain, 1)), (Some(change), None));
+    let text = "protocol version 1 acts from block 108 on, and this program knows versions up to 0: replace it with a \
+                newer one";
+    assert_eq!(change.to_string(), text);
+    chain.block = 108;
+    let error: C::OutOfRange = reverted(set(&mut chain, "protocol_version", 0));
+    assert_eq!((error.least, error.most), (U256::ONE, U256::from(2)));
+    set(&mut chain, "protocol_version", 2).unwrap();
+    // Who knows neither has passed the first long ago.
+    assert_eq!(beyond(&mut chain, 0).map(|change| change.from), Some(BlockNumber(0)));
+    assert_eq!(beyond(&mut chain, 1).map(|change| (change.version, change.from)), Some((2, BlockNumber(116))));
+    assert_eq!(beyond(&mut chain, 2), None);
 }
 
 /// A wide window leaves less room for transactions in a view change.

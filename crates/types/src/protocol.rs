@@ -1,0 +1,57 @@
+//! Versions of the rules that all members of a group must have in common.
+//!
+//! A rule that decides what is in a block may change only for all members at the same height. Whoever changes one adds a
+//! version here and asks for the version that acts at a height wherever the rule is applied. Operators switch it on by the
+//! configuration contract's parameter [`PROTOCOL_PARAMETER`]; it acts a window of blocks later, as every parameter does.
+
+use crate::BlockNumber;
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocol {
+    /// Its number; the position in [`PROTOCOLS`].
+    pub version: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// What it changes, in a sentence for operators.
+    pub changes: &'static str,
+}
+
+/// Every version that this program knows, by rising number.
+pub const PROTOCOLS: [Protocol; 1] =
+    [Protocol { version: 0, name: "base", changes: "The rules that every chain begins with." }];
+
+/// The latest version that this program knows.
+pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;
+
+/// The parameter's name.
+pub const PROTOCOL_PARAMETER: &str = "protocol_version";
+
+/// The chain's rules change to what this program does not know: it must stop below that block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "protocol version {version} acts from block {from} on, and this program knows versions up to {known}: \
+     replace it with a newer one"
+)]
+pub struct UnknownProtocol {
+    /// The version.
+    pub version: u64,
+    /// The first block made by its rules.
+    pub from: BlockNumber,
+    /// The latest version that this program knows.
+    pub known: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_their_positions_and_say_what_they_change() {
+        for (position, protocol) in (0..).zip(PROTOCOLS) {
+            assert_eq!(protocol.version, position);
+            assert!(!protocol.name.is_empty() && protocol.changes.ends_with('.'), "{protocol:?}");
+        }
+        assert_eq!(PROTOCOLS.last().map(|protocol| protocol.version), Some(PROTOCOL_VERSION_MAX));
+    }
+}

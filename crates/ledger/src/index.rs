@@ -4,7 +4,9 @@ use crate::key::Key;
 use crate::log::Location;
 use crate::view::{View, ViewError, Write};
 use alloy_primitives::{B256, Bytes};
+use alloy_rlp::{Decodable, Encodable};
 use borsh::{BorshDeserialize, BorshSerialize};
+use lian_types::Header;
 
 /// Where a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -63,6 +65,19 @@ pub(crate) fn block_writes(
         vec![(Key::block(number), Some(encode(&(location, hash)))), (Key::hash(hash), Some(encode(&number)))];
     writes.extend((0u32..).zip(transactions).map(place));
     writes
+}
+
+/// The entry of a block below the ledger's first one: its hash and header.
+pub(crate) fn encode_header(hash: B256, header: &Header) -> Bytes {
+    let mut bytes = hash.to_vec();
+    header.encode(&mut bytes);
+    bytes.into()
+}
+
+/// What [`encode_header`] wrote.
+pub(crate) fn decode_header(bytes: &[u8]) -> Option<(B256, Header)> {
+    let (hash, mut header) = bytes.split_first_chunk::<32>()?;
+    Some((B256::from(*hash), Header::decode(&mut header).ok()?))
 }
 
 /// The entry of a block.

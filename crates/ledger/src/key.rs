@@ -25,13 +25,17 @@ pub enum Table {
     Hashes,
     /// Transaction hash → height and position.
     Transactions,
+    /// Height → header of a block below the snapshot that the ledger began with.
+    Headers,
+    /// Epoch → the end of the one before it.
+    Epochs,
     /// What the view says about itself.
     Meta,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Accounts,
         Self::Storage,
         Self::Codes,
@@ -39,6 +43,8 @@ impl Table {
         Self::Blocks,
         Self::Hashes,
         Self::Transactions,
+        Self::Headers,
+        Self::Epochs,
         Self::Meta,
     ];
 
@@ -53,6 +59,8 @@ impl Table {
             Self::Blocks => "blocks",
             Self::Hashes => "hashes",
             Self::Transactions => "transactions",
+            Self::Headers => "headers",
+            Self::Epochs => "epochs",
             Self::Meta => "meta",
         }
     }
@@ -143,6 +151,16 @@ impl Key {
     #[must_use]
     pub fn transaction(hash: TxHash) -> Self {
         Self::new(Table::Transactions, &[hash.as_slice()])
+    }
+
+    /// The key of the header of a block below the ledger's first one.
+    pub(crate) fn header(number: u64) -> Self {
+        Self::new(Table::Headers, &[&number.to_be_bytes()])
+    }
+
+    /// The key of the end of the epoch before this one.
+    pub(crate) fn epoch(epoch: u64) -> Self {
+        Self::new(Table::Epochs, &[&epoch.to_be_bytes()])
     }
 
     /// The key of something that the view says about itself.

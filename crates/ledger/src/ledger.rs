@@ -6,6 +6,7 @@ mod identity;
 mod open;
 mod read;
 mod scan;
+mod snapshots;
 
 pub use error::LedgerError;
 pub use flush::Flusher;
@@ -13,12 +14,14 @@ pub(crate) use identity::open_for_reading;
 pub use open::{Recovery, ViewRecovery};
 pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
+pub(crate) use snapshots::snapshots_of;
+pub use snapshots::{Frozen, SnapshotChain, SnapshotReport, place_snapshot, verify_snapshot};
 
 use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
 use crate::key::{Key, Value};
 use crate::log::{Entry, Location, Log};
-use crate::storage::FolderLock;
+use crate::storage::{FolderLock, Storage};
 use crate::store::{ReadError, StateAt, Store};
 use crate::view::{MemoryView, Write};
 use alloy_primitives::map::HashMap;
@@ -27,7 +30,7 @@ use flush::Pressure;
 use lian_crypto::Suite;
 use lian_executor::{ExecutedBlock, Parent};
 use lian_trie::{NodeSource, StateTrie};
-use lian_types::{Block, BlockNumber, Certificate, ChainContext, HistoryDepth, ProposalDigest, limits};
+use lian_types::{Block, BlockNumber, Certificate, ChainContext, Extension, HistoryDepth, ProposalDigest, limits};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 use std::collections::VecDeque;
@@ -90,6 +93,8 @@ struct Pending {
     location: Location,
     /// What it changed, each key once.
     changes: Vec<(Key, Value)>,
+    /// What is remembered of the epoch that ended before it, if one did.
+    epoch_end: Option<Write>,
     /// An estimate of the memory it takes, in bytes.
     bytes: usize,
 }
@@ -101,7 +106,9 @@ impl Pending {
 
     fn index_writes(&self) -> Vec<Write> {
         let hashes = self.stored.block.transactions.iter().map(|transaction| transaction.hash());
-        index::block_writes(self.number(), self.location, self.stored.hash, hashes)
+        let mut writes = index::block_writes(self.number(), self.location, self.stored.hash, hashes);
+        writes.extend(self.epoch_end.clone());
+        writes
     }
 }
 
@@ -144,6 +151,9 @@ impl Recent {
 /// The ledger of one group. One thread appends; any number read.
 pub struct Ledger {
     config: LedgerConfig,
+    storage: Arc<dyn Storage>,
+    /// Block 0, which is known even where the log begins later.
+    genesis: Arc<StoredBlock>,
     suite: Suite,
     chain: ChainContext,
     log: Arc<Log>,
@@ -297,16 +307,35 @@ impl Ledger {
         let executed = &block.executed;
         let number = executed.block.header.number;
         let changes = self.flat_changes(executed)?;
+        let epoch_end = self.epoch_end_before(&executed.block.extension)?;
         let bytes = changes.iter().map(|(_, value)| 256 + value.as_ref().map_or(0, |value| value.len())).sum::<usize>();
         self.store.overlay.insert(number, &changes);
         self.store.push_hash(number, executed.hash);
         let stored = Arc::new(StoredBlock::from(block));
         let bytes = bytes + usize::try_from(location.length).unwrap_or(usize::MAX);
-        let pending = Arc::new(Pending { stored, location, changes, bytes });
+        let pending = Arc::new(Pending { stored, location, changes, epoch_end, bytes });
         let mut recent = self.recent.write();
         recent.push(pending);
         self.pressure.report(recent.blocks.len(), recent.bytes);
         Ok(())
+    }
+
+    /// What is to be remembered of the block before the next one, where that one begins an epoch.
+    fn epoch_end_before(&self, next: &Extension) -> Result<Option<Write>, LedgerError> {
+        let pending = self.recent.read().blocks.back().map(|pending| Arc::clone(&pending.stored));
+        let head = self.head();
+        let epoch = pending.as_ref().map_or(head.block.extension.epoch, |pending| pending.block.extension.epoch);
+        if next.epoch == epoch {
+            return Ok(None);
+        }
+        let last = match pending {
+            Some(pending) => pending,
+            None => {
+                let missing = || ReadError::Missing { key: Box::new(Key::block(head.number.0)) };
+                self.block_by_number(head.number)?.ok_or_else(missing)?
+            }
+        };
+        self.epoch_end(&last).map(Some)
     }
 
     /// Everything that a block changed as keys of the view, each once.

@@ -139,6 +139,8 @@ pub struct Log {
 /// What is known about a segment without reading it.
 #[derive(Clone, Copy, Debug)]
 struct SegmentInfo {
+    /// The sequence number of its first record.
+    first_sequence: u64,
     /// How many bytes of it are valid.
     length: u64,
     /// The largest height in it.
@@ -163,6 +165,31 @@ impl Log {
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.writer.lock().next_sequence
+    }
+
+    /// The sequence number of the oldest record; the next one's where there is none.
+    #[must_use]
+    pub fn first_sequence(&self) -> u64 {
+        let first = self.segments.read().values().next().map(|info| info.first_sequence);
+        first.unwrap_or_else(|| self.next_sequence())
+    }
+
+    /// Whether it has no records. It may have a segment all the same, if a crash came before the first one was whole.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first_sequence() == self.next_sequence()
+    }
+
+    /// Lets the first record of a log that has none have this sequence number.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`] if a file that a crash left cannot be removed.
+    pub(crate) fn begin_at(&self, sequence: u64) -> Result<(), LogError> {
+        if self.is_empty() && self.next_sequence() != sequence {
+            self.clear()?;
+            self.writer.lock().next_sequence = sequence;
+        }
+        Ok(())
     }
 
     /// Appends records in order with one write, and one fsync unless the log syncs on request.
@@ -338,7 +365,7 @@ impl Log {
             file.sync()?;
         }
         let mut segments = self.segments.write();
-        let info = segments.entry(id).or_insert(SegmentInfo { length: 0, height_max: 0 });
+        let info = segments.entry(id).or_insert(SegmentInfo { first_sequence: first, length: 0, height_max: 0 });
         info.length = length;
         info.height_max = info.height_max.max(height_max);
         drop(segments);

@@ -1,17 +1,22 @@
 //! Re-checking a stopped node's whole ledger: every checksum, hash, signature, root and result, and the view against
 //! the log. Nothing is changed.
 //!
+//! A log that begins with a later block than block 0 is checked from there on: its first blocks but for their execution,
+//! then, from the oldest snapshot on, in full.
+//!
 //! The state of all accounts and its trie are held in memory meanwhile.
 
+mod base;
 mod block;
 mod view;
 
-use crate::ledger::{LedgerConfig, LedgerError, ViewKind, chain_context, log_options, open_for_reading};
+use crate::ledger::{LedgerConfig, LedgerError, SnapshotChain, ViewKind, chain_context, log_options, open_for_reading};
 use crate::log::{Log, LogError, LogOptions, Tail};
 use crate::storage::Storage;
 use crate::vote_log;
 use alloy_primitives::B256;
 use block::Checker;
+pub(crate) use block::check_roots;
 use lian_crypto::Suite;
 use lian_types::{BlockNumber, Genesis, GroupGenesis};
 use std::fmt;
@@ -51,6 +56,8 @@ pub struct Report {
     pub blocks: u64,
     /// Transactions checked.
     pub transactions: u64,
+    /// Snapshots in the ledger's folder that hold.
+    pub snapshots: u64,
     /// The block that the view is at; `None` if it is empty.
     pub view: Option<BlockNumber>,
     /// The end of the block log. What a start would cut off is not a problem: it was never acknowledged.
@@ -104,6 +111,7 @@ pub fn verify(
         state_root: B256::ZERO,
         blocks: 0,
         transactions: 0,
+        snapshots: 0,
         view: None,
         tail: Tail::Fresh,
         problems: Vec::new(),
@@ -124,14 +132,17 @@ pub fn verify(
         Err(error) => return Err(error.into()),
     };
     let view = match &config.view {
-        ViewKind::Memory(view) => Ok(Arc::clone(view) as Arc<dyn crate::View>),
+        ViewKind::Memory(view) => Ok(Some(Arc::clone(view) as Arc<dyn crate::View>)),
+        // A backup has none: the next start builds it.
+        ViewKind::Disk if !config.folder.join("view").exists() => Ok(None),
         ViewKind::Disk => crate::FjallView::open_existing(&config.folder.join("view"))
-            .map(|view| Arc::new(view) as Arc<dyn crate::View>),
+            .map(|view| Some(Arc::new(view) as Arc<dyn crate::View>)),
     };
     if let Err(error) = &view {
         report.add(None, error.to_string());
     }
-    let mut checker = Checker::new(suite, chain, genesis, group, view.ok())?;
+    let base = base::find(SnapshotChain { suite, genesis, group }, storage, &config.folder, &log, &mut report)?;
+    let mut checker = Checker::new(suite, chain, genesis, group, base, view.ok().flatten())?;
     checker.run(&log, &mut report, progress)?;
     Ok(report)
 }

@@ -134,7 +134,7 @@ impl Ledger {
         result
     }
 
-    fn flush_locked(&self) -> Result<bool, LedgerError> {
+    pub(super) fn flush_locked(&self) -> Result<bool, LedgerError> {
         let mut bytes = 0;
         let fits = |pending: &&Arc<Pending>| {
             let is_first = bytes == 0;

@@ -2,7 +2,8 @@
 
 use super::flush::Pressure;
 use super::{
-    Head, Ledger, LedgerConfig, LedgerError, Recent, ViewKind, check_certificate, check_next, identity, make_head, read,
+    Head, Ledger, LedgerConfig, LedgerError, Recent, SnapshotChain, ViewKind, check_certificate, check_next, identity,
+    make_head, read, snapshots,
 };
 use crate::block_record::{BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::history::History;
@@ -105,20 +106,28 @@ impl Ledger {
         identity::claim(&*storage, &config.folder, &options.folder, suite, &chain)?;
         let (log, tail) = Log::open(Arc::clone(&storage), options)?;
         let log = Arc::new(log);
-        let fresh = log.next_sequence() == 0;
 
         let (view, reason) = open_view(&config, &*storage)?;
-        let found = match reason {
-            Some(reason) => Err(reason),
-            None => usable_block(&*view, &log, chain_digest(suite, &chain)),
-        };
-        if fresh && let Some(state) = ViewState::read(&*view)?.filter(|state| state.height > 0) {
+        if log.is_empty()
+            && let Some(state) = ViewState::read(&*view)?.filter(|state| state.height > 0)
+        {
             return Err(LedgerError::LogMissing { folder: log.folder().to_path_buf(), height: state.height.into() });
         }
+        let digest = chain_digest(suite, &chain);
+        let mut found = match reason {
+            Some(reason) => Err(reason),
+            None => usable_block(&*view, &log, digest),
+        };
+        let rebuilt = found.as_ref().err().cloned();
         if found.is_err() {
             view.clear()?;
             storage.remove(&damage_marker(&config.folder))?;
+            let chain = SnapshotChain { suite, genesis, group };
+            if snapshots::build_view(chain, &storage, &config.folder, &log, &*view)? {
+                found = usable_block(&*view, &log, digest);
+            }
         }
+        let fresh = log.is_empty();
         let flushed = found.as_ref().map_or(0, |(_, block)| block.number());
         let history = History::open(Arc::clone(&storage), config.folder.join("history"), flushed)?;
         let mut store = Store::new(view, history, limits::STATE_CACHE_BYTES, flushed);
@@ -132,6 +141,8 @@ impl Ledger {
             None => (None, make_head(&store, &first.executed, &first.certificate)),
         };
         let ledger = Arc::new(Self {
+            genesis: Arc::new(StoredBlock::from(&first)),
+            storage,
             config,
             suite,
             chain,
@@ -147,10 +158,10 @@ impl Ledger {
             _lock: lock,
         });
         let replayed = if fresh { ledger.begin(&first)? } else { ledger.replay(start_location, &first)? };
-        let view = match found {
+        let view = match rebuilt {
             _ if fresh => ViewRecovery::Fresh,
-            Ok(_) => ViewRecovery::Usable,
-            Err(reason) => {
+            None => ViewRecovery::Usable,
+            Some(reason) => {
                 tracing::warn!(reason, replayed, "the key-value view was built again from the log");
                 ViewRecovery::Rebuilt(reason)
             }
@@ -255,7 +266,7 @@ pub(crate) fn decode(
     }
     let parts = BlockRecord::new(record.payload()).map_err(|error| fail(error.to_string()))?;
     let stored = parts.block().map_err(|error| fail(error.to_string()))?;
-    let changes = parts.changes().map_err(|error| fail(error.to_string()))?;
+    let changes = parts.changes().map_err(|error| fail(error.to_string()))?.unwrap_or_default();
     if stored.number() != record.height || record.height != record.sequence {
         return Err(fail(format!("block {} in the place of block {}", stored.number(), record.sequence)));
     }
@@ -263,7 +274,7 @@ pub(crate) fn decode(
 }
 
 /// What the view's own entry calls the chain.
-fn chain_digest(suite: Suite, chain: &ChainContext) -> B256 {
+pub(super) fn chain_digest(suite: Suite, chain: &ChainContext) -> B256 {
     suite.hash(&borsh::to_vec(chain).unwrap_or_default())
 }
 

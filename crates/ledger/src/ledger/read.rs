@@ -32,6 +32,12 @@ impl Weighter<u64, Arc<StoredBlock>> for BlockBytes {
 }
 
 impl Ledger {
+    /// The oldest block that can be read with its transactions, beside block 0.
+    #[must_use]
+    pub fn oldest_block(&self) -> BlockNumber {
+        BlockNumber(self.log.first_sequence())
+    }
+
     /// The oldest block whose state can be read.
     #[must_use]
     pub fn oldest_state(&self) -> BlockNumber {
@@ -92,6 +98,9 @@ impl Ledger {
         if let Some(block) = self.blocks.get(&number.0) {
             return Ok(Some(block));
         }
+        if number == BlockNumber::ZERO {
+            return Ok(Some(Arc::clone(&self.genesis)));
+        }
         let Some(location) = self.location(number)? else { return Ok(None) };
         let record = self.log.read(location)?;
         let fail = |error: block_record::BlockRecordError| self.log.damaged(location, error.to_string());
@@ -123,6 +132,9 @@ impl Ledger {
         if let Some(block) = self.blocks.get(&number.0) {
             return Ok(Some(head_of(&block)));
         }
+        if number == BlockNumber::ZERO {
+            return Ok(Some(head_of(&self.genesis)));
+        }
         let Some(location) = self.location(number)? else { return Ok(None) };
         Ok(Some(block_record::read_head(&self.log, location)?))
     }
@@ -135,7 +147,7 @@ impl Ledger {
         Ok(self.head_by_number(number)?.map(|head| head.certificate))
     }
 
-    /// What a block changed.
+    /// What a block changed; nothing is known of the block of the snapshot that the ledger began with.
     ///
     /// # Errors
     /// As [`Self::block_by_number`].
@@ -143,7 +155,7 @@ impl Ledger {
         let Some(location) = self.location(number)? else { return Ok(None) };
         let record = self.log.read(location)?;
         let fail = |error: block_record::BlockRecordError| self.log.damaged(location, error.to_string());
-        Ok(Some(BlockRecord::new(record.payload()).and_then(|record| record.changes()).map_err(fail)?))
+        BlockRecord::new(record.payload()).and_then(|record| record.changes()).map_err(fail).map_err(Into::into)
     }
 
     /// The height of the block with this hash.
@@ -153,6 +165,9 @@ impl Ledger {
     pub fn number_of(&self, hash: B256) -> Result<Option<BlockNumber>, ReadError> {
         if let Some(number) = self.recent.read().by_hash.get(&hash) {
             return Ok(Some(BlockNumber(*number)));
+        }
+        if hash == self.genesis.hash {
+            return Ok(Some(BlockNumber::ZERO));
         }
         let key = Key::hash(hash);
         let Some(bytes) = self.store.view.get(&key)? else { return Ok(None) };
@@ -165,6 +180,9 @@ impl Ledger {
     /// # Errors
     /// [`ReadError`] if the view fails.
     pub fn block_hash(&self, number: BlockNumber) -> Result<Option<B256>, ReadError> {
+        if number == BlockNumber::ZERO {
+            return Ok(Some(self.genesis.hash));
+        }
         self.store.block_hash(number.0)
     }
 

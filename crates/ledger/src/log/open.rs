@@ -161,13 +161,14 @@ impl Opening<'_> {
             let reason = format!("the file has {length} bytes, its successor says {}", next.previous_length);
             return Err(damaged(&path, length.min(next.previous_length), reason));
         }
-        Ok(SegmentInfo { length, height_max: next.previous_height_max })
+        let first_sequence = headers.get(&id).map_or(0, |header| header.first_sequence);
+        Ok(SegmentInfo { first_sequence, length, height_max: next.previous_height_max })
     }
 
     /// Reads the last segment and finds where its valid part ends.
     fn read_last(&self, file: &dyn StorageFile, first_sequence: u64) -> Result<LastSegment, LogError> {
         let end = file.len()?;
-        let mut info = SegmentInfo { length: SEGMENT_HEADER as u64, height_max: 0 };
+        let mut info = SegmentInfo { first_sequence, length: SEGMENT_HEADER as u64, height_max: 0 };
         let mut sequence = first_sequence;
         while info.length < end {
             match self.read_record(file, info.length, end, sequence)? {

@@ -6,5 +6,6 @@ mod chain;
 mod crash;
 mod ledger;
 mod log;
+mod snapshots;
 mod verify;
 mod votes;

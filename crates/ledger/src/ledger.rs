@@ -1,5 +1,6 @@
 //! The ledger: what it consists of, and appending to it.
 
+mod backup;
 mod error;
 mod flush;
 mod identity;
@@ -8,6 +9,7 @@ mod read;
 mod scan;
 mod snapshots;
 
+pub use backup::BackupReport;
 pub use error::LedgerError;
 pub use flush::Flusher;
 pub(crate) use identity::open_for_reading;
@@ -162,6 +164,8 @@ pub struct Ledger {
     recent: RwLock<Recent>,
     appending: Mutex<()>,
     flushing: Mutex<()>,
+    /// Held by whoever removes old blocks, or must not see them go.
+    pruning: Mutex<()>,
     pressure: Pressure,
     stopped: Mutex<Option<String>>,
     blocks: Cache<u64, Arc<StoredBlock>, read::BlockBytes>,

@@ -35,8 +35,8 @@ pub use history::HistoryError;
 pub use index::TransactionPlace;
 pub use key::{Key, Table};
 pub use ledger::{
-    Flusher, FoundLog, Frozen, Head, Ledger, LedgerConfig, LedgerError, LogFilter, LogLimits, LogScanError, Recovery,
-    SnapshotChain, SnapshotReport, ViewKind, ViewRecovery, place_snapshot, verify_snapshot,
+    BackupReport, Flusher, FoundLog, Frozen, Head, Ledger, LedgerConfig, LedgerError, LogFilter, LogLimits,
+    LogScanError, Recovery, SnapshotChain, SnapshotReport, ViewKind, ViewRecovery, place_snapshot, verify_snapshot,
 };
 pub use log::{Cursor, Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
 pub use snapshot::{CertifiedHeader, ChunkInfo, EpochLink, Manifest, SnapshotEntry, SnapshotError, SnapshotFolder};

@@ -180,6 +180,15 @@ impl Log {
         self.first_sequence() == self.next_sequence()
     }
 
+    /// The files of all segments with what is valid of them, in bytes, and the sequence number of the last record.
+    pub(crate) fn segments_now(&self) -> (Vec<(String, u64)>, u64) {
+        // Nobody appends between the two.
+        let writer = self.writer.lock();
+        let segments = self.segments.read();
+        let files = segments.iter().map(|(id, info)| (segment_name(*id), info.length)).collect();
+        (files, writer.next_sequence.saturating_sub(1))
+    }
+
     /// Lets the first record of a log that has none have this sequence number.
     ///
     /// # Errors
@@ -427,7 +436,11 @@ impl Log {
 }
 
 fn segment_path(folder: &Path, segment: u64) -> PathBuf {
-    folder.join(format!("{segment:010}.log"))
+    folder.join(segment_name(segment))
+}
+
+fn segment_name(segment: u64) -> String {
+    format!("{segment:010}.log")
 }
 
 fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> LogError {

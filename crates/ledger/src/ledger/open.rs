@@ -152,6 +152,7 @@ impl Ledger {
             recent: RwLock::new(Recent::default()),
             appending: Mutex::new(()),
             flushing: Mutex::new(()),
+            pruning: Mutex::new(()),
             pressure: Pressure::new(),
             stopped: Mutex::new(None),
             blocks: Cache::with_weighter(1_024, limits::BLOCK_CACHE_BYTES, read::BlockBytes),

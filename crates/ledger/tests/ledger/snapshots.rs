@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256};
 use lian_crypto::EpochMembers;
 use lian_ledger::{
     CertifiedHeader, Crash, EpochLink, Fault, Ledger, LedgerError, Manifest, MemoryView, Report, SnapshotChain,
-    SnapshotError, SnapshotFolder, Storage, place_snapshot, verify, verify_snapshot,
+    SnapshotError, SnapshotFolder, Storage, ViewKind, place_snapshot, verify, verify_snapshot,
 };
 use lian_types::{BlockNumber, Epoch, MemberIndex, MemberSignature, Members};
 use std::path::{Path, PathBuf};
@@ -280,6 +280,33 @@ fn members_are_proven_from_genesis_on_over_every_epoch() {
         },
         "begins at 5 and ends at 3",
     );
+}
+
+#[test]
+fn a_backup_is_a_ledger_of_its_own_without_votes() {
+    let (chain, disk, ledger, _) = setup(6);
+    ledger.write_snapshot(&ledger.freeze().unwrap(), &ledger.snapshots()).unwrap();
+    extend(&chain, &ledger, 2);
+    disk.storage.create(Path::new("/ledger/votes/0000000000.log")).unwrap().append(b"votes").unwrap();
+    let report = ledger.back_up(Path::new("/backup")).unwrap();
+    assert_eq!((report.oldest, report.newest), (BlockNumber(0), BlockNumber(8)));
+    // What comes later is not in it, and does not disturb it.
+    let head = ledger.head().hash;
+    extend(&chain, &ledger, 3);
+    assert!(matches!(ledger.back_up(Path::new("/backup")), Err(LedgerError::NotEmpty { .. })));
+    drop(ledger);
+
+    let mut config = disk.config();
+    config.folder = "/backup".into();
+    config.view = ViewKind::Memory(Arc::default());
+    let storage: Arc<dyn Storage> = Arc::new(disk.storage.clone());
+    let checked = verify(&config, &storage, SUITE, &chain.genesis, chain.group(), &mut |_| {}).unwrap();
+    assert_eq!((checked.head, checked.snapshots), (Some(BlockNumber(8)), 1));
+    // Blocks that `extend` makes have changes that no transaction explains.
+    assert!(checked.problems.iter().all(|problem| problem.block > Some(BlockNumber(6))), "{:?}", checked.problems);
+    assert!(disk.storage.files().iter().all(|(path, _)| !path.starts_with("/backup/votes")));
+    let (opened, _) = Ledger::open(config, storage, SUITE, &chain.genesis, chain.group()).unwrap();
+    assert_eq!(opened.head().hash, head);
 }
 
 /// Does something while the disk's syncs fail from the `k`-th on, for every `k`, then loses power; until it succeeds.

@@ -52,6 +52,11 @@ fn encode<T: BorshSerialize>(value: &T) -> Bytes {
     borsh::to_vec(value).unwrap_or_default().into()
 }
 
+/// Finds a block by its hash.
+pub(crate) fn hash_write(hash: B256, number: u64) -> Write {
+    (Key::hash(hash), Some(encode(&number)))
+}
+
 /// What the view keeps for a block.
 pub(crate) fn block_writes(
     number: u64,
@@ -61,8 +66,7 @@ pub(crate) fn block_writes(
 ) -> Vec<Write> {
     let place =
         |(index, hash): (u32, B256)| (Key::transaction(hash), Some(encode(&TransactionPlace { block: number, index })));
-    let mut writes =
-        vec![(Key::block(number), Some(encode(&(location, hash)))), (Key::hash(hash), Some(encode(&number)))];
+    let mut writes = vec![(Key::block(number), Some(encode(&(location, hash)))), hash_write(hash, number)];
     writes.extend((0u32..).zip(transactions).map(place));
     writes
 }

@@ -25,6 +25,8 @@ pub enum Table {
     Hashes,
     /// Transaction hash → height and position.
     Transactions,
+    /// Height → place of a pruned block's head in the log of heads.
+    Heads,
     /// Height → header of a block below the snapshot that the ledger began with.
     Headers,
     /// Epoch → the end of the one before it.
@@ -35,7 +37,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Storage,
         Self::Codes,
@@ -43,6 +45,7 @@ impl Table {
         Self::Blocks,
         Self::Hashes,
         Self::Transactions,
+        Self::Heads,
         Self::Headers,
         Self::Epochs,
         Self::Meta,
@@ -59,6 +62,7 @@ impl Table {
             Self::Blocks => "blocks",
             Self::Hashes => "hashes",
             Self::Transactions => "transactions",
+            Self::Heads => "heads",
             Self::Headers => "headers",
             Self::Epochs => "epochs",
             Self::Meta => "meta",
@@ -151,6 +155,11 @@ impl Key {
     #[must_use]
     pub fn transaction(hash: TxHash) -> Self {
         Self::new(Table::Transactions, &[hash.as_slice()])
+    }
+
+    /// The key of a pruned block's head.
+    pub(crate) fn head(number: u64) -> Self {
+        Self::new(Table::Heads, &[&number.to_be_bytes()])
     }
 
     /// The key of the header of a block below the ledger's first one.

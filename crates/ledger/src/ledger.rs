@@ -5,9 +5,11 @@ mod error;
 mod flush;
 mod identity;
 mod open;
+mod prune;
 mod read;
 mod scan;
 mod snapshots;
+mod upkeep;
 
 pub use backup::BackupReport;
 pub use error::LedgerError;
@@ -15,9 +17,11 @@ pub use flush::Flusher;
 pub(crate) use identity::open_for_reading;
 pub use open::{Recovery, ViewRecovery};
 pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
+pub(crate) use prune::{decode_head, heads_options};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
 pub(crate) use snapshots::snapshots_of;
 pub use snapshots::{Frozen, SnapshotChain, SnapshotReport, place_snapshot, verify_snapshot};
+pub use upkeep::Upkeep;
 
 use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
@@ -58,6 +62,14 @@ pub struct LedgerConfig {
     pub history: HistoryDepth,
     /// Where the view is.
     pub view: ViewKind,
+    /// The size at which a new file of blocks is begun, in bytes. Blocks are pruned by whole files.
+    pub segment_bytes: u64,
+    /// At multiples of which height a snapshot is made in the background; none where it is not to be done.
+    pub snapshot_interval: Option<u64>,
+    /// How many newest blocks are kept with their transactions and receipts; all where absent.
+    pub keep_blocks: Option<u64>,
+    /// Where older blocks are moved to; they are deleted where absent.
+    pub archive: Option<PathBuf>,
 }
 
 impl LedgerConfig {
@@ -68,6 +80,10 @@ impl LedgerConfig {
             folder: folder.into(),
             history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Disk,
+            segment_bytes: limits::LOG_SEGMENT_BYTES,
+            snapshot_interval: None,
+            keep_blocks: None,
+            archive: None,
         }
     }
 }
@@ -159,6 +175,8 @@ pub struct Ledger {
     suite: Suite,
     chain: ChainContext,
     log: Arc<Log>,
+    /// The heads of pruned blocks.
+    heads: Arc<Log>,
     store: Arc<Store>,
     head: RwLock<Arc<Head>>,
     recent: RwLock<Recent>,
@@ -167,6 +185,7 @@ pub struct Ledger {
     /// Held by whoever removes old blocks, or must not see them go.
     pruning: Mutex<()>,
     pressure: Pressure,
+    due: upkeep::Due,
     stopped: Mutex<Option<String>>,
     blocks: Cache<u64, Arc<StoredBlock>, read::BlockBytes>,
     _lock: FolderLock,

@@ -36,7 +36,8 @@ pub use index::TransactionPlace;
 pub use key::{Key, Table};
 pub use ledger::{
     BackupReport, Flusher, FoundLog, Frozen, Head, Ledger, LedgerConfig, LedgerError, LogFilter, LogLimits,
-    LogScanError, Recovery, SnapshotChain, SnapshotReport, ViewKind, ViewRecovery, place_snapshot, verify_snapshot,
+    LogScanError, Recovery, SnapshotChain, SnapshotReport, Upkeep, ViewKind, ViewRecovery, place_snapshot,
+    verify_snapshot,
 };
 pub use log::{Cursor, Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
 pub use snapshot::{CertifiedHeader, ChunkInfo, EpochLink, Manifest, SnapshotEntry, SnapshotError, SnapshotFolder};

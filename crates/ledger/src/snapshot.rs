@@ -122,6 +122,9 @@ pub enum SnapshotError {
         /// Its size, in bytes.
         bytes: usize,
     },
+    /// The node stops.
+    #[error("the snapshot was not finished: the node stops")]
+    Interrupted,
     /// A file operation failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

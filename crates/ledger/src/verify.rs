@@ -8,6 +8,7 @@
 
 mod base;
 mod block;
+mod heads;
 mod view;
 
 use crate::ledger::{LedgerConfig, LedgerError, SnapshotChain, ViewKind, chain_context, log_options, open_for_reading};
@@ -56,6 +57,8 @@ pub struct Report {
     pub blocks: u64,
     /// Transactions checked.
     pub transactions: u64,
+    /// Pruned blocks whose header, extension and certificate were checked.
+    pub heads: u64,
     /// Snapshots in the ledger's folder that hold.
     pub snapshots: u64,
     /// The block that the view is at; `None` if it is empty.
@@ -103,7 +106,7 @@ pub fn verify(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, LedgerError> {
     let chain = chain_context(suite, genesis, group);
-    let options = log_options(&config.folder);
+    let options = log_options(config);
     let _lock = open_for_reading(&**storage, &config.folder, &options.folder, suite, &chain)?;
     let mut report = Report {
         head: None,
@@ -111,6 +114,7 @@ pub fn verify(
         state_root: B256::ZERO,
         blocks: 0,
         transactions: 0,
+        heads: 0,
         snapshots: 0,
         view: None,
         tail: Tail::Fresh,
@@ -123,6 +127,9 @@ pub fn verify(
     let log = match Log::open_read_only(Arc::clone(storage), options) {
         Ok((log, tail)) => {
             report.tail = tail;
+            if let Some(archive) = &config.archive {
+                log.attach_archive(archive)?;
+            }
             Arc::new(log)
         }
         Err(error @ LogError::Damaged { .. }) => {
@@ -141,7 +148,9 @@ pub fn verify(
     if let Err(error) = &view {
         report.add(None, error.to_string());
     }
-    let base = base::find(SnapshotChain { suite, genesis, group }, storage, &config.folder, &log, &mut report)?;
+    let whole = SnapshotChain { suite, genesis, group };
+    let mut base = base::find(whole, storage, &config.folder, &log, &mut report)?;
+    heads::check(whole, storage, &config.folder, log.first_sequence(), base.as_mut(), &mut report)?;
     let mut checker = Checker::new(suite, chain, genesis, group, base, view.ok().flatten())?;
     checker.run(&log, &mut report, progress)?;
     Ok(report)

@@ -1,13 +1,11 @@
 //! Copying a ledger while it is in use.
 
-use super::{Ledger, LedgerError, identity, log_options};
-use crate::storage::{Storage, StorageError, StorageFile, read_whole, write_whole};
+use super::open::block_folder;
+use super::{Ledger, LedgerError, identity};
+use crate::log::copy_file;
+use crate::storage::{read_whole, write_whole};
 use lian_types::BlockNumber;
 use std::path::Path;
-use std::sync::Arc;
-
-/// Bytes that are copied at a time.
-const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a backup has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ impl Ledger {
     /// [`LedgerError::NotEmpty`] for a folder that has blocks; others where something cannot be read or written.
     pub fn back_up(&self, to: &Path) -> Result<BackupReport, LedgerError> {
         let storage = &*self.storage;
-        let target = log_options(to).folder;
+        let target = block_folder(to);
         if !storage.list(&target)?.is_empty() || !storage.list(to)?.is_empty() {
             return Err(LedgerError::NotEmpty { folder: to.to_path_buf() });
         }
@@ -40,7 +38,7 @@ impl Ledger {
         let mut bytes = 0;
         let (segments, newest) = self.log.segments_now();
         for (name, length) in segments {
-            copy(storage, &self.log.folder().join(&name), &target.join(&name), length)?;
+            copy_file(storage, &self.log.folder().join(&name), &target.join(&name), length)?;
             bytes += length;
         }
         let (mine, theirs) = (self.snapshots(), super::snapshots_of(&self.storage, to));
@@ -52,22 +50,6 @@ impl Ledger {
         // Last, so that an unfinished backup belongs to no chain.
         let identity = read_whole(storage, &self.config.folder.join(identity::FILE))?.unwrap_or_default();
         write_whole(storage, &to.join(identity::FILE), &identity)?;
-        Ok(BackupReport { oldest: self.oldest_block(), newest: BlockNumber(newest), bytes })
+        Ok(BackupReport { oldest: BlockNumber(self.log.first_own_sequence()), newest: BlockNumber(newest), bytes })
     }
-}
-
-/// Copies the first `length` bytes of a file and syncs the copy.
-pub(super) fn copy(storage: &dyn Storage, from: &Path, to: &Path, length: u64) -> Result<(), StorageError> {
-    let source = storage.open(from)?;
-    let target: Arc<dyn StorageFile> = storage.create(to)?;
-    let mut buffer = vec![0; PIECE_BYTES];
-    let mut done = 0;
-    while done < length {
-        let piece = usize::try_from(length - done).unwrap_or(usize::MAX).min(PIECE_BYTES);
-        let piece = buffer.get_mut(..piece).unwrap_or_default();
-        source.read_at(done, piece)?;
-        target.append(piece)?;
-        done += piece.len() as u64;
-    }
-    target.sync()
 }

@@ -3,13 +3,13 @@
 use super::flush::Pressure;
 use super::{
     Head, Ledger, LedgerConfig, LedgerError, Recent, SnapshotChain, ViewKind, check_certificate, check_next, identity,
-    make_head, read, snapshots,
+    make_head, prune, read, snapshots, upkeep,
 };
 use crate::block_record::{BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::history::History;
 use crate::index::{self, ViewState};
 use crate::key::Key;
-use crate::log::{Durability, Entry, Location, Log, LogOptions, Record, Tail};
+use crate::log::{Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
 use crate::storage::Storage;
 use crate::store::{StateAt, Store};
 use crate::view::{FjallView, View};
@@ -55,13 +55,27 @@ pub(crate) const fn trie_hasher(suite: Suite) -> Hasher {
 }
 
 /// The options of a ledger's block log.
-pub(crate) fn log_options(folder: &Path) -> LogOptions {
+pub(crate) fn log_options(config: &LedgerConfig) -> LogOptions {
     LogOptions {
-        folder: folder.join("blocks"),
+        folder: block_folder(&config.folder),
         purpose: *b"blocks\0\0",
-        segment_bytes: limits::LOG_SEGMENT_BYTES,
+        segment_bytes: config.segment_bytes,
         durability: Durability::EveryAppend,
     }
+}
+
+/// Where a ledger's block log is.
+pub(crate) fn block_folder(folder: &Path) -> std::path::PathBuf {
+    folder.join("blocks")
+}
+
+/// Opens a ledger's block log with what was moved to the archive.
+fn open_log(config: &LedgerConfig, storage: &Arc<dyn Storage>) -> Result<(Arc<Log>, Tail), LogError> {
+    let (log, tail) = Log::open(Arc::clone(storage), log_options(config))?;
+    if let Some(archive) = &config.archive {
+        log.attach_archive(archive)?;
+    }
+    Ok((Arc::new(log), tail))
 }
 
 /// Where it is noted that the view must be built again.
@@ -102,10 +116,10 @@ impl Ledger {
     ) -> Result<(Arc<Self>, Recovery), LedgerError> {
         let chain = chain_context(suite, genesis, group);
         let lock = identity::lock(&*storage, &config.folder)?;
-        let options = log_options(&config.folder);
+        let options = log_options(&config);
         identity::claim(&*storage, &config.folder, &options.folder, suite, &chain)?;
-        let (log, tail) = Log::open(Arc::clone(&storage), options)?;
-        let log = Arc::new(log);
+        let (log, tail) = open_log(&config, &storage)?;
+        let heads = prune::open_heads(&storage, &config.folder)?;
 
         let (view, reason) = open_view(&config, &*storage)?;
         if log.is_empty()
@@ -127,6 +141,7 @@ impl Ledger {
                 found = usable_block(&*view, &log, digest);
             }
         }
+        prune::index_heads(&heads, &*view)?;
         let fresh = log.is_empty();
         let flushed = found.as_ref().map_or(0, |(_, block)| block.number());
         let history = History::open(Arc::clone(&storage), config.folder.join("history"), flushed)?;
@@ -147,6 +162,7 @@ impl Ledger {
             suite,
             chain,
             log,
+            heads,
             store,
             head: RwLock::new(Arc::new(head)),
             recent: RwLock::new(Recent::default()),
@@ -154,6 +170,7 @@ impl Ledger {
             flushing: Mutex::new(()),
             pruning: Mutex::new(()),
             pressure: Pressure::new(),
+            due: upkeep::Due::default(),
             stopped: Mutex::new(None),
             blocks: Cache::with_weighter(1_024, limits::BLOCK_CACHE_BYTES, read::BlockBytes),
             _lock: lock,

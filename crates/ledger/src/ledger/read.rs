@@ -87,7 +87,8 @@ impl Ledger {
         Ok(trie.prove(&source, address, slots)?)
     }
 
-    /// A block with senders, receipts and certificate.
+    /// A block with senders, receipts and certificate; `None` where it does not exist, or was pruned
+    /// ([`Self::oldest_block`]).
     ///
     /// # Errors
     /// [`ReadError`] if the view or the log fails.
@@ -95,7 +96,7 @@ impl Ledger {
         if let Some(pending) = self.pending(number) {
             return Ok(Some(Arc::clone(&pending.stored)));
         }
-        if let Some(block) = self.blocks.get(&number.0) {
+        if let Some(block) = self.blocks.get(&number.0).filter(|_| number >= self.oldest_block()) {
             return Ok(Some(block));
         }
         if number == BlockNumber::ZERO {
@@ -121,7 +122,7 @@ impl Ledger {
         }
     }
 
-    /// A block's header, hash and certificate, without reading the whole block.
+    /// A block's header, hash and certificate, without reading the whole block; also of pruned blocks.
     ///
     /// # Errors
     /// As [`Self::block_by_number`].
@@ -135,8 +136,10 @@ impl Ledger {
         if number == BlockNumber::ZERO {
             return Ok(Some(head_of(&self.genesis)));
         }
-        let Some(location) = self.location(number)? else { return Ok(None) };
-        Ok(Some(block_record::read_head(&self.log, location)?))
+        match self.location(number)? {
+            Some(location) => Ok(Some(block_record::read_head(&self.log, location)?)),
+            None => Ok(self.pruned_head(number)?.map(|head| head.head())),
+        }
     }
 
     /// The proof that a block is final.
@@ -214,6 +217,9 @@ impl Ledger {
     fn location(&self, number: BlockNumber) -> Result<Option<Location>, ReadError> {
         if let Some(pending) = self.pending(number) {
             return Ok(Some(pending.location));
+        }
+        if number < self.oldest_block() {
+            return Ok(None);
         }
         let key = Key::block(number.0);
         let Some(bytes) = self.store.view.get(&key)? else { return Ok(None) };

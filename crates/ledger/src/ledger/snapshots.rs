@@ -1,7 +1,7 @@
 //! Making snapshots of a ledger, and beginning or rebuilding one from a snapshot.
 
-use super::open::{chain_context, chain_digest, decode};
-use super::{Ledger, LedgerConfig, LedgerError, identity, log_options};
+use super::open::{block_folder, chain_context, chain_digest, decode};
+use super::{Ledger, LedgerConfig, LedgerError, identity};
 use crate::block_record::{KIND_BLOCK, StoredBlock};
 use crate::index::{self, ViewState};
 use crate::key::Key;
@@ -126,7 +126,7 @@ pub fn place_snapshot(
     let manifest = from.manifest(height)?;
     chain.check(&manifest)?;
     let _lock = identity::lock(&**storage, &config.folder)?;
-    let blocks = log_options(&config.folder).folder;
+    let blocks = block_folder(&config.folder);
     identity::claim(&**storage, &config.folder, &blocks, chain.suite, &chain.context())?;
     if storage.list(&blocks)?.iter().any(|name| name.ends_with(".log")) {
         return Err(LedgerError::NotEmpty { folder: config.folder.clone() });
@@ -236,7 +236,7 @@ fn block_index(stored: &StoredBlock, location: Location) -> Vec<Write> {
     index::block_writes(stored.number(), location, stored.hash, hashes)
 }
 
-fn commit_sorted(view: &dyn View, mut writes: Vec<Write>) -> Result<(), LedgerError> {
+pub(super) fn commit_sorted(view: &dyn View, mut writes: Vec<Write>) -> Result<(), LedgerError> {
     writes.sort_unstable_by_key(|(key, _)| *key);
     Ok(view.commit(writes)?)
 }
@@ -250,6 +250,10 @@ fn epoch_write(link: &EpochLink) -> Write {
 pub struct Frozen(FrozenState);
 
 impl Frozen {
+    pub(super) const fn new(state: FrozenState) -> Self {
+        Self(state)
+    }
+
     /// The block after which the state is.
     #[must_use]
     pub const fn height(&self) -> BlockNumber {
@@ -297,12 +301,15 @@ impl Ledger {
         }
         let missing = || ReadError::Missing { key: Box::new(Key::block(height.0)) };
         let block = self.block_by_number(height)?.ok_or_else(missing)?;
-        let mut sink = |index, bytes: &[u8]| Ok(to.write_chunk(height, index, bytes)?);
+        let mut sink = |index, bytes: &[u8]| match self.due.is_over() {
+            true => Err(SnapshotError::Interrupted),
+            false => Ok(to.write_chunk(height, index, bytes)?),
+        };
         let chunks = frozen.write_chunks(self.suite, &block, &mut sink)?;
         let manifest = Manifest {
             chain: self.chain,
             epochs: epochs_of(frozen)?,
-            head: certified(&block),
+            head: CertifiedHeader::of(&block),
             ancestors: self.ancestors(height)?,
             chunks,
         };
@@ -344,7 +351,7 @@ impl Ledger {
         let found = epochs.into_iter().find(|scheduled| scheduled.epoch == next);
         let scheduled = found.ok_or_else(|| self.no_members(last, &format!("it does not name epoch {next}")))?;
         let members = scheduled.members(self.suite).map_err(|error| self.no_members(last, &error))?;
-        Ok(epoch_write(&EpochLink { last: certified(last), members }))
+        Ok(epoch_write(&EpochLink { last: CertifiedHeader::of(last), members }))
     }
 
     fn no_members(&self, last: &StoredBlock, reason: &dyn std::fmt::Display) -> LedgerError {
@@ -370,13 +377,5 @@ fn epochs_of(frozen: &FrozenState) -> Result<Vec<EpochLink>, LedgerError> {
     match wrong {
         Some(key) => Err(ReadError::Malformed { key: Box::new(key) }.into()),
         None => Ok(links),
-    }
-}
-
-fn certified(block: &StoredBlock) -> CertifiedHeader {
-    CertifiedHeader {
-        header: block.block.header.clone(),
-        extension: block.block.extension.clone(),
-        certificate: block.certificate.as_ref().clone(),
     }
 }

@@ -93,7 +93,9 @@ fn options(table: Table) -> KeyspaceCreateOptions {
         Table::Nodes => 16 << 20,
         Table::Storage => 8 << 20,
         Table::Accounts | Table::Transactions => 4 << 20,
-        Table::Codes | Table::Blocks | Table::Hashes | Table::Headers | Table::Epochs | Table::Meta => 1 << 20,
+        Table::Codes | Table::Blocks | Table::Hashes | Table::Heads | Table::Headers | Table::Epochs | Table::Meta => {
+            1 << 20
+        }
     };
     let bits = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
     // Nodes are only looked up where they exist, and the lowest level then needs no filter: it is nine tenths of all.

@@ -6,6 +6,7 @@ mod chain;
 mod crash;
 mod ledger;
 mod log;
+mod prune;
 mod snapshots;
 mod verify;
 mod votes;

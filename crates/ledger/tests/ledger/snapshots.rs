@@ -310,7 +310,7 @@ fn a_backup_is_a_ledger_of_its_own_without_votes() {
 }
 
 /// Does something while the disk's syncs fail from the `k`-th on, for every `k`, then loses power; until it succeeds.
-fn with_every_failure(disk: &Disk, act: impl Fn(&Disk) -> bool, check: impl Fn(&Disk)) {
+pub(crate) fn with_every_failure(disk: &Disk, act: impl Fn(&Disk) -> bool, check: impl Fn(&Disk)) {
     for k in 0..1_000 {
         for eighths in [0, 5] {
             let copy = Disk { storage: disk.storage.copy(), view: Arc::new(disk.view.copy()), ..disk.clone() };

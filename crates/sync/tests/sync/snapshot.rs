@@ -115,7 +115,7 @@ impl World {
                 self.now = due;
                 self.sync.step(Millis(due), SnapshotInput::Tick, &mut effects);
             } else {
-                let ((at, _), input) = self.events.pop_first().expect("the machine waits for nothing");
+                let ((at, _), input) = self.events.pop_first().unwrap();
                 self.now = at;
                 self.sync.step(Millis(at), input, &mut effects);
             }

@@ -73,6 +73,23 @@ pub struct LedgerConfig {
 }
 
 impl LedgerConfig {
+    /// Whether the folder has neither blocks nor a snapshot to begin with.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`] if the folder cannot be listed.
+    pub fn is_empty(&self, storage: &dyn Storage) -> Result<bool, LedgerError> {
+        let has = |folder: &str, end: &str| -> Result<bool, LedgerError> {
+            Ok(storage.list(&self.folder.join(folder))?.iter().any(|name| name.ends_with(end)))
+        };
+        Ok(!has("blocks", ".log")? && !has("snapshots", ".manifest")?)
+    }
+
+    /// The snapshots in the folder.
+    #[must_use]
+    pub fn snapshots(&self, storage: &Arc<dyn Storage>) -> crate::SnapshotFolder {
+        snapshots_of(storage, &self.folder)
+    }
+
     /// The configuration of a node: view on disk, default history.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {

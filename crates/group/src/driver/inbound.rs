@@ -1,6 +1,6 @@
 //! From a peer's bytes to the core's inputs: decoding and checking, on the worker pool.
 
-use super::Command;
+use super::{Command, snapshots::Ask};
 use crate::{
     core::{GroupMessage, Input},
     flow::FlowRecorder,
@@ -34,6 +34,7 @@ pub(crate) struct Inbound {
     flows: Arc<Mutex<FlowRecorder>>,
     commands: SyncSender<Command>,
     network: Option<NetworkHandle>,
+    snapshots: SyncSender<Ask>,
     checks: Arc<Checks>,
 }
 
@@ -53,8 +54,9 @@ impl Inbound {
         flows: Arc<Mutex<FlowRecorder>>,
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
+        snapshots: SyncSender<Ask>,
     ) -> Self {
-        Self { info, rules, committees, pool, flows, commands, network, checks: Arc::default() }
+        Self { info, rules, committees, pool, flows, commands, network, snapshots, checks: Arc::default() }
     }
 
     /// A session to a peer came up or broke down.
@@ -106,6 +108,11 @@ impl Inbound {
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
             GroupMessage::Report(report) => Input::Report { from, report },
+            GroupMessage::Snapshot(message) => {
+                // Where too many wait, who asked asks again.
+                let _ = self.snapshots.try_send((from, message));
+                return Ok(());
+            }
             GroupMessage::Consensus(_) => return Err("a consensus message in another class".to_owned()),
         };
         self.tell(Command::Input(Box::new(input)));

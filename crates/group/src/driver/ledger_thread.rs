@@ -1,10 +1,9 @@
 //! The ledger's thread: appends final blocks, many with one fsync when they have gathered, then tells everybody.
 
-use super::{announce, core_thread::Command};
+use super::{announce, core_thread::Command, oldest_served};
 use crate::{core::Input, finality, handle::GroupEvent, stop::StopSignal};
 use lian_crypto::VerifiedTransaction;
 use lian_ledger::{FinalBlock, Ledger};
-use lian_types::BlockNumber;
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender},
@@ -58,7 +57,7 @@ impl LedgerThread {
 
     fn tell(&self, block: FinalBlock, bodies: &[Arc<VerifiedTransaction>]) {
         let head = self.ledger.head();
-        let stored = finality::stored(&block, bodies, head.parent.state.as_ref(), BlockNumber(1));
+        let stored = finality::stored(&block, bodies, head.parent.state.as_ref(), oldest_served(&self.ledger));
         let count = block.executed.block.transactions.len();
         metrics::counter!("lian_transactions_total").increment(u64::try_from(count).unwrap_or(0));
         // The core ends only when the node does.

@@ -67,18 +67,20 @@ fn read_code<R: io::Read>(reader: &mut R) -> io::Result<Vec<u8>> {
     read_bytes(reader, "code", limits::SNAPSHOT_CHUNK_BYTES_MAX)
 }
 
-/// Reads a chunk's entries, one after the other.
-pub(crate) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = io::Result<SnapshotEntry>> + '_ {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
-        }
-        let entry = SnapshotEntry::deserialize(&mut bytes);
-        if entry.is_err() {
-            bytes = &[];
-        }
-        Some(entry)
-    })
+impl SnapshotEntry {
+    /// Reads a chunk's entries, one after the other; nothing follows an error.
+    pub fn read_all(mut bytes: &[u8]) -> impl Iterator<Item = io::Result<Self>> + '_ {
+        std::iter::from_fn(move || {
+            if bytes.is_empty() {
+                return None;
+            }
+            let entry = Self::deserialize(&mut bytes);
+            if entry.is_err() {
+                bytes = &[];
+            }
+            Some(entry)
+        })
+    }
 }
 
 /// Takes a chunk with its position.
@@ -163,7 +165,8 @@ mod tests {
         let infos = writer.finish().unwrap();
         assert_eq!(made.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(infos.iter().zip(&made).all(|(info, (_, bytes))| info.matches(Suite::Standard, bytes)));
-        let read: Vec<_> = made.iter().flat_map(|(_, bytes)| entries(bytes)).map(Result::unwrap).collect();
+        let read: Vec<_> =
+            made.iter().flat_map(|(_, bytes)| SnapshotEntry::read_all(bytes)).map(Result::unwrap).collect();
         assert_eq!(read, all);
         let mut sink = |_, _: &[u8]| Ok(());
         let error = ChunkWriter::new(Suite::Standard, &mut sink).push(&code(5_000_000)).unwrap_err().to_string();
@@ -173,7 +176,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let read: Vec<_> = entries(&bytes).collect();
+            let read: Vec<_> = SnapshotEntry::read_all(&bytes).collect();
             if read.iter().all(Result::is_ok) {
                 let written: Vec<u8> =
                     read.iter().flatten().flat_map(|entry| borsh::to_vec(entry).unwrap()).collect();

@@ -1,6 +1,5 @@
 //! Loading a snapshot's state into an empty view, with its trie computed anew.
 
-use super::chunk::entries;
 use super::{Manifest, SnapshotEntry, SnapshotError, SnapshotFolder};
 use crate::block_record::StoredBlock;
 use crate::key::Key;
@@ -41,7 +40,7 @@ pub(crate) fn load(
     let mut loader = Loader::new(suite, height, view);
     for (index, info) in (0u32..).zip(&manifest.chunks) {
         let bytes = folder.checked_chunk(suite, height, index, info)?;
-        for entry in entries(&bytes) {
+        for entry in SnapshotEntry::read_all(&bytes) {
             let fail = |reason: String| SnapshotError::Chunk { height, index, reason };
             let entry = entry.map_err(|error| fail(error.to_string()))?;
             loader.take(entry, bytes.len()).map_err(|error| match error {

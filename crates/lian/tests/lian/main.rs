@@ -8,3 +8,4 @@ mod local_network;
 mod program;
 mod recover;
 mod reliability;
+mod snapshots;

@@ -46,6 +46,7 @@ struct Checks {
 }
 
 impl Inbound {
+    #[allow(clippy::too_many_arguments)] // What it hands messages to is made once, in one place.
     pub(super) fn new(
         info: Arc<ChainInfo>,
         rules: Rules,

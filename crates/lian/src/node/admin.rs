@@ -91,7 +91,7 @@ fn listen(path: &Path) -> Result<UnixListener> {
     // The folder is closed before there is anything in it, so that nobody else can ever reach the socket.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(UnixListener::bind(path)?),
     }
 }

@@ -103,7 +103,7 @@ fn show(groups: &[Value], out: &Path, with_keys: bool, raw: bool) -> Result<()> 
     table.line("backup", out.display());
     for (number, group) in groups.iter().enumerate() {
         let text = format!("blocks {} to {}, {} bytes", group["oldest"], group["newest"], group["bytes"]);
-        table.line(&format!("group {number}"), text);
+        table.line(format!("group {number}"), text);
     }
     table.line("keys", if with_keys { "copied: keep it as safe as the node" } else { "not copied" });
     table.line("votes", "never copied");

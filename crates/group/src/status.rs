@@ -63,6 +63,8 @@ pub struct GroupStatus {
     pub role: Role,
     /// The last final block.
     pub height: BlockNumber,
+    /// The oldest block whose transactions and receipts this node has, beside block 0.
+    pub oldest: BlockNumber,
     /// How many blocks this node is behind the highest height it has heard of.
     pub lag: u64,
     /// The epoch of the members.

@@ -9,8 +9,8 @@
 
 use crate::{
     config::{
-        History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig, PeerAddress, RpcSection,
-        StorageConfig,
+        History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig, PeerAddress,
+        PruningSection, RpcSection, SnapshotSection, StorageConfig, SyncSection,
     },
     ports::Ports,
 };
@@ -173,6 +173,9 @@ impl NodePlan {
             },
             metrics: MetricsConfig { listen: local(self.ports.metrics) },
             storage: StorageConfig { dir: "data".into(), history: History::Blocks(limits::HISTORY_BLOCKS_DEFAULT) },
+            snapshots: SnapshotSection::default(),
+            sync: SyncSection::default(),
+            pruning: PruningSection::default(),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
         }
     }

@@ -172,6 +172,7 @@ impl Sim {
             GroupMessage::Consensus(_) | GroupMessage::Raft(_) => "consensus messages",
             GroupMessage::Pool(_) => "pool messages",
             GroupMessage::Sync(_) => "catch-up messages",
+            GroupMessage::Snapshot(_) => "snapshot messages",
             GroupMessage::Report(_) => "reports",
         });
         if let GroupMessage::Consensus(message) = envelope.payload()

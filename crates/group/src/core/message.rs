@@ -3,7 +3,7 @@
 use super::report::NodeReport;
 use lian_network::Class;
 use lian_pbft::Message;
-use lian_sync::SyncMessage;
+use lian_sync::{SnapshotMessage, SyncMessage};
 use lian_txpool::PoolMessage;
 use lian_types::{DecodeError, limits};
 
@@ -20,11 +20,14 @@ pub enum GroupMessage {
     Sync(SyncMessage),
     /// What a node tells of itself.
     Report(NodeReport),
+    /// Snapshots, for nodes without blocks. The core has no part in them.
+    Snapshot(SnapshotMessage),
 }
 
 /// The first byte of a message of [`Class::Sync`].
 const SYNC: u8 = 0;
 const REPORT: u8 = 1;
+const SNAPSHOT: u8 = 2;
 
 impl GroupMessage {
     /// How the network carries it.
@@ -33,7 +36,7 @@ impl GroupMessage {
         match self {
             Self::Consensus(_) | Self::Raft(_) => Class::Consensus,
             Self::Pool(_) => Class::Body,
-            Self::Sync(_) | Self::Report(_) => Class::Sync,
+            Self::Sync(_) | Self::Report(_) | Self::Snapshot(_) => Class::Sync,
         }
     }
 
@@ -46,6 +49,7 @@ impl GroupMessage {
             Self::Pool(message) => message.encode(),
             Self::Sync(message) => tagged(SYNC, &message.encode()),
             Self::Report(report) => tagged(REPORT, &report.encode()),
+            Self::Snapshot(message) => tagged(SNAPSHOT, &message.encode()),
         }
     }
 
@@ -63,6 +67,7 @@ impl GroupMessage {
             Class::Sync => match bytes.split_first() {
                 Some((&SYNC, rest)) => SyncMessage::decode(rest).map(Self::Sync),
                 Some((&REPORT, rest)) => NodeReport::decode(rest).map(Self::Report),
+                Some((&SNAPSHOT, rest)) => SnapshotMessage::decode(rest).map(Self::Snapshot),
                 Some((kind, _)) => Err(unknown(format!("unknown kind {kind}"))),
                 None => Err(unknown("no bytes".to_owned())),
             },

@@ -264,6 +264,7 @@ impl CoreThread {
         let mut status = self.status.write();
         status.nodes = nodes.collect();
         status.height = consensus.height;
+        status.oldest = self.ledger.oldest_block();
         status.lag = best.0.saturating_sub(consensus.height.0);
         status.epoch = consensus.epoch;
         status.role = self.role_of(&self.key.public(), consensus.height.next());
@@ -326,6 +327,8 @@ impl CoreThread {
         let group = self.info.group.to_string();
         let counts = self.core.pool_counts();
         metrics::gauge!("lian_block_height", "group" => group.clone()).set(consensus.height.0 as f64);
+        let oldest = self.ledger.oldest_block();
+        metrics::gauge!("lian_block_oldest", "group" => group.clone()).set(oldest.0 as f64);
         metrics::gauge!("ethereum_blockchain_height", "group" => group.clone()).set(consensus.height.0 as f64);
         metrics::gauge!("ethereum_best_known_block_number", "group" => group.clone()).set(best.0 as f64);
         metrics::gauge!("ethereum_peer_count", "group" => group.clone()).set(self.core.connected().len() as f64);

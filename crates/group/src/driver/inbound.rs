@@ -1,6 +1,6 @@
 //! From a peer's bytes to the core's inputs: decoding and checking, on the worker pool.
 
-use super::Command;
+use super::{Command, snapshots::Ask};
 use crate::{
     core::{GroupMessage, Input},
     flow::FlowRecorder,
@@ -35,6 +35,7 @@ pub(crate) struct Inbound {
     flows: Arc<Mutex<FlowRecorder>>,
     commands: SyncSender<Command>,
     network: Option<NetworkHandle>,
+    snapshots: SyncSender<Ask>,
     checks: Arc<Checks>,
     checked: Arc<CheckedSignatures>,
 }
@@ -47,6 +48,7 @@ struct Checks {
 }
 
 impl Inbound {
+    #[allow(clippy::too_many_arguments)] // What it hands messages to is made once, in one place.
     pub(super) fn new(
         info: Arc<ChainInfo>,
         rules: Rules,
@@ -55,8 +57,20 @@ impl Inbound {
         flows: Arc<Mutex<FlowRecorder>>,
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
+        snapshots: SyncSender<Ask>,
     ) -> Self {
-        Self { info, rules, members, pool, flows, commands, network, checks: Arc::default(), checked: Arc::default() }
+        Self {
+            info,
+            rules,
+            members,
+            pool,
+            flows,
+            commands,
+            network,
+            snapshots,
+            checks: Arc::default(),
+            checked: Arc::default(),
+        }
     }
 
     /// A session to a peer came up or broke down.
@@ -139,6 +153,11 @@ impl Inbound {
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
             GroupMessage::Report(report) => Input::Report { from, report },
+            GroupMessage::Snapshot(message) => {
+                // Where too many wait, who asked asks again.
+                let _ = self.snapshots.try_send((from, message));
+                return Ok(());
+            }
             GroupMessage::Consensus(_) | GroupMessage::Raft(_) => {
                 return Err("a consensus message in another class".to_owned());
             }

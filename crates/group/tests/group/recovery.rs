@@ -66,6 +66,7 @@ impl Place {
             data_dir: self.data.path().to_owned(),
             rpc: String::new(),
             history: HistoryDepth::Blocks(16),
+            data: lian_group::DataPolicy::default(),
             network: None,
         })
     }

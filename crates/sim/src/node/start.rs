@@ -40,9 +40,9 @@ impl Node {
         let folder = folder(&chain);
         let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
         let config = LedgerConfig {
-            folder: folder.clone(),
             history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Memory(Arc::clone(&self.view)),
+            ..LedgerConfig::new(folder.clone())
         };
         let (ledger, recovery) =
             Ledger::open(config, Arc::clone(&storage), SUITE, &chain.genesis, &chain.group).map_err(text)?;

@@ -82,6 +82,8 @@ impl Node {
                 let transactions = self.candidates(transactions);
                 self.step(sim, Input::Transactions { from: key, transactions, unknown: unknown.clone() });
             }
+            // A simulated node begins with block 0, and nobody serves snapshots.
+            GroupMessage::Snapshot(_) => {}
             GroupMessage::Report(report) => self.step(sim, Input::Report { from: key, report: report.clone() }),
             GroupMessage::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
         }

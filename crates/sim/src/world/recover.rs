@@ -166,9 +166,9 @@ impl World {
     fn open(&self, id: NodeId) -> Result<(Arc<Ledger>, Arc<crate::chain::Chain>), String> {
         let chain = Arc::clone(&self.sim.chain);
         let config = LedgerConfig {
-            folder: folder(&chain),
             history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Memory(Arc::clone(&self.nodes[id].view)),
+            ..LedgerConfig::new(folder(&chain))
         };
         let storage: Arc<dyn Storage> = Arc::new(self.nodes[id].disk.clone());
         let opened = Ledger::open(config, storage, SUITE, &chain.genesis, &chain.group);

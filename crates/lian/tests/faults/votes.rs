@@ -9,8 +9,8 @@ use lian_pbft::{
     SignedViewChange, Statement,
 };
 use lian_types::{
-    BlockNumber, Certificate, ChainContext, Epoch, Genesis, GroupGenesis, GroupId, MemberSignature, Phase, View, Vote,
-    limits,
+    BlockNumber, Certificate, ChainContext, Epoch, Genesis, GroupGenesis, GroupId, MemberSignature, Phase, SignedVote,
+    View, Vote, limits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,13 +64,20 @@ impl Votes {
             window: group.consensus.window,
         };
         let members = self.genesis.members(group, |key| Suite::Standard.consensus_address(key)).unwrap();
-        (rules, Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]))
+        let kind = group.consensus.kind;
+        (rules, Committees::new([Committee::of(kind, Epoch::ZERO, BlockNumber::ZERO, members)]))
     }
 
     /// A checked message was heard.
     pub(crate) fn heard(&mut self, message: &Message) {
         self.heard += 1;
         self.message(message, "heard");
+    }
+
+    /// A checked signature on a header of a Raft group was heard.
+    pub(crate) fn heard_signature(&mut self, signed: &SignedVote) {
+        self.heard += 1;
+        self.vote(signed.signer.0, signed.vote, "heard");
     }
 
     /// A message that does not hold was heard.
@@ -224,7 +231,7 @@ impl fmt::Display for Votes {
 /// The check itself: it must see what it is there for, in a log as in a message.
 #[test]
 fn contradictions_are_seen() {
-    use lian_types::{ConsensusKey, MemberIndex, Millis, ProposalDigest, Signature, SignedVote};
+    use lian_types::{ConsensusKey, MemberIndex, Millis, ProposalDigest, Signature};
     let node = |i: u8| lian_types::NodeEntry {
         name: format!("node{i}"),
         institution: "bank".into(),

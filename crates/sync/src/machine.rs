@@ -257,9 +257,12 @@ impl Sync {
 
     fn on_claim(&mut self, peer: ConsensusKey, height: BlockNumber) {
         let own = self.own;
-        if let Some(known) = self.peers.get_mut(&peer) {
-            let status = known.status.get_or_insert(SyncStatus { oldest: own.height.next(), ..own });
-            status.height = status.height.max(height);
+        if let Some(known) = self.peers.get_mut(&peer)
+            && height > own.height
+        {
+            let first = known.status.map_or(own.height.next(), |status| status.oldest);
+            let last = known.claimed.map_or(height, |(_, last)| last.max(height));
+            known.claimed = Some((first, last));
         }
     }
 
@@ -314,6 +317,11 @@ impl Sync {
         known.answered(now.since(request.sent), base);
         if delivered {
             known.withheld = 0;
+        } else if !known.says(request.heights.start) {
+            // It knows of the block, and has not said that it has it.
+            known.claimed = None;
+            known.not_before = now.saturating_add(base.0);
+            return None;
         } else if known.serves(request.heights.start) {
             // It still says so; one that has pruned the block meanwhile has done no wrong.
             known.withheld = known.withheld.saturating_add(1);
@@ -451,7 +459,7 @@ impl Sync {
             let Some((key, heights)) = choice else { return };
             let Some(peer) = self.peers.get_mut(&key) else { return };
             peer.in_flight = peer.in_flight.saturating_add(1);
-            let has = peer.status.map_or(heights.end, |status| status.height.0.saturating_add(1));
+            let has = peer.height().map_or(heights.end, |height| height.0.saturating_add(1));
             let end = heights.start.saturating_add(peer.count).min(heights.end).min(has);
             let count = u32::try_from(end.saturating_sub(heights.start)).unwrap_or(u32::MAX);
             let deadline = now.saturating_add(peer.timeout(self.config.timeout).0);

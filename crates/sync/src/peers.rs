@@ -50,7 +50,10 @@ pub enum Misbehaviour {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) connected: bool,
+    /// What it says that it has.
     pub(crate) status: Option<SyncStatus>,
+    /// Blocks from the first to the second height, which consensus has seen it know of. It may not have them yet.
+    pub(crate) claimed: Option<(BlockNumber, BlockNumber)>,
     pub(crate) in_flight: usize,
     /// How many blocks it is asked for at once: doubles while it is quick, halves when it is late.
     pub(crate) count: u64,
@@ -78,6 +81,7 @@ impl Peer {
         Self {
             connected: true,
             status: None,
+            claimed: None,
             in_flight: 0,
             count: COUNT_FIRST,
             patience: 0,
@@ -125,9 +129,20 @@ impl Peer {
         self.connected && self.banned_until.is_none()
     }
 
-    /// Whether it says that it has a block, and may be asked for it.
+    /// Whether it says that it has a block.
+    pub(crate) fn says(&self, height: u64) -> bool {
+        self.status.is_some_and(|status| (status.oldest.0..=status.height.0).contains(&height))
+    }
+
+    /// Whether it may have a block, and be asked for it.
     pub(crate) fn serves(&self, height: u64) -> bool {
-        self.can_be_asked() && self.status.is_some_and(|status| (status.oldest.0..=status.height.0).contains(&height))
+        let claimed = self.claimed.is_some_and(|(first, last)| (first.0..=last.0).contains(&height));
+        self.can_be_asked() && (claimed || self.says(height))
+    }
+
+    /// The largest height that it may have.
+    pub(crate) fn height(&self) -> Option<BlockNumber> {
+        self.status.map(|status| status.height).max(self.claimed.map(|(_, last)| last))
     }
 }
 
@@ -155,6 +170,7 @@ impl Peers {
         if peer.banned_until.is_some() {
             peer.connected = false;
             peer.status = None;
+            peer.claimed = None;
         } else {
             self.0.remove(key);
         }
@@ -174,12 +190,12 @@ impl Peers {
         self.0.iter().filter(|(_, peer)| peer.connected).map(|(key, _)| *key)
     }
 
-    /// The largest height that a peer says it has. The word of those that did not deliver lately counts only where
+    /// The largest height that a peer may have. The word of those that did not deliver lately counts only where
     /// there is no other, so that a boaster keeps nobody from having caught up for long.
     pub(crate) fn height_max(&self, now: Millis) -> BlockNumber {
         let heights = |prompt: bool| {
             let peers = self.0.values().filter(move |peer| peer.can_be_asked() && (!prompt || peer.not_before <= now));
-            peers.filter_map(|peer| peer.status).map(|status| status.height).max()
+            peers.filter_map(Peer::height).max()
         };
         heights(true).or_else(|| heights(false)).unwrap_or_default()
     }

@@ -370,3 +370,24 @@ fn a_claim_of_consensus_begins_it() {
     assert_eq!(ranges(&effects), [(A, 6, 25)]);
     assert_eq!(machine.sync.target(), BlockNumber(30));
 }
+
+/// Consensus saw that an honest peer knew of blocks which it did not have itself yet. After three empty answers it was left
+/// as a liar for ten minutes, and in a small group nobody else could be asked.
+#[test]
+fn who_only_knows_of_a_block_is_not_taken_for_a_liar() {
+    let mut machine = Machine::new(5);
+    machine.connect(A, 5);
+    for _ in 0..10 {
+        let mut effects = machine.step(Input::Claim { peer: A, height: BlockNumber(30) });
+        while requests(&effects).is_empty() {
+            effects = machine.wait();
+        }
+        let request = requests(&effects)[0].1;
+        assert_eq!(evidence(&machine.answer(&request, A, 0)), []);
+    }
+    let mut effects = machine.step(Input::Status { peer: A, status: status(30) });
+    while requests(&effects).is_empty() {
+        effects = machine.wait();
+    }
+    assert_eq!(ranges(&effects), [(A, 6, 25)], "it is asked again when it says that it has them");
+}

@@ -110,7 +110,10 @@ async fn serve_clients(
 ) -> Result<()> {
     let groups = node.handles();
     let rpc = RpcServer::start(config, groups.clone()).await?;
-    let admin = AdminServer::start(&folder.config.storage.dir, groups.clone())?;
+    // A path that is too long for a socket is no reason not to serve the chain.
+    let admin = AdminServer::start(&folder.config.storage.dir, groups.clone())
+        .inspect_err(|error| tracing::warn!("snapshots and backups only while this node is stopped: {error:#}"))
+        .ok();
     observed.watch(groups.into_iter().filter_map(|group| Watched::new(group, &folder.genesis)).collect());
     tracing::info!(rpc = %rpc.address(), p2p = %folder.config.p2p.listen, metrics = %observed.address(), "node serves");
     let outcome = tokio::select! {

@@ -20,7 +20,7 @@ fn help_and_version() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 16] = [
+    let cases: [&[&str]; 21] = [
         &[],
         &["dance"],
         &["block", "--colour"],

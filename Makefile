@@ -31,7 +31,7 @@ build: tools
 tools:
 	@tests/tools.sh
 
-test: tools fmt clippy unit deny examples operations upgrade contracts
+test: tools fmt clippy unit mutants deny examples operations upgrade contracts
 	@echo '== all checks passed'
 
 fmt:
@@ -46,8 +46,10 @@ unit:
 	@echo '== unit and integration tests'
 	@cargo test --release --locked --workspace --quiet
 
-# Plants each bug of mutants/ into a copy of the workspace and checks that it is caught; not part of `test`, as it takes long.
+# Plants the bugs of mutants/ into a copy of the workspace and checks that each is caught. The copy is linked with the
+# dependencies of the tests' build, which are compiled already after `unit`.
 mutants: tools
+	@cargo test --release --locked --workspace --no-run --quiet
 	@echo '== planted bugs are caught'
 	@mutants/run.sh
 

@@ -1,24 +1,41 @@
 #!/usr/bin/env bash
-# Plants bugs into a copy of the workspace, one at a time, and checks that each is caught.
+# Plants bugs into a copy of the workspace and checks that each is caught.
 #
 #   mutants/run.sh              all of them
 #   mutants/run.sh 03 torn      those whose names contain a word
 #
-# A mutant is a patch. Above its diff it says in words what is wrong, and in lines `Check:` what must find it; every
-# check must fail for the mutant to count as caught:
+# A mutant is a patch whose name begins with its number. It keeps the right code and adds the wrong code beside it, which
+# runs where `lian_types::mutant("NN")` is true (in lian-types `crate::mutant`): a function that the copy alone has. All
+# patches are applied to one copy, each on top of those before it, and compiled once; then LIAN_MUTANT=NN switches one on.
+# Above its diff a patch says in words what is wrong, and in lines `Check:` what must find it. Every check must fail for
+# the mutant to count as caught, and must pass without it. For example:
 #
-#   Check: sim 0..60                 a simulator seed of this range
+#   A vote is sent without any record of it.
+#   Check: test pbft steps::
+#
+#   diff --git a/crates/pbft/src/machine/normal.rs b/crates/pbft/src/machine/normal.rs
+#   ...
+#   -        records.push(Record::Vote(signed));
+#   +        if !lian_types::mutant("03") {
+#   +            records.push(Record::Vote(signed));
+#   +        }
+#
+# There are three kinds of checks. Each should take seconds: one test by its name, a few seeds.
+#
+#   Check: sim 0..20                 a simulator seed of this range
 #   Check: test pbft steps::         an integration test of a crate, or those whose names hold a word
 #   Check: lib pbft choice::         a unit test of a crate, likewise
-#
-# Before anything is planted, every check is run once on the copy as it is and must pass: what fails anyway catches
-# nothing. Compiled dependencies are shared with the workspace's own target folder.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-copy=$CARGO_TARGET_DIR/mutants/workspace
-log=$CARGO_TARGET_DIR/mutants/log
+shared=${CARGO_TARGET_DIR:-$root/target}
+work=$shared/mutants
+copy=$work/workspace
+log=$work/log
+# A folder of its own: what is compiled from the copy must never pass for the workspace's own.
+export CARGO_TARGET_DIR=$work/target
+# A check that takes longer has proved nothing.
+seconds_max=300
 
 wanted() {
     [ $# -eq 1 ] && return 0
@@ -28,95 +45,168 @@ wanted() {
     return 1
 }
 
+checks_of() { sed -n '/^diff /q; s/^Check: //p' "$1"; }
+
+# Makes the copy with everything planted. Files that differ are written anew and no others, so that only what has changed
+# is compiled again. Patches that do not apply are left out, and named in $log/refused.
+make_copy() {
+    local fresh=$work/fresh patch name file
+    rm -rf "$fresh"
+    mkdir -p "$fresh/.cargo" "$copy"
+    (cd "$root" && git ls-files -z --cached --others --exclude-standard |
+        while IFS= read -r -d '' file; do [ ! -f "$file" ] || printf '%s\0' "$file"; done |
+        tar --create --null --files-from=-) | tar --extract --directory="$fresh"
+    for patch in "$root"/mutants/*.patch; do
+        name=$(basename "$patch" .patch)
+        if (cd "$fresh" && patch --batch --forward --strip=1 --dry-run) <"$patch" >"$log/$name" 2>&1; then
+            (cd "$fresh" && patch --batch --strip=1 --no-backup-if-mismatch) <"$patch" >"$log/$name"
+        else
+            echo "$name" >>"$log/refused"
+        fi
+    done
+    cat >>"$fresh/crates/types/src/lib.rs" <<'RUST'
+
+/// Whether the planted bug of this number is switched on.
+pub fn mutant(number: &str) -> bool {
+    static MUTANT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    MUTANT.get_or_init(|| std::env::var("LIAN_MUTANT").ok()).as_deref() == Some(number)
+}
+RUST
+    # The checks are short: less optimisation of our own crates saves more than it costs.
+    for file in "$fresh"/crates/*/Cargo.toml "$fresh"/fuzz/Cargo.toml; do
+        sed -n 's/^name = "\(.*\)"$/[profile.release.package.\1]\nopt-level = 1/p' "$file" | head -n 2
+    done >"$fresh/.cargo/config.toml"
+    (cd "$copy" && find . -type f -print0) | while IFS= read -r -d '' file; do
+        [ -f "$fresh/$file" ] || rm "$copy/$file"
+    done
+    (cd "$fresh" && find . -type f -print0) | while IFS= read -r -d '' file; do
+        if ! cmp -s "$fresh/$file" "$copy/$file"; then
+            mkdir -p "$(dirname "$copy/$file")"
+            cp "$fresh/$file" "$copy/$file"
+        fi
+    done
+}
+
+# Links the crates of others that the workspace has compiled already into the copy's target folder.
+share_dependencies() {
+    local part from to
+    for part in .fingerprint build deps; do
+        from=$shared/release/$part to=$CARGO_TARGET_DIR/release/$part
+        mkdir -p "$to"
+        [ -d "$from" ] || continue
+        comm -23 <(find "$from" -mindepth 1 -maxdepth 1 ! -name 'lian*' ! -name 'liblian*' -printf '%f\n' | sort) \
+            <(find "$to" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort) |
+            if [ "$part" = deps ]; then grep '^lib' || true; else cat; fi |
+            (cd "$from" && xargs --no-run-if-empty cp --archive --link --target-directory="$to")
+    done
+}
+
+# Builds what a check of the standard input needs, and writes where each test program is to $work/programs: kind, crate,
+# the folder that it runs in, path. The features are those of the whole workspace, so that what is linked in fits.
+compile() {
+    local kind crate _ tests=() libs=() sim=
+    while read -r kind crate _; do
+        case $kind in
+            sim) sim=yes ;;
+            test) tests+=("--test=$crate") ;;
+            lib) libs+=("$crate") ;;
+            *) echo "unknown check: $kind $crate" >&2; return 1 ;;
+        esac
+    done
+    [ ${#tests[@]} -eq 0 ] || build test --workspace "${tests[@]}" --no-run || return
+    for crate in "${libs[@]}"; do build test --package=lian --package="lian-$crate" --lib --no-run || return; done
+    [ -z "$sim" ] || build build --workspace --example=sim || return
+    sed -n 's|.*"manifest_path":"\([^"]*\)/Cargo.toml","target":{"kind":\["\([a-z]*\)"\].*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*|\2 \3 \1 \4|p' \
+        "$log/build.json" | sed 's/^lib lian_/lib /; s/^example sim /sim sim /' >"$work/programs"
+}
+build() {
+    cargo "$1" --quiet --release --locked --message-format=json-render-diagnostics "${@:2}" >>"$log/build.json"
+}
+
+# Runs a check. 0 where it passes.
+check() {
+    local kind=$1 program folder path
+    program=$2
+    [ "$kind" != sim ] || program=sim
+    read -r _ _ folder path < <(grep "^$kind ${program//-/[-_]} " "$work/programs")
+    cd "$folder"
+    if [ "$kind" = sim ]; then
+        timeout --foreground "$seconds_max" "$path" --seeds "$2" --first-failure --jobs 1
+    else
+        timeout --foreground "$seconds_max" "$path" "${@:3}"
+    fi
+}
+
+# Runs a function for each further argument, as many at once as there are processors.
+each() {
+    local act=$1 argument
+    shift
+    for argument in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+        "$act" "$argument" &
+    done
+    wait
+}
+
+try_clean() {
+    local output
+    output=$log/clean-$(tr -c '[:alnum:]\n' - <<<"$1")
+    # Words of a check are separate arguments.
+    # shellcheck disable=SC2086
+    if (check $1) >"$output" 2>&1 </dev/null; then
+        echo "  passes: $1"
+    else
+        echo "  FAILS:  $1, see $output"
+        echo "$1" >>"$log/failed"
+    fi
+}
+
+try_mutant() {
+    local name line status outcome='has no check'
+    name=$(basename "$1" .patch)
+    export LIAN_MUTANT=${name%%-*}
+    if grep -qx "$name" "$log/refused"; then
+        outcome="does not apply, see $log/$name"
+    else
+        while read -r line; do
+            status=0
+            # shellcheck disable=SC2086
+            (check $line) >>"$log/$name" 2>&1 </dev/null || status=$?
+            case $status in
+                0) outcome="MISSED by: $line" ;;
+                124) outcome="not caught in $seconds_max s by: $line" ;;
+                *) outcome=caught ;;
+            esac
+            [ "$outcome" = caught ] || break
+        done < <(checks_of "$1")
+    fi
+    echo "$name: $outcome"
+    [ "$outcome" != caught ] || echo "$name" >>"$log/caught"
+}
+
 patches=()
 for patch in "$root"/mutants/*.patch; do
     name=$(basename "$patch" .patch)
     if [ $# -eq 0 ] || wanted "$name" "$@"; then patches+=("$patch"); fi
 done
 [ ${#patches[@]} -gt 0 ] || { echo "no mutant has such a name" >&2; exit 2; }
+mapfile -t checks < <(for patch in "${patches[@]}"; do checks_of "$patch"; done | sort -u)
 
-# Files that differ are written anew and no others, so that only what has changed is compiled again.
-mkdir -p "$copy" "$log"
-(cd "$root" && git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock crates contracts fuzz) |
-    while IFS= read -r -d '' file; do
-        if [ -f "$root/$file" ] && ! cmp -s "$root/$file" "$copy/$file"; then
-            mkdir -p "$copy/$(dirname "$file")"
-            cp "$root/$file" "$copy/$file"
-        fi
-    done
-cd "$copy"
+rm -rf "$log"
+mkdir -p "$log"
+touch "$log/refused" "$log/failed" "$log/caught"
+make_copy
+share_dependencies
+if ! (cd "$copy" && compile) < <(printf '%s\n' "${checks[@]}" | awk '{ print $1, $1 == "sim" ? "" : $2 }' | sort -u); then
+    echo "the copy with all mutants does not compile" >&2
+    exit 1
+fi
 
-# What is compiled here passes for the workspace's own, which would then not notice what is edited there.
-own=()
-for crate in crates/*/; do own+=(--package "$(sed -n 's/^name = "\(.*\)"$/\1/p' "$crate/Cargo.toml" | head -n 1)"); done
-trap 'cargo clean --quiet --release "${own[@]}"' EXIT
+echo "The checks without a mutant:"
+each try_clean "${checks[@]}"
+[ ! -s "$log/failed" ] || { echo "a check that fails without a mutant proves nothing" >&2; exit 1; }
 
-# The features of the whole workspace, so that nothing which is compiled already is compiled again.
-build() { cargo "$1" --quiet --release --locked "${@:2}"; }
-
-# Builds what a check needs. 0 where it compiles.
-compile() {
-    case $1 in
-        sim) build build --workspace --example sim ;;
-        test) build test --workspace --test "$2" --no-run ;;
-        lib) build test --package lian --package "lian-$2" --lib --no-run ;;
-        *) echo "unknown check: $*" >&2; return 1 ;;
-    esac
-}
-
-# Runs a check. 0 where it passes.
-check() {
-    case $1 in
-        sim) "$CARGO_TARGET_DIR/release/examples/sim" --seeds "$2" --first-failure ;;
-        test) build test --workspace --test "$2" -- "${3:-}" ;;
-        lib) build test --package lian --package "lian-$2" --lib -- "${3:-}" ;;
-    esac
-}
-
-# Of several ranges of seeds that begin at 0 the widest alone.
-widest() { sort -u | sort -t. -k3nr | awk '!(/^sim 0[.][.]/ && seen++)'; }
-
-checks_of() { sed -n '/^diff /q; s/^Check: //p' "$1"; }
-
-echo "The checks on the code as it is:"
-failed=0
-while read -r line; do
-    # Words of a check are separate arguments.
-    # shellcheck disable=SC2086
-    if compile $line >"$log/clean" 2>&1 && check $line >>"$log/clean" 2>&1; then
-        echo "  passes: $line"
-    else
-        echo "  FAILS:  $line"
-        tail -n 20 "$log/clean"
-        failed=1
-    fi
-done < <(for patch in "${patches[@]}"; do checks_of "$patch"; done | widest)
-[ "$failed" -eq 0 ] || { echo "a check that fails without a mutant proves nothing"; exit 1; }
-
-caught=0
-missed=()
-for patch in "${patches[@]}"; do
-    name=$(basename "$patch" .patch)
-    if ! patch --quiet --strip=1 --dry-run <"$patch" >"$log/$name" 2>&1; then
-        echo "$name: does not apply, see $log/$name"
-        missed+=("$name")
-        continue
-    fi
-    patch --quiet --strip=1 <"$patch"
-    outcome=caught
-    while read -r line; do
-        # shellcheck disable=SC2086
-        if ! compile $line >"$log/$name" 2>&1; then
-            outcome="does not compile, see $log/$name"
-        elif check $line >>"$log/$name" 2>&1 </dev/null; then
-            outcome="MISSED by: $line"
-        fi
-        [ "$outcome" = caught ] || break
-    done < <(checks_of "$patch")
-    patch --quiet --strip=1 --reverse <"$patch"
-    echo "$name: $outcome"
-    if [ "$outcome" = caught ]; then caught=$((caught + 1)); else missed+=("$name"); fi
-done
-
+each try_mutant "${patches[@]}"
+caught=$(wc -l <"$log/caught")
 echo "$caught of ${#patches[@]} mutants caught"
-[ ${#missed[@]} -eq 0 ]
+[ "$caught" -eq ${#patches[@]} ]

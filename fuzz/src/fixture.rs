@@ -5,8 +5,8 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use lian_crypto::{ConsensusSecretKey, EpochMembers, Suite};
 use lian_pbft::{Committee, Committees, Rules, Statement};
 use lian_types::{
-    BlockNumber, Certificate, CertificateKind, ChainContext, Epoch, GroupId, Member, MemberIndex, MemberSignature,
-    Members, Millis, Phase, Proposal, ProposalDigest, SignedVote, Transaction, View, Vote,
+    BlockNumber, Certificate, CertificateKind, ChainContext, ConsensusKind, Epoch, GroupId, Member, MemberIndex,
+    MemberSignature, Members, Millis, Phase, Proposal, ProposalDigest, SignedVote, Transaction, View, Vote,
 };
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) fn members() -> Members {
 }
 
 pub(crate) fn epoch() -> EpochMembers {
-    EpochMembers { epoch: Epoch(0), members: members() }
+    EpochMembers { epoch: Epoch(0), members: members(), consensus: ConsensusKind::Pbft }
 }
 
 pub(crate) fn committees() -> Committees {
@@ -72,7 +72,11 @@ pub(crate) fn signatures(phase: Phase) -> Vec<MemberSignature> {
 }
 
 pub(crate) fn certificate(kind: CertificateKind) -> Certificate {
-    let phase = if kind == CertificateKind::Checkpoint { Phase::Checkpoint } else { Phase::Commit };
+    let phase = match kind {
+        CertificateKind::Commit { .. } => Phase::Commit,
+        CertificateKind::Checkpoint => Phase::Checkpoint,
+        CertificateKind::Replicated => Phase::Replicated,
+    };
     let vote = vote(phase);
     Certificate {
         epoch: vote.epoch,

@@ -15,6 +15,8 @@
 
 mod fixture;
 pub mod mutate;
+mod raft;
+mod snapshot;
 mod stored;
 mod text;
 mod wire;
@@ -39,10 +41,12 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
 }
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 23] = [
     target("frames", wire::frames, wire::frame_seeds),
     target("hello", wire::hello, wire::hello_seeds),
     target("consensus", wire::consensus, wire::consensus_seeds),
+    target("raft", raft::message, raft::message_seeds),
+    target("raft-record", raft::record, raft::record_seeds),
     target("group-body", wire::group_body, wire::pool_seeds),
     target("group-sync", wire::group_sync, wire::sync_seeds),
     target("pool", wire::pool, wire::pool_seeds),
@@ -54,6 +58,10 @@ pub const TARGETS: [Target; 17] = [
     Target { allocates_per_byte: 512, ..target("genesis", text::genesis, text::genesis_seeds) },
     Target { allocates_per_byte: 512, ..target("key-file", text::key_file, text::key_file_seeds) },
     Target { allocates_per_byte: 1024, ..target("artifact", text::artifact, text::artifact_seeds) },
+    target("snapshot-message", snapshot::messages, snapshot::message_seeds),
+    target("snapshot-manifest", snapshot::manifests, snapshot::manifest_seeds),
+    target("snapshot-chunk", snapshot::chunks, snapshot::chunk_seeds),
+    target("block-head", snapshot::heads, snapshot::head_seeds),
     target("vote-record", stored::vote_record, stored::vote_record_seeds),
     Target { allocates: 1024 * 1024, ..target("block-log", stored::block_log, stored::edit_seeds) },
     Target { allocates: 1024 * 1024, ..target("vote-log", stored::vote_log, stored::edit_seeds) },

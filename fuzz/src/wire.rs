@@ -13,7 +13,7 @@ use lian_pbft::{
     Ancestry, Heartbeat, Message, NewView, PrePrepare, SignedNewView, SignedViewChange, Statement, ViewChange,
     ViewChangeMessage, verify,
 };
-use lian_sync::{Anchor, BlockRequest, BlockWithCertificate, Checker, SyncMessage, SyncStatus};
+use lian_sync::{Anchor, BlockRequest, BlockWithCertificate, Checker, SnapshotMessage, SyncMessage, SyncStatus};
 use lian_trie::{Hasher, Nibbles, verify_proof};
 use lian_txpool::PoolMessage;
 use lian_types::{
@@ -132,6 +132,7 @@ pub(crate) fn sync_seeds() -> Vec<Vec<u8>> {
         rpc: "http://127.0.0.1:8545".to_owned(),
     };
     let messages = messages().into_iter().map(GroupMessage::Sync).chain([GroupMessage::Report(report)]);
+    let messages = messages.chain([GroupMessage::Snapshot(SnapshotMessage::GetOffers)]);
     messages.map(|message| message.encode()).collect()
 }
 

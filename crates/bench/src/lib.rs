@@ -7,6 +7,8 @@
 //!   whether it counts;
 //! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
 //!
+//! How a new node joins is measured without a network: [`sync::measure`].
+//!
 //! Main functions: [`limit::measure`], [`run::run`].
 
 pub mod http;
@@ -14,6 +16,7 @@ pub mod limit;
 pub mod machine;
 pub mod report;
 pub mod run;
+pub mod sync;
 pub mod tracker;
 pub mod traffic;
 pub mod workload;

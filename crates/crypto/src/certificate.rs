@@ -1,15 +1,25 @@
 //! Checking certificates: a quorum's equal votes.
 
 use crate::{SignatureError, Suite};
-use lian_types::{Certificate, ChainContext, Epoch, MemberIndex, MemberSignature, Members, Vote};
+use lian_types::{Certificate, ChainContext, ConsensusKind, Epoch, MemberIndex, MemberSignature, Members, Vote};
 
-/// The members of one epoch.
+/// The members of one epoch, and by which rule they decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochMembers {
     /// The epoch.
     pub epoch: Epoch,
     /// Its voting members.
     pub members: Members,
+    /// How the chain's genesis file says that they agree. It never changes while a chain lives.
+    pub consensus: ConsensusKind,
+}
+
+impl EpochMembers {
+    /// How many equal votes make a certificate.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.consensus.quorum(&self.members)
+    }
 }
 
 /// Why a certificate proves nothing.
@@ -22,6 +32,14 @@ pub enum CertificateError {
         found: Epoch,
         /// The members' epoch.
         expected: Epoch,
+    },
+    /// It is made by the rules of another kind of consensus than the chain's.
+    #[error("certificate of a {} group in a {} group", found.name(), expected.name())]
+    WrongConsensus {
+        /// The certificate's.
+        found: ConsensusKind,
+        /// The chain's.
+        expected: ConsensusKind,
     },
     /// Too few signatures.
     #[error("certificate has {found} signatures, a quorum is {quorum}")]
@@ -42,7 +60,7 @@ pub enum CertificateError {
     Signature(#[from] SignatureError),
 }
 
-/// Checks that a certificate holds: its epoch, a quorum of different members, and each signature.
+/// Checks that a certificate holds: the kind of consensus, its epoch, a quorum of different members, and each signature.
 ///
 /// # Errors
 /// [`CertificateError`] says which of these fails first.
@@ -52,6 +70,10 @@ pub fn verify_certificate(
     members: &EpochMembers,
     certificate: &Certificate,
 ) -> Result<(), CertificateError> {
+    let (found, expected) = (certificate.kind.consensus(), members.consensus);
+    if found != expected {
+        return Err(CertificateError::WrongConsensus { found, expected });
+    }
     verify_member_signatures(suite, context, members, &certificate.vote(), &certificate.signatures)
 }
 
@@ -69,7 +91,7 @@ pub fn verify_member_signatures(
     if vote.epoch != members.epoch {
         return Err(CertificateError::WrongEpoch { found: vote.epoch, expected: members.epoch });
     }
-    let quorum = members.members.quorum();
+    let quorum = members.quorum();
     if signatures.len() < quorum {
         return Err(CertificateError::NoQuorum { found: signatures.len(), quorum });
     }
@@ -114,7 +136,7 @@ mod tests {
             .zip(&keys)
             .map(|(i, key)| MemberSignature { signer: MemberIndex(i), signature: key.sign(&message) })
             .collect();
-        (context, EpochMembers { epoch: Epoch(0), members }, certificate, keys)
+        (context, EpochMembers { epoch: Epoch(0), members, consensus: ConsensusKind::Pbft }, certificate, keys)
     }
 
     #[test]
@@ -150,7 +172,32 @@ mod tests {
             change(&mut changed);
             assert_eq!(check(&changed), Err(SignatureError::Mismatch(keys[0].public()).into()));
         }
+        let raft = EpochMembers { consensus: ConsensusKind::Raft, ..members.clone() };
+        let wrong = |found, expected| Err(CertificateError::WrongConsensus { found, expected });
+        let check_raft = |certificate: &Certificate| verify_certificate(SUITE, &context, &raft, certificate);
+        assert_eq!(check_raft(&good), wrong(ConsensusKind::Pbft, ConsensusKind::Raft));
+
         let elsewhere = ChainContext { group: GroupId(1), ..context };
         assert!(verify_certificate(SUITE, &elsewhere, &members, &good).is_err());
+    }
+
+    /// Two of three are a majority, but less than what the same members need for PBFT where there are four.
+    #[test]
+    fn a_majority_decides_where_genesis_chose_raft_and_nowhere_else() {
+        let (context, pbft, mut certificate, keys) = setup();
+        let raft = EpochMembers { consensus: ConsensusKind::Raft, ..pbft.clone() };
+        certificate.kind = CertificateKind::Replicated;
+        let message = certificate.vote().signing_bytes(&context);
+        let signature = |(i, key): (u16, &ConsensusSecretKey)| MemberSignature {
+            signer: MemberIndex(i),
+            signature: key.sign(&message),
+        };
+        certificate.signatures = (0u16..3).zip(&keys).map(signature).collect();
+        assert_eq!(verify_certificate(SUITE, &context, &raft, &certificate), Ok(()));
+        let wrong = CertificateError::WrongConsensus { found: ConsensusKind::Raft, expected: ConsensusKind::Pbft };
+        assert_eq!(verify_certificate(SUITE, &context, &pbft, &certificate), Err(wrong));
+        certificate.signatures.pop();
+        let few = CertificateError::NoQuorum { found: 2, quorum: 3 };
+        assert_eq!(verify_certificate(SUITE, &context, &raft, &certificate), Err(few));
     }
 }

@@ -8,12 +8,14 @@
 //! Main types: [`Suite`], [`Verified`], [`VerifiedTransaction`], [`ConsensusSecretKey`], [`KeyFile`].
 
 mod certificate;
+mod checked;
 mod key_file;
 mod keys;
 mod suite;
 mod verified;
 
 pub use certificate::{CertificateError, EpochMembers, verify_certificate, verify_member_signatures};
+pub use checked::CheckedSignatures;
 pub use key_file::{KeyFile, KeyFileError};
 pub use keys::ConsensusSecretKey;
 pub use suite::{SenderError, SignatureError, Suite, UnknownSuite};

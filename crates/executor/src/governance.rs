@@ -6,8 +6,8 @@ use lian_crypto::{EpochMembers, Suite};
 use lian_system_contracts::configuration::{self, Parameter, Settings};
 use lian_system_contracts::members::{self, NodeRecord, NodeRole, Schedule, ScheduledEpoch};
 use lian_types::{
-    BlockNumber, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members, PROTOCOL_VERSION_MAX,
-    UnknownProtocol,
+    BlockNumber, ConsensusKind, ConsensusParameters, Genesis, GenesisError, GroupGenesis, Members,
+    PROTOCOL_VERSION_MAX, UnknownProtocol,
 };
 
 /// Who seals, the parameters that all members have in common, and the nodes, after some block.
@@ -104,13 +104,18 @@ pub fn schedule(state: &dyn StateReader) -> Result<Schedule, StateError> {
 }
 
 /// The members of the epoch that decides a block, by the contracts of a state that is at most a window older; every
-/// earlier block's as well.
+/// earlier block's as well. `consensus` is the kind that the group's genesis chose.
 ///
 /// # Errors
 /// [`StateError`] where it cannot be read.
-pub fn members_at(suite: Suite, state: &dyn StateReader, block: BlockNumber) -> Result<EpochMembers, StateError> {
+pub fn members_at(
+    suite: Suite,
+    consensus: ConsensusKind,
+    state: &dyn StateReader,
+    block: BlockNumber,
+) -> Result<EpochMembers, StateError> {
     let found = members::epoch_at(&mut ReadHost(state), block).map_err(unreadable)?;
-    Ok(EpochMembers { epoch: found.epoch, members: members_of(suite, &found)? })
+    Ok(EpochMembers { epoch: found.epoch, members: members_of(suite, &found)?, consensus })
 }
 
 /// The members of an epoch that a contract keeps: it keeps no set that is not valid.

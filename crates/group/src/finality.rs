@@ -160,7 +160,10 @@ pub fn stored(
         Some((hash, skip))
     };
     let governance = executed.governance.clone();
-    let latest = governance.as_ref().map(|governance| committee_of(suite, &governance.schedule.next));
+    let latest = governance.as_ref().map(|governance| {
+        let kind = block.certificate.kind.consensus();
+        committee_of(suite, kind, &governance.schedule.next)
+    });
     Ok(Stored {
         head: Head {
             height: BlockNumber(executed.block.header.number),

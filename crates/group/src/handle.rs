@@ -12,7 +12,7 @@ use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
 use lian_system_contracts::members::NodeRecord;
 use lian_txpool::{Limits, Pool, Refusal};
-use lian_types::{BlockNumber, ChainContext, GroupId, Millis, Transaction, TransactionError};
+use lian_types::{BlockNumber, ChainContext, ConsensusKind, GroupId, Millis, Transaction, TransactionError};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
@@ -31,6 +31,8 @@ pub struct ChainInfo {
     pub genesis_hash: B256,
     /// Its algorithms.
     pub suite: Suite,
+    /// How it agrees.
+    pub consensus: ConsensusKind,
     /// The rules of execution.
     pub rules: Rules,
     /// The gas limit of a block in genesis, in units of gas.
@@ -169,7 +171,8 @@ impl GroupHandle {
     pub fn members(&self, height: BlockNumber) -> Result<Option<EpochMembers>, lian_executor::StateError> {
         if self.info.rules.system_contracts {
             let state = &self.ledger.head().parent.state;
-            return lian_executor::members_at(self.info.suite, state.as_ref(), height).map(Some);
+            let (suite, kind) = (self.info.suite, self.info.consensus);
+            return lian_executor::members_at(suite, kind, state.as_ref(), height).map(Some);
         }
         Ok(self.members.get().committees.at(height).map(|committee| committee.members.as_ref().clone()))
     }
@@ -184,7 +187,7 @@ impl GroupHandle {
     #[must_use]
     pub fn quorum(&self) -> usize {
         let KnownMembers { committees, head } = self.members.get();
-        committees.at(head.next()).map_or(1, |committee| committee.members.members.quorum())
+        committees.at(head.next()).map_or(1, |committee| committee.members.quorum())
     }
 
     /// Where the time of a block went, for the newest blocks.

@@ -4,7 +4,7 @@ use lian_crypto::Suite;
 use lian_executor::Governance;
 use lian_pbft::{Committee, Committees};
 use lian_system_contracts::members::{Schedule, ScheduledEpoch};
-use lian_types::{BlockNumber, MembersError};
+use lian_types::{BlockNumber, ConsensusKind, MembersError};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -39,15 +39,19 @@ impl SharedMembers {
     }
 }
 
-/// The committees that a chain names after a block.
+/// The committees that a chain of a kind names after a block.
 ///
 /// # Errors
 /// [`MembersError`] where they are no valid sets; the contract keeps none such.
-pub fn committees_of(suite: Suite, governance: &Governance) -> Result<Committees, MembersError> {
+pub fn committees_of(suite: Suite, kind: ConsensusKind, governance: &Governance) -> Result<Committees, MembersError> {
     let Schedule { current, next } = &governance.schedule;
-    Ok(Committees::new([committee_of(suite, current)?, committee_of(suite, next)?]))
+    Ok(Committees::new([committee_of(suite, kind, current)?, committee_of(suite, kind, next)?]))
 }
 
-pub(crate) fn committee_of(suite: Suite, epoch: &ScheduledEpoch) -> Result<Committee, MembersError> {
-    Ok(Committee::new(epoch.epoch, epoch.first, epoch.members(suite)?))
+pub(crate) fn committee_of(
+    suite: Suite,
+    kind: ConsensusKind,
+    epoch: &ScheduledEpoch,
+) -> Result<Committee, MembersError> {
+    Ok(Committee::of(kind, epoch.epoch, epoch.first, epoch.members(suite)?))
 }

@@ -31,6 +31,6 @@ pub use driver::{
 pub use flow::{BLOCK_FLOWS_MAX, BlockFlow, FlowRecorder, TRANSACTION_FLOWS_MAX, TransactionFlow};
 pub use handle::{ChainInfo, GroupEvent, GroupHandle, SubmitError};
 pub use known_members::{KnownMembers, SharedMembers, committees_of};
-pub use node::{Node, NodeSetup, StartError, note_new_key, start};
+pub use node::{DataPolicy, Node, NodeSetup, StartError, note_new_key, start};
 pub use status::{GroupStatus, PeerStatus, Role};
 pub use stop::{StopReason, StopSignal};

@@ -1,20 +1,27 @@
 //! A node: all its groups, over one network.
 
 use crate::{
-    driver::{self, GroupSetup, RunningGroup, inbound::Inbound},
+    driver::{self, GroupSetup, RunningGroup, inbound::Inbound, join::Joining},
     handle::GroupHandle,
     stop::{StopReason, StopSignal},
 };
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_executor::{GenesisBlockError, GovernanceError};
-use lian_ledger::{LedgerError, LogError, ReadError};
+use lian_ledger::{FileStorage, LedgerError, LogError, ReadError};
 use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{BlockNumber, Genesis, GenesisError, GroupId, HistoryDepth, UnknownProtocol};
+use lian_types::{BlockNumber, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth, UnknownProtocol};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
+
+/// Looks at whether somebody else leads, before a node stops anyway.
+const HAND_OVER_LOOKS: u32 = 50;
+/// Time between two of them.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(20);
 
 /// What a node needs to start.
 pub struct NodeSetup {
@@ -30,8 +37,24 @@ pub struct NodeSetup {
     pub rpc: String,
     /// How many past states can be read.
     pub history: HistoryDepth,
+    /// What is kept of old blocks, and how a new node begins.
+    pub data: DataPolicy,
     /// The network; none for a node that is alone.
     pub network: Option<(NetworkHandle, NetworkEvents)>,
+}
+
+/// What a node keeps of old blocks, and how it begins. By default it keeps everything, makes no snapshots, and begins with
+/// block 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataPolicy {
+    /// At multiples of which height a snapshot is made.
+    pub snapshot_interval: Option<u64>,
+    /// The lowest height of a snapshot with which a node without blocks begins.
+    pub join_height_min: Option<BlockNumber>,
+    /// How many newest blocks are kept with transactions and receipts.
+    pub keep_blocks: Option<u64>,
+    /// Where older blocks are moved to, each group in a folder of its own; they are deleted where absent.
+    pub archive: Option<PathBuf>,
 }
 
 /// Why a node did not start.
@@ -90,6 +113,9 @@ pub enum StartError {
     /// The next block is made by rules that this program does not know.
     #[error(transparent)]
     Protocol(#[from] UnknownProtocol),
+    /// The node was told to stop while it was starting.
+    #[error("the node was stopped while it was starting")]
+    Interrupted,
     /// The system makes no thread.
     #[error("no thread: {source}")]
     Thread {
@@ -134,13 +160,14 @@ pub struct Node {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
-    let NodeSetup { genesis, name, key, data_dir, rpc, history, network } = setup;
+    let NodeSetup { genesis, name, key, data_dir, rpc, history, data, network } = setup;
     genesis.check()?;
     let stop = StopSignal::default();
-    let (network, events) = network.unzip();
+    let (network, mut events) = network.unzip();
+    let mut connected = BTreeSet::new();
     let mut groups = Vec::with_capacity(genesis.groups.len());
     for group in &genesis.groups {
-        groups.push(driver::start(&GroupSetup {
+        let setup = GroupSetup {
             genesis: &genesis,
             group,
             name: &name,
@@ -148,12 +175,29 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
             data_dir: &data_dir,
             rpc: &rpc,
             history,
+            data: &data,
             network: network.clone(),
             stop: stop.clone(),
-        })?);
+        };
+        if let (Some(height_min), Some(network), Some(events)) = (data.join_height_min, &network, &mut events) {
+            let joining = Joining {
+                genesis: &genesis,
+                group,
+                suite: genesis.suite.parse()?,
+                config: setup.ledger_config(),
+                storage: Arc::new(FileStorage),
+                network: network.clone(),
+                height_min,
+            };
+            joining.run(events, &mut connected)?;
+        }
+        groups.push(driver::start(&setup)?);
     }
     let routes: BTreeMap<_, _> =
         groups.iter().map(|group| (group.handle.info().group, group.inbound.clone())).collect();
+    for peer in connected {
+        routes.values().for_each(|group: &Inbound| group.peer(peer, true));
+    }
     let inbound = match events {
         None => None,
         Some(events) => {
@@ -180,6 +224,23 @@ impl Node {
     #[must_use]
     pub const fn stop_signal(&self) -> &StopSignal {
         &self.stop
+    }
+
+    /// Lets other members lead the Raft groups that this node leads, and waits until they do, or for as long as electing a
+    /// leader would take. To be called before the network is shut down, for a stop that nobody notices.
+    pub async fn hand_over(&self) {
+        let leads = |group: &&RunningGroup| {
+            let status = group.handle.status();
+            status.consensus == ConsensusKind::Raft.name() && status.leader == status.node && status.members > 1
+        };
+        let led: Vec<_> = self.groups.iter().filter(leads).collect();
+        led.iter().for_each(|group| group.hand_over());
+        for _ in 0..HAND_OVER_LOOKS {
+            if !led.iter().any(leads) {
+                return;
+            }
+            tokio::time::sleep(HAND_OVER_LOOK).await;
+        }
     }
 
     /// Stops all groups cleanly. The network must be shut down before, so that no message comes any more. Blocks.

@@ -55,7 +55,7 @@ pub struct GroupStatus {
     pub chain_id: u64,
     /// This node's name.
     pub node: String,
-    /// How the group agrees: `pbft`.
+    /// How the group agrees: `pbft` or `raft`.
     pub consensus: &'static str,
     /// The address of its JSON-RPC, where it publishes one.
     pub rpc: Option<String>,
@@ -63,11 +63,13 @@ pub struct GroupStatus {
     pub role: Role,
     /// The last final block.
     pub height: BlockNumber,
+    /// The oldest block whose transactions and receipts this node has, beside block 0.
+    pub oldest: BlockNumber,
     /// How many blocks this node is behind the highest height it has heard of.
     pub lag: u64,
     /// The epoch of the members.
     pub epoch: Epoch,
-    /// The current view.
+    /// The current view; the term of Raft.
     pub view: View,
     /// The name of the member that leads the next height.
     pub leader: String,

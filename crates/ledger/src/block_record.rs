@@ -35,7 +35,7 @@ impl FinalBlock {
     /// # Errors
     /// [`BlockRecordError::Malformed`] if a part is longer than 4 GiB.
     pub fn record(&self) -> Result<Vec<u8>, BlockRecordError> {
-        encode(self)
+        encode(&StoredBlock::from(self), Some(&self.executed.changes))
     }
 }
 
@@ -75,6 +75,11 @@ impl StoredBlock {
     pub fn number(&self) -> u64 {
         self.block.header.number
     }
+
+    /// The bytes that the log keeps for the block of a snapshot, of which nobody here knows what it changed.
+    pub(crate) fn record_without_changes(&self) -> Result<Vec<u8>, BlockRecordError> {
+        encode(self, None)
+    }
 }
 
 impl From<&FinalBlock> for StoredBlock {
@@ -106,9 +111,9 @@ fn malformed(what: &str) -> impl Fn(std::io::Error) -> BlockRecordError + '_ {
     move |error| BlockRecordError::Malformed(format!("{what}: {error}"))
 }
 
-fn encode(block: &FinalBlock) -> Result<Vec<u8>, BlockRecordError> {
+fn encode(block: &StoredBlock, changes: Option<&StateChanges>) -> Result<Vec<u8>, BlockRecordError> {
     let mut bytes = vec![0; PREAMBLE];
-    let ends = write_parts(&mut bytes, block).map_err(malformed("block"))?;
+    let ends = write_parts(&mut bytes, block, changes).map_err(malformed("block"))?;
     let mut preamble = vec![VERSION];
     let mut start = PREAMBLE;
     for end in ends {
@@ -126,24 +131,29 @@ fn encode(block: &FinalBlock) -> Result<Vec<u8>, BlockRecordError> {
     Ok(bytes)
 }
 
-/// Writes the parts and returns where each ends.
-fn write_parts(bytes: &mut Vec<u8>, block: &FinalBlock) -> std::io::Result<[usize; 5]> {
-    let executed = &block.executed;
-    let transactions = &executed.block.transactions;
-    executed.hash.serialize(bytes)?;
-    executed.digest.serialize(bytes)?;
+/// Writes the parts and returns where each ends. Changes that are not known have no bytes; even no changes have some.
+fn write_parts(
+    bytes: &mut Vec<u8>,
+    block: &StoredBlock,
+    changes: Option<&StateChanges>,
+) -> std::io::Result<[usize; 5]> {
+    let Block { header, extension, transactions } = block.block.as_ref();
+    block.hash.serialize(bytes)?;
+    block.digest.serialize(bytes)?;
     block.certificate.serialize(bytes)?;
-    executed.block.header.encode(bytes);
+    header.encode(bytes);
     let head = bytes.len();
-    executed.block.extension.serialize(bytes)?;
+    extension.serialize(bytes)?;
     u32::try_from(transactions.len()).map_err(std::io::Error::other)?.serialize(bytes)?;
     transactions.iter().try_for_each(|transaction| transaction.serialize(bytes))?;
     let body = bytes.len();
-    executed.senders.serialize(bytes)?;
+    block.senders.serialize(bytes)?;
     let senders = bytes.len();
-    executed.receipts.serialize(bytes)?;
+    block.receipts.serialize(bytes)?;
     let receipts = bytes.len();
-    executed.changes.serialize(bytes)?;
+    if let Some(changes) = changes {
+        changes.serialize(bytes)?;
+    }
     Ok([head, body, senders, receipts, bytes.len()])
 }
 
@@ -244,10 +254,13 @@ impl<'a> BlockRecord<'a> {
         })
     }
 
-    /// What the block changed.
-    pub(crate) fn changes(&self) -> Result<StateChanges, BlockRecordError> {
+    /// What the block changed; `None` for the block of the snapshot that the ledger began with.
+    pub(crate) fn changes(&self) -> Result<Option<StateChanges>, BlockRecordError> {
         let [.., changes] = self.parts;
-        borsh::from_slice(changes).map_err(malformed("state changes"))
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        borsh::from_slice(changes).map(Some).map_err(malformed("state changes"))
     }
 }
 

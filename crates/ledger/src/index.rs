@@ -4,7 +4,9 @@ use crate::key::Key;
 use crate::log::Location;
 use crate::view::{View, ViewError, Write};
 use alloy_primitives::{B256, Bytes};
+use alloy_rlp::{Decodable, Encodable};
 use borsh::{BorshDeserialize, BorshSerialize};
+use lian_types::Header;
 
 /// Where a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -50,6 +52,11 @@ fn encode<T: BorshSerialize>(value: &T) -> Bytes {
     borsh::to_vec(value).unwrap_or_default().into()
 }
 
+/// Finds a block by its hash.
+pub(crate) fn hash_write(hash: B256, number: u64) -> Write {
+    (Key::hash(hash), Some(encode(&number)))
+}
+
 /// What the view keeps for a block.
 pub(crate) fn block_writes(
     number: u64,
@@ -59,10 +66,22 @@ pub(crate) fn block_writes(
 ) -> Vec<Write> {
     let place =
         |(index, hash): (u32, B256)| (Key::transaction(hash), Some(encode(&TransactionPlace { block: number, index })));
-    let mut writes =
-        vec![(Key::block(number), Some(encode(&(location, hash)))), (Key::hash(hash), Some(encode(&number)))];
+    let mut writes = vec![(Key::block(number), Some(encode(&(location, hash)))), hash_write(hash, number)];
     writes.extend((0u32..).zip(transactions).map(place));
     writes
+}
+
+/// The entry of a block below the ledger's first one: its hash and header.
+pub(crate) fn encode_header(hash: B256, header: &Header) -> Bytes {
+    let mut bytes = hash.to_vec();
+    header.encode(&mut bytes);
+    bytes.into()
+}
+
+/// What [`encode_header`] wrote.
+pub(crate) fn decode_header(bytes: &[u8]) -> Option<(B256, Header)> {
+    let (hash, mut header) = bytes.split_first_chunk::<32>()?;
+    Some((B256::from(*hash), Header::decode(&mut header).ok()?))
 }
 
 /// The entry of a block.

@@ -25,13 +25,19 @@ pub enum Table {
     Hashes,
     /// Transaction hash → height and position.
     Transactions,
+    /// Height → place of a pruned block's head in the log of heads.
+    Heads,
+    /// Height → header of a block below the snapshot that the ledger began with.
+    Headers,
+    /// Epoch → the end of the one before it.
+    Epochs,
     /// What the view says about itself.
     Meta,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Storage,
         Self::Codes,
@@ -39,6 +45,9 @@ impl Table {
         Self::Blocks,
         Self::Hashes,
         Self::Transactions,
+        Self::Heads,
+        Self::Headers,
+        Self::Epochs,
         Self::Meta,
     ];
 
@@ -53,6 +62,9 @@ impl Table {
             Self::Blocks => "blocks",
             Self::Hashes => "hashes",
             Self::Transactions => "transactions",
+            Self::Heads => "heads",
+            Self::Headers => "headers",
+            Self::Epochs => "epochs",
             Self::Meta => "meta",
         }
     }
@@ -143,6 +155,21 @@ impl Key {
     #[must_use]
     pub fn transaction(hash: TxHash) -> Self {
         Self::new(Table::Transactions, &[hash.as_slice()])
+    }
+
+    /// The key of a pruned block's head.
+    pub(crate) fn head(number: u64) -> Self {
+        Self::new(Table::Heads, &[&number.to_be_bytes()])
+    }
+
+    /// The key of the header of a block below the ledger's first one.
+    pub(crate) fn header(number: u64) -> Self {
+        Self::new(Table::Headers, &[&number.to_be_bytes()])
+    }
+
+    /// The key of the end of the epoch before this one.
+    pub(crate) fn epoch(epoch: u64) -> Self {
+        Self::new(Table::Epochs, &[&epoch.to_be_bytes()])
     }
 
     /// The key of something that the view says about itself.

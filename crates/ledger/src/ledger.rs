@@ -1,24 +1,33 @@
 //! The ledger: what it consists of, and appending to it.
 
+mod backup;
 mod error;
 mod flush;
 mod identity;
 mod open;
+mod prune;
 mod read;
 mod scan;
+mod snapshots;
+mod upkeep;
 
+pub use backup::BackupReport;
 pub use error::LedgerError;
 pub use flush::Flusher;
 pub(crate) use identity::open_for_reading;
 pub use open::{Recovery, ViewRecovery};
 pub(crate) use open::{chain_context, check_links, decode, log_options, trie_hasher};
+pub(crate) use prune::{decode_head, heads_options};
 pub use scan::{FoundLog, LogFilter, LogLimits, LogScanError};
+pub(crate) use snapshots::snapshots_of;
+pub use snapshots::{Frozen, SnapshotChain, SnapshotReport, place_snapshot, verify_snapshot};
+pub use upkeep::Upkeep;
 
 use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
 use crate::key::{Key, Value};
 use crate::log::{Entry, Location, Log};
-use crate::storage::FolderLock;
+use crate::storage::{FolderLock, Storage};
 use crate::store::{ReadError, StateAt, Store};
 use crate::view::{MemoryView, Write};
 use alloy_primitives::map::HashMap;
@@ -27,7 +36,7 @@ use flush::Pressure;
 use lian_crypto::Suite;
 use lian_executor::{ExecutedBlock, Parent};
 use lian_trie::{NodeSource, StateTrie};
-use lian_types::{Block, BlockNumber, Certificate, ChainContext, HistoryDepth, ProposalDigest, limits};
+use lian_types::{Block, BlockNumber, Certificate, ChainContext, Extension, HistoryDepth, ProposalDigest, limits};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 use std::collections::VecDeque;
@@ -53,9 +62,34 @@ pub struct LedgerConfig {
     pub history: HistoryDepth,
     /// Where the view is.
     pub view: ViewKind,
+    /// The size at which a new file of blocks is begun, in bytes. Blocks are pruned by whole files.
+    pub segment_bytes: u64,
+    /// At multiples of which height a snapshot is made in the background; none where it is not to be done.
+    pub snapshot_interval: Option<u64>,
+    /// How many newest blocks are kept with their transactions and receipts; all where absent.
+    pub keep_blocks: Option<u64>,
+    /// Where older blocks are moved to; they are deleted where absent.
+    pub archive: Option<PathBuf>,
 }
 
 impl LedgerConfig {
+    /// Whether the folder has neither blocks nor a snapshot to begin with.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`] if the folder cannot be listed.
+    pub fn is_empty(&self, storage: &dyn Storage) -> Result<bool, LedgerError> {
+        let has = |folder: &str, end: &str| -> Result<bool, LedgerError> {
+            Ok(storage.list(&self.folder.join(folder))?.iter().any(|name| name.ends_with(end)))
+        };
+        Ok(!has("blocks", ".log")? && !has("snapshots", ".manifest")?)
+    }
+
+    /// The snapshots in the folder.
+    #[must_use]
+    pub fn snapshots(&self, storage: &Arc<dyn Storage>) -> crate::SnapshotFolder {
+        snapshots_of(storage, &self.folder)
+    }
+
     /// The configuration of a node: view on disk, default history.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
@@ -63,6 +97,10 @@ impl LedgerConfig {
             folder: folder.into(),
             history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Disk,
+            segment_bytes: limits::LOG_SEGMENT_BYTES,
+            snapshot_interval: None,
+            keep_blocks: None,
+            archive: None,
         }
     }
 }
@@ -90,6 +128,8 @@ struct Pending {
     location: Location,
     /// What it changed, each key once.
     changes: Vec<(Key, Value)>,
+    /// What is remembered of the epoch that ended before it, if one did.
+    epoch_end: Option<Write>,
     /// An estimate of the memory it takes, in bytes.
     bytes: usize,
 }
@@ -101,7 +141,9 @@ impl Pending {
 
     fn index_writes(&self) -> Vec<Write> {
         let hashes = self.stored.block.transactions.iter().map(|transaction| transaction.hash());
-        index::block_writes(self.number(), self.location, self.stored.hash, hashes)
+        let mut writes = index::block_writes(self.number(), self.location, self.stored.hash, hashes);
+        writes.extend(self.epoch_end.clone());
+        writes
     }
 }
 
@@ -144,15 +186,23 @@ impl Recent {
 /// The ledger of one group. One thread appends; any number read.
 pub struct Ledger {
     config: LedgerConfig,
+    storage: Arc<dyn Storage>,
+    /// Block 0, which is known even where the log begins later.
+    genesis: Arc<StoredBlock>,
     suite: Suite,
     chain: ChainContext,
     log: Arc<Log>,
+    /// The heads of pruned blocks.
+    heads: Arc<Log>,
     store: Arc<Store>,
     head: RwLock<Arc<Head>>,
     recent: RwLock<Recent>,
     appending: Mutex<()>,
     flushing: Mutex<()>,
+    /// Held by whoever removes old blocks, or must not see them go.
+    pruning: Mutex<()>,
     pressure: Pressure,
+    due: upkeep::Due,
     stopped: Mutex<Option<String>>,
     blocks: Cache<u64, Arc<StoredBlock>, read::BlockBytes>,
     _lock: FolderLock,
@@ -297,16 +347,35 @@ impl Ledger {
         let executed = &block.executed;
         let number = executed.block.header.number;
         let changes = self.flat_changes(executed)?;
+        let epoch_end = self.epoch_end_before(&executed.block.extension)?;
         let bytes = changes.iter().map(|(_, value)| 256 + value.as_ref().map_or(0, |value| value.len())).sum::<usize>();
         self.store.overlay.insert(number, &changes);
         self.store.push_hash(number, executed.hash);
         let stored = Arc::new(StoredBlock::from(block));
         let bytes = bytes + usize::try_from(location.length).unwrap_or(usize::MAX);
-        let pending = Arc::new(Pending { stored, location, changes, bytes });
+        let pending = Arc::new(Pending { stored, location, changes, epoch_end, bytes });
         let mut recent = self.recent.write();
         recent.push(pending);
         self.pressure.report(recent.blocks.len(), recent.bytes);
         Ok(())
+    }
+
+    /// What is to be remembered of the block before the next one, where that one begins an epoch.
+    fn epoch_end_before(&self, next: &Extension) -> Result<Option<Write>, LedgerError> {
+        let pending = self.recent.read().blocks.back().map(|pending| Arc::clone(&pending.stored));
+        let head = self.head();
+        let epoch = pending.as_ref().map_or(head.block.extension.epoch, |pending| pending.block.extension.epoch);
+        if next.epoch == epoch {
+            return Ok(None);
+        }
+        let last = match pending {
+            Some(pending) => pending,
+            None => {
+                let missing = || ReadError::Missing { key: Box::new(Key::block(head.number.0)) };
+                self.block_by_number(head.number)?.ok_or_else(missing)?
+            }
+        };
+        self.epoch_end(&last).map(Some)
     }
 
     /// Everything that a block changed as keys of the view, each once.

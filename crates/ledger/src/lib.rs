@@ -23,6 +23,7 @@ mod key;
 mod ledger;
 mod log;
 mod overlay;
+mod snapshot;
 mod storage;
 mod store;
 mod verify;
@@ -34,15 +35,17 @@ pub use history::HistoryError;
 pub use index::TransactionPlace;
 pub use key::{Key, Table};
 pub use ledger::{
-    Flusher, FoundLog, Head, Ledger, LedgerConfig, LedgerError, LogFilter, LogLimits, LogScanError, Recovery, ViewKind,
-    ViewRecovery,
+    BackupReport, Flusher, FoundLog, Frozen, Head, Ledger, LedgerConfig, LedgerError, LogFilter, LogLimits,
+    LogScanError, Recovery, SnapshotChain, SnapshotReport, Upkeep, ViewKind, ViewRecovery, place_snapshot,
+    verify_snapshot,
 };
 pub use log::{Cursor, Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
+pub use snapshot::{CertifiedHeader, ChunkInfo, EpochLink, Manifest, SnapshotEntry, SnapshotError, SnapshotFolder};
 pub use storage::{
     Crash, Fault, FileStorage, FolderLock, MemoryStorage, Operation, Storage, StorageError, StorageFile, read_whole,
     write_whole,
 };
 pub use store::ReadError;
 pub use verify::{Problem, Progress, Report, verify};
-pub use view::{FjallView, MemoryView, View, ViewError, Visit, Write};
+pub use view::{FjallView, FrozenView, MemoryView, View, ViewError, Visit, Write};
 pub use vote_log::{Condition, VoteLog};

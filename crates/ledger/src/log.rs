@@ -144,15 +144,31 @@ pub struct Log {
     files: Cache<u64, Arc<dyn StorageFile>>,
     writer: Mutex<Writer>,
     poison: Mutex<Option<String>>,
+    /// Where the oldest segments were moved to.
+    archive: RwLock<Option<PathBuf>>,
 }
 
 /// What is known about a segment without reading it.
 #[derive(Clone, Copy, Debug)]
 struct SegmentInfo {
+    /// The sequence number of its first record.
+    first_sequence: u64,
     /// How many bytes of it are valid.
     length: u64,
     /// The largest height in it.
     height_max: u64,
+    /// Whether its file is in the archive.
+    archived: bool,
+}
+
+/// A whole segment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    id: u64,
+    /// Where its first record begins.
+    offset: u64,
+    /// The sequence number of the first record after it.
+    pub(crate) end: u64,
 }
 
 struct Writer {
@@ -173,6 +189,92 @@ impl Log {
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.writer.lock().next_sequence
+    }
+
+    /// The sequence number of the oldest record; the next one's where there is none.
+    #[must_use]
+    pub fn first_sequence(&self) -> u64 {
+        let first = self.segments.read().values().next().map(|info| info.first_sequence);
+        first.unwrap_or_else(|| self.next_sequence())
+    }
+
+    /// Whether it has no records. It may have a segment all the same, if a crash came before the first one was whole.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first_sequence() == self.next_sequence()
+    }
+
+    /// The oldest segment in the log's own folder, if all heights in it are below `height` and it is not the newest.
+    pub(crate) fn removable(&self, height: u64) -> Option<Segment> {
+        let segments = self.segments.read();
+        let mut own = segments.iter().filter(|(_, info)| !info.archived);
+        let ((id, info), (_, next)) = (own.next()?, own.next()?);
+        let segment = Segment { id: *id, offset: SEGMENT_HEADER as u64, end: next.first_sequence };
+        (info.height_max < height).then_some(segment)
+    }
+
+    /// Reads the records of a segment, and those after it.
+    pub(crate) fn cursor_in(self: &Arc<Self>, segment: &Segment) -> Cursor {
+        Cursor::new(Arc::clone(self), segment.id, segment.offset)
+    }
+
+    /// Deletes the oldest segment of the log's own folder.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`] if the file cannot be removed.
+    pub(crate) fn remove(&self, segment: &Segment) -> Result<(), LogError> {
+        self.segments.write().remove(&segment.id);
+        self.files.remove(&segment.id);
+        Ok(self.storage.remove(&segment_path(&self.options.folder, segment.id))?)
+    }
+
+    /// Moves the oldest segment of the log's own folder to the archive, where it is read from then on. The archive may be
+    /// another disk, so it is copied, synced, and only then removed here.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`] if the file cannot be copied or removed; the log still has it then.
+    pub(crate) fn archive(&self, segment: &Segment, folder: &Path) -> Result<(), LogError> {
+        let Some(length) = self.valid_length(segment.id) else { return Ok(()) };
+        let (from, to) = (segment_path(&self.options.folder, segment.id), segment_path(folder, segment.id));
+        let copy = to.with_extension("new");
+        self.storage.create_folder(folder)?;
+        self.storage.remove(&copy)?;
+        copy_file(&*self.storage, &from, &copy, length)?;
+        self.storage.rename(&copy, &to)?;
+        *self.archive.write() = Some(folder.to_path_buf());
+        if let Some(info) = self.segments.write().get_mut(&segment.id) {
+            info.archived = true;
+        }
+        self.files.remove(&segment.id);
+        Ok(self.storage.remove(&from)?)
+    }
+
+    /// The oldest record in the log's own folder.
+    pub(crate) fn first_own_sequence(&self) -> u64 {
+        let first = self.segments.read().values().find(|info| !info.archived).map(|info| info.first_sequence);
+        first.unwrap_or_else(|| self.next_sequence())
+    }
+
+    /// The files of all own segments with what is valid of them, in bytes, and the sequence number of the last record.
+    pub(crate) fn segments_now(&self) -> (Vec<(String, u64)>, u64) {
+        // Nobody appends between the two.
+        let writer = self.writer.lock();
+        let segments = self.segments.read();
+        let own = segments.iter().filter(|(_, info)| !info.archived);
+        let files = own.map(|(id, info)| (segment_name(*id), info.length)).collect();
+        (files, writer.next_sequence.saturating_sub(1))
+    }
+
+    /// Lets the first record of a log that has none have this sequence number.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`] if a file that a crash left cannot be removed.
+    pub(crate) fn begin_at(&self, sequence: u64) -> Result<(), LogError> {
+        if self.is_empty() && self.next_sequence() != sequence {
+            self.clear()?;
+            self.writer.lock().next_sequence = sequence;
+        }
+        Ok(())
     }
 
     /// Appends records in order with one write, and one fsync unless the log syncs on request.
@@ -279,7 +381,7 @@ impl Log {
         // From the newest on, so that a crash in between leaves a log without gaps.
         for id in segments.keys().rev() {
             self.files.remove(id);
-            self.storage.remove(&self.path(*id))?;
+            self.storage.remove(&segment_path(&self.options.folder, *id))?;
         }
         segments.clear();
         writer.active = None;
@@ -294,12 +396,13 @@ impl Log {
     pub(crate) fn cut(&self, location: Location, sequence: u64) -> Result<(), LogError> {
         let mut writer = self.writer.lock();
         let mut segments = self.segments.write();
+        let path = |id| segment_path(&self.options.folder, id);
         for id in segments.keys().rev().take_while(|id| **id > location.segment) {
             self.files.remove(id);
-            self.storage.remove(&self.path(*id))?;
+            self.storage.remove(&path(*id))?;
         }
         segments.retain(|id, _| *id <= location.segment);
-        let file = self.storage.open(&self.path(location.segment))?;
+        let file = self.storage.open(&path(location.segment))?;
         file.truncate(location.offset)?;
         if let Some(info) = segments.get_mut(&location.segment) {
             info.length = location.offset;
@@ -348,7 +451,12 @@ impl Log {
             file.sync()?;
         }
         let mut segments = self.segments.write();
-        let info = segments.entry(id).or_insert(SegmentInfo { length: 0, height_max: 0 });
+        let info = segments.entry(id).or_insert(SegmentInfo {
+            first_sequence: first,
+            length: 0,
+            height_max: 0,
+            archived: false,
+        });
         info.length = length;
         info.height_max = info.height_max.max(height_max);
         drop(segments);
@@ -405,12 +513,37 @@ impl Log {
     }
 
     fn path(&self, segment: u64) -> PathBuf {
-        segment_path(&self.options.folder, segment)
+        let archived = self.segments.read().get(&segment).is_some_and(|info| info.archived);
+        match &*self.archive.read() {
+            Some(folder) if archived => segment_path(folder, segment),
+            _ => segment_path(&self.options.folder, segment),
+        }
     }
 }
 
+/// Copies the first `length` bytes of a file and syncs the copy.
+pub(crate) fn copy_file(storage: &dyn Storage, from: &Path, to: &Path, length: u64) -> Result<(), StorageError> {
+    /// Bytes that are copied at a time.
+    const PIECE_BYTES: usize = 4 * 1024 * 1024;
+    let (source, target) = (storage.open(from)?, storage.create(to)?);
+    let mut buffer = vec![0; PIECE_BYTES.min(usize::try_from(length).unwrap_or(PIECE_BYTES))];
+    let mut done = 0;
+    while done < length {
+        let piece = usize::try_from(length - done).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..piece).unwrap_or_default();
+        source.read_at(done, piece)?;
+        target.append(piece)?;
+        done += piece.len() as u64;
+    }
+    target.sync()
+}
+
 fn segment_path(folder: &Path, segment: u64) -> PathBuf {
-    folder.join(format!("{segment:010}.log"))
+    folder.join(segment_name(segment))
+}
+
+fn segment_name(segment: u64) -> String {
+    format!("{segment:010}.log")
 }
 
 fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> LogError {

@@ -220,8 +220,13 @@ impl Store {
         }
         drop(hashes);
         let key = Key::block(number);
+        if let Some(bytes) = self.view.get(&key)? {
+            let (_, hash) = crate::index::decode_block(&bytes).ok_or(ReadError::Malformed { key: Box::new(key) })?;
+            return Ok(Some(hash));
+        }
+        let key = Key::header(number);
         let Some(bytes) = self.view.get(&key)? else { return Ok(None) };
-        let (_, hash) = crate::index::decode_block(&bytes).ok_or(ReadError::Malformed { key: Box::new(key) })?;
+        let (hash, _) = crate::index::decode_header(&bytes).ok_or(ReadError::Malformed { key: Box::new(key) })?;
         Ok(Some(hash))
     }
 }
@@ -278,7 +283,7 @@ impl NodeSource for StateAt {
 mod tests {
     use super::*;
     use crate::storage::MemoryStorage;
-    use crate::view::{MemoryView, Visit};
+    use crate::view::{FrozenView, MemoryView, Visit};
     use parking_lot::Mutex;
 
     type Hook = Box<dyn FnOnce() + Send>;
@@ -317,6 +322,10 @@ mod tests {
 
         fn clear(&self) -> Result<(), ViewError> {
             self.view.clear()
+        }
+
+        fn freeze(&self) -> Result<Box<dyn FrozenView>, ViewError> {
+            self.view.freeze()
         }
     }
 

@@ -1,17 +1,23 @@
 //! Re-checking a stopped node's whole ledger: every checksum, hash, signature, root and result, and the view against
 //! the log. Nothing is changed.
 //!
+//! A log that begins with a later block than block 0 is checked from there on: its first blocks but for their execution,
+//! then, from the oldest snapshot on, in full.
+//!
 //! The state of all accounts and its trie are held in memory meanwhile.
 
+mod base;
 mod block;
+mod heads;
 mod view;
 
-use crate::ledger::{LedgerConfig, LedgerError, ViewKind, chain_context, log_options, open_for_reading};
+use crate::ledger::{LedgerConfig, LedgerError, SnapshotChain, ViewKind, chain_context, log_options, open_for_reading};
 use crate::log::{Log, LogError, LogOptions, Tail};
 use crate::storage::Storage;
 use crate::vote_log;
 use alloy_primitives::B256;
 use block::Checker;
+pub(crate) use block::check_roots;
 use lian_crypto::Suite;
 use lian_types::{BlockNumber, Genesis, GroupGenesis};
 use std::fmt;
@@ -51,6 +57,10 @@ pub struct Report {
     pub blocks: u64,
     /// Transactions checked.
     pub transactions: u64,
+    /// Pruned blocks whose header, extension and certificate were checked.
+    pub heads: u64,
+    /// Snapshots in the ledger's folder that hold.
+    pub snapshots: u64,
     /// The block that the view is at; `None` if it is empty.
     pub view: Option<BlockNumber>,
     /// The end of the block log. What a start would cut off is not a problem: it was never acknowledged.
@@ -96,7 +106,7 @@ pub fn verify(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, LedgerError> {
     let chain = chain_context(suite, genesis, group);
-    let options = log_options(&config.folder);
+    let options = log_options(config);
     let _lock = open_for_reading(&**storage, &config.folder, &options.folder, suite, &chain)?;
     let mut report = Report {
         head: None,
@@ -104,6 +114,8 @@ pub fn verify(
         state_root: B256::ZERO,
         blocks: 0,
         transactions: 0,
+        heads: 0,
+        snapshots: 0,
         view: None,
         tail: Tail::Fresh,
         problems: Vec::new(),
@@ -115,6 +127,9 @@ pub fn verify(
     let log = match Log::open_read_only(Arc::clone(storage), options) {
         Ok((log, tail)) => {
             report.tail = tail;
+            if let Some(archive) = &config.archive {
+                log.attach_archive(archive)?;
+            }
             Arc::new(log)
         }
         Err(error @ LogError::Damaged { .. }) => {
@@ -124,14 +139,19 @@ pub fn verify(
         Err(error) => return Err(error.into()),
     };
     let view = match &config.view {
-        ViewKind::Memory(view) => Ok(Arc::clone(view) as Arc<dyn crate::View>),
+        ViewKind::Memory(view) => Ok(Some(Arc::clone(view) as Arc<dyn crate::View>)),
+        // A backup has none: the next start builds it.
+        ViewKind::Disk if !config.folder.join("view").exists() => Ok(None),
         ViewKind::Disk => crate::FjallView::open_existing(&config.folder.join("view"))
-            .map(|view| Arc::new(view) as Arc<dyn crate::View>),
+            .map(|view| Some(Arc::new(view) as Arc<dyn crate::View>)),
     };
     if let Err(error) = &view {
         report.add(None, error.to_string());
     }
-    let mut checker = Checker::new(suite, chain, genesis, group, view.ok())?;
+    let whole = SnapshotChain { suite, genesis, group };
+    let mut base = base::find(whole, storage, &config.folder, &log, &mut report)?;
+    heads::check(whole, storage, &config.folder, log.first_sequence(), base.as_mut(), &mut report)?;
+    let mut checker = Checker::new(suite, chain, genesis, group, base, view.ok().flatten())?;
     checker.run(&log, &mut report, progress)?;
     Ok(report)
 }

@@ -8,7 +8,8 @@ pub use fjall::FjallView;
 pub use memory::MemoryView;
 
 use crate::key::{Key, Table};
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
+use lian_trie::{Nibbles, NodeSource, Owner, SourceError};
 use std::ops::ControlFlow;
 
 /// A failure of the view. It says nothing about the chain, whose truth is the log.
@@ -58,4 +59,34 @@ pub trait View: Send + Sync {
     /// # Errors
     /// [`ViewError`].
     fn clear(&self) -> Result<(), ViewError>;
+
+    /// The entries as they are now, which stay so whatever is committed later.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the store cannot do that.
+    fn freeze(&self) -> Result<Box<dyn FrozenView>, ViewError>;
+}
+
+/// The entries of a view as they were at some moment. While it lives, the store keeps what was replaced since.
+pub trait FrozenView: Send {
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the store cannot tell.
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ViewError>;
+
+    /// As [`View::scan`].
+    ///
+    /// # Errors
+    /// [`ViewError`] if the store cannot tell.
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError>;
+}
+
+/// The nodes of the trie that a view has.
+pub(crate) struct ViewNodes<'a>(pub(crate) &'a dyn View);
+
+impl NodeSource for ViewNodes<'_> {
+    fn node(&self, owner: Owner, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, SourceError> {
+        self.0.get(&Key::node(owner, path)).map_err(SourceError::new)
+    }
 }

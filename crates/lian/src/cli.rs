@@ -6,8 +6,8 @@ use crate::{
     output,
     up::UpVerb,
     verbs::{
-        self, NodeArgs, account::AccountVerb, bench::BenchVerb, gov::GovVerb, query, recover::RecoverVerb, transact,
-        verify::VerifyVerb,
+        self, NodeArgs, account::AccountVerb, backup::BackupVerb, bench::BenchVerb, gov::GovVerb, query,
+        recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
     },
 };
 use anyhow::{Result, anyhow};
@@ -53,6 +53,11 @@ enum Verb {
     Gov(GovVerb),
     /// Re-check a stopped node's whole ledger: checksums, hashes, certificates, results and roots.
     Verify(VerifyVerb),
+    /// Make a snapshot of a node's state, check one, or begin a node with one: see docs/snapshots.md.
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
+    /// Copy a running or stopped node's blocks, configuration and certificates to a folder; keys only if asked.
+    Backup(BackupVerb),
     /// Recover a stopped node, or a stopped group, after a divergence: see docs/recovery.md.
     #[command(subcommand)]
     Recover(RecoverVerb),
@@ -88,6 +93,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Block(args) => wait_for(query::block(args)),
         Verb::Gov(verb) => wait_for(verbs::gov::run(verb)),
         Verb::Verify(verb) => verbs::verify::run(&verb),
+        Verb::Snapshot(verb) => verbs::snapshot::run(&verb),
+        Verb::Backup(verb) => verbs::backup::run(&verb),
         Verb::Recover(verb) => verbs::recover::run(&verb),
         Verb::Statetest { paths } => statetest(&paths),
         Verb::Sim(args) => simulate(&args),

@@ -2,7 +2,8 @@
 
 use crate::ports::{Listener, Ports};
 use anyhow::{Context, Result, anyhow, bail};
-use lian_types::{ConsensusKey, HistoryDepth};
+use lian_group::DataPolicy;
+use lian_types::{BlockNumber, ConsensusKey, HistoryDepth, limits};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,15 @@ pub(crate) struct NodeConfig {
     pub(crate) metrics: MetricsConfig,
     /// Data on disk.
     pub(crate) storage: StorageConfig,
+    /// Snapshots of the state.
+    #[serde(default)]
+    pub(crate) snapshots: SnapshotSection,
+    /// How a node without blocks begins.
+    #[serde(default)]
+    pub(crate) sync: SyncSection,
+    /// What becomes of old blocks.
+    #[serde(default)]
+    pub(crate) pruning: PruningSection,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -106,6 +116,62 @@ pub(crate) struct StorageConfig {
     pub(crate) history: History,
 }
 
+/// Snapshots of the state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SnapshotSection {
+    /// Blocks between two snapshots; 0 makes none.
+    pub(crate) interval: u64,
+}
+
+impl Default for SnapshotSection {
+    fn default() -> Self {
+        Self { interval: limits::SNAPSHOT_INTERVAL_DEFAULT }
+    }
+}
+
+/// How a node without blocks begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SyncSection {
+    /// With a snapshot of its peers, or with block 0.
+    pub(crate) mode: SyncMode,
+    /// The lowest height of a snapshot that is worth it.
+    pub(crate) snapshot_height_min: u64,
+}
+
+impl Default for SyncSection {
+    fn default() -> Self {
+        Self { mode: SyncMode::Snapshot, snapshot_height_min: limits::SNAPSHOT_JOIN_HEIGHT_MIN }
+    }
+}
+
+/// With what a node without blocks begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SyncMode {
+    /// A snapshot, where peers have one.
+    Snapshot,
+    /// Block 0.
+    Full,
+}
+
+/// What becomes of old blocks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PruningSection {
+    /// How many newest blocks are kept with transactions and receipts: a number, or `"all"`.
+    pub(crate) keep_blocks: History,
+    /// Where older ones are moved to; empty deletes them.
+    pub(crate) archive: PathBuf,
+}
+
+impl Default for PruningSection {
+    fn default() -> Self {
+        Self { keep_blocks: History::Word("all".to_owned()), archive: PathBuf::new() }
+    }
+}
+
 /// A number of blocks, or `all`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -122,10 +188,21 @@ impl History {
     /// # Errors
     /// For a word other than `all`, with the word.
     pub(crate) fn depth(&self) -> Result<HistoryDepth> {
+        self.named("storage.history")
+    }
+
+    fn named(&self, name: &str) -> Result<HistoryDepth> {
         match self {
             Self::Blocks(count) => Ok(HistoryDepth::Blocks(*count)),
             Self::Word(word) if word == "all" => Ok(HistoryDepth::All),
-            Self::Word(word) => bail!("storage.history is `{word}`, must be a number of blocks or \"all\""),
+            Self::Word(word) => bail!("{name} is `{word}`, must be a number of blocks or \"all\""),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        match self {
+            Self::Blocks(count) => count.to_string(),
+            Self::Word(word) => format!("{word:?}"),
         }
     }
 }
@@ -160,6 +237,7 @@ impl NodeConfig {
         let config: Self = toml::from_str(&text)
             .map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
         config.storage.history.depth().with_context(|| path.display().to_string())?;
+        config.data_policy().with_context(|| path.display().to_string())?;
         Ok(config)
     }
 
@@ -179,7 +257,33 @@ impl NodeConfig {
         ] {
             *field = folder.join(&*field);
         }
+        if config.pruning.archive != Path::new("") {
+            config.pruning.archive = folder.join(&config.pruning.archive);
+        }
         Ok(config)
+    }
+
+    /// What is kept of old blocks, and how a node without blocks begins.
+    ///
+    /// # Errors
+    /// Names the value that is wrong.
+    pub(crate) fn data_policy(&self) -> Result<DataPolicy> {
+        let keep_blocks = match self.pruning.keep_blocks.named("pruning.keep_blocks")? {
+            HistoryDepth::All => None,
+            HistoryDepth::Blocks(0) => bail!("pruning.keep_blocks is 0, must be at least 1 or \"all\""),
+            HistoryDepth::Blocks(_) if self.snapshots.interval == 0 => bail!(
+                "pruning.keep_blocks needs snapshots.interval above 0: old blocks go only when later snapshots have the state"
+            ),
+            HistoryDepth::Blocks(count) => Some(count),
+        };
+        let archive = Some(&self.pruning.archive).filter(|archive| *archive != Path::new(""));
+        let joins = self.sync.mode == SyncMode::Snapshot;
+        Ok(DataPolicy {
+            snapshot_interval: Some(self.snapshots.interval).filter(|interval| *interval > 0),
+            join_height_min: joins.then_some(BlockNumber(self.sync.snapshot_height_min)),
+            keep_blocks,
+            archive: archive.cloned(),
+        })
     }
 
     /// What the node listens on.
@@ -221,9 +325,9 @@ impl NodeConfig {
         }
         let tokens: String =
             self.rpc.tokens.iter().map(|(namespace, token)| format!("{namespace:?} = {token:?}\n")).collect();
-        let history = match &self.storage.history {
-            History::Blocks(count) => count.to_string(),
-            History::Word(word) => format!("{word:?}"),
+        let mode = match self.sync.mode {
+            SyncMode::Snapshot => "snapshot",
+            SyncMode::Full => "full",
         };
         let format = match self.log.format {
             LogFormat::Text => "text",
@@ -265,6 +369,24 @@ dir = {dir:?}
 # States of how many newest blocks answer calls, traces and proofs: a number, or "all".
 history = {history}
 
+[snapshots]
+# At every so many blocks the state is written to a snapshot, in the background; the newest two are kept. New nodes begin
+# with them. 0 makes none.
+interval = {interval}
+
+[sync]
+# How a node without blocks begins: with a "snapshot" of other nodes, where they have one, or in "full" with block 0.
+mode = "{mode}"
+# Below this height of a snapshot it begins with block 0.
+snapshot_height_min = {height_min}
+
+[pruning]
+# How many newest blocks are kept with transactions and receipts, at least: a number, or "all". Headers and certificates of
+# older ones stay. Needs snapshots.
+keep_blocks = {keep_blocks}
+# A folder that older blocks are moved to, from which they are still read; empty deletes them.
+archive = {archive:?}
+
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,lian_pbft=debug".
 level = {level:?}
@@ -290,6 +412,11 @@ advertised = {advertised:?}
             cors = self.rpc.cors_origins,
             metrics = self.metrics.listen,
             dir = self.storage.dir,
+            history = self.storage.history.to_toml(),
+            interval = self.snapshots.interval,
+            height_min = self.sync.snapshot_height_min,
+            keep_blocks = self.pruning.keep_blocks.to_toml(),
+            archive = self.pruning.archive,
             level = self.log.level,
             p2p = self.p2p.listen,
             advertised = self.p2p.advertised,
@@ -339,6 +466,9 @@ mod tests {
             },
             metrics: MetricsConfig { listen: "127.0.0.1:9545".parse().unwrap() },
             storage: StorageConfig { dir: "data".into(), history: History::Blocks(1_024) },
+            snapshots: SnapshotSection::default(),
+            sync: SyncSection::default(),
+            pruning: PruningSection { keep_blocks: History::Blocks(9), archive: "old".into() },
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
         };
         let folder = tempfile::tempdir().unwrap();
@@ -348,6 +478,28 @@ mod tests {
         assert_eq!(read.genesis, folder.path().join("genesis.json"));
         assert_eq!(read.p2p.peers[0].address, "127.0.0.1:30301");
         assert_eq!(read.rpc.tokens, config.rpc.tokens);
+        let policy = DataPolicy {
+            snapshot_interval: Some(10_000),
+            join_height_min: Some(BlockNumber(5_000)),
+            keep_blocks: Some(9),
+            archive: Some(folder.path().join("old")),
+        };
+        assert_eq!(read.data_policy().unwrap(), policy);
+        for (key, other, words) in [
+            ("keep_blocks = 9", "keep_blocks = 0", "is 0, must be at least 1"),
+            ("keep_blocks = 9", "keep_blocks = \"none\"", "pruning.keep_blocks is `none`"),
+            ("interval = 10000", "interval = 0", "needs snapshots.interval above 0"),
+            ("mode = \"snapshot\"", "mode = \"fast\"", "unknown variant `fast`"),
+        ] {
+            std::fs::write(&path, config.to_toml().replace(key, other)).unwrap();
+            let error = format!("{:#}", NodeConfig::read(&path).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+        // A file of an earlier version has none of these sections.
+        let text = config.to_toml();
+        let (before, after) = (text.find("[snapshots]").unwrap(), text.find("[log]").unwrap());
+        std::fs::write(&path, format!("{}{}", &text[..before], &text[after..])).unwrap();
+        assert_eq!(NodeConfig::read(&path).unwrap().data_policy().unwrap().keep_blocks, None);
         std::fs::write(&path, config.to_toml().replace("[log]", "[log]\nlevle = 1")).unwrap();
         let error = format!("{:#}", NodeConfig::read(&path).unwrap_err());
         assert!(error.contains("config.toml, line ") && error.contains("levle"), "{error}");

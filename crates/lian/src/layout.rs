@@ -9,8 +9,8 @@
 
 use crate::{
     config::{
-        History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig, PeerAddress, RpcSection,
-        StorageConfig,
+        History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig, PeerAddress,
+        PruningSection, RpcSection, SnapshotSection, StorageConfig, SyncSection,
     },
     ports::Ports,
 };
@@ -50,14 +50,17 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// How nodes agree, on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Consensus {
-    /// Parallel PBFT.
+    /// Parallel PBFT: up to f of 3f+1 nodes may be arbitrarily faulty.
     Pbft,
+    /// Raft: less than half of the nodes may be down; none may lie.
+    Raft,
 }
 
 impl Consensus {
     pub(crate) const fn kind(self) -> ConsensusKind {
         match self {
             Self::Pbft => ConsensusKind::Pbft,
+            Self::Raft => ConsensusKind::Raft,
         }
     }
 }
@@ -170,6 +173,9 @@ impl NodePlan {
             },
             metrics: MetricsConfig { listen: local(self.ports.metrics) },
             storage: StorageConfig { dir: "data".into(), history: History::Blocks(limits::HISTORY_BLOCKS_DEFAULT) },
+            snapshots: SnapshotSection::default(),
+            sync: SyncSection::default(),
+            pruning: PruningSection::default(),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
         }
     }

@@ -1,11 +1,13 @@
 //! `lian node`: one node, from its folder to its end.
 
+mod admin;
 mod folder;
 mod lock;
 mod log;
 mod metrics;
 mod serve;
 
+pub(crate) use admin::{AdminRequest, ask};
 pub(crate) use folder::{NodeFolder, read_genesis};
 pub(crate) use lock::DataLock;
 

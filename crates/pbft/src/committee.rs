@@ -2,7 +2,8 @@
 
 use lian_crypto::{EpochMembers, Suite};
 use lian_types::{
-    BlockNumber, ChainContext, ConsensusKey, ConsensusParameters, Epoch, MemberIndex, Members, ProposalDigest, View,
+    BlockNumber, ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Epoch, MemberIndex, Members,
+    ProposalDigest, View,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -84,10 +85,17 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// The members of an epoch that starts at a height.
+    /// The members of an epoch that starts at a height, who agree by PBFT.
     #[must_use]
     pub fn new(epoch: Epoch, first: BlockNumber, members: Members) -> Self {
-        Self { first, members: Arc::new(EpochMembers { epoch, members }) }
+        Self::of(ConsensusKind::Pbft, epoch, first, members)
+    }
+
+    /// The members of an epoch that starts at a height, in a chain of any kind: who checks the chain's blocks need not
+    /// know more of its consensus.
+    #[must_use]
+    pub fn of(consensus: ConsensusKind, epoch: Epoch, first: BlockNumber, members: Members) -> Self {
+        Self { first, members: Arc::new(EpochMembers { epoch, members, consensus }) }
     }
 
     /// The epoch.
@@ -161,18 +169,23 @@ impl Committees {
         self.by_first.last_key_value().map(|(_, committee)| committee)
     }
 
+    /// The committees, by their first heights.
+    pub fn iter(&self) -> impl Iterator<Item = &Committee> {
+        self.by_first.values()
+    }
+
     /// Adds a committee.
-    pub(crate) fn insert(&mut self, committee: Committee) {
+    pub fn insert(&mut self, committee: Committee) {
         self.by_first.insert(committee.first, committee);
     }
 
     /// Ends what this program decides below a height, for good.
-    pub(crate) fn end_before(&mut self, end: BlockNumber) {
+    pub fn end_before(&mut self, end: BlockNumber) {
         self.end = Some(self.end.map_or(end, |earlier| earlier.min(end)));
     }
 
     /// Drops committees that decided heights far below, keeping the one before the current one.
-    pub(crate) fn retire(&mut self, height: BlockNumber) {
+    pub fn retire(&mut self, height: BlockNumber) {
         while self.by_first.range(..=height).count() > 2 {
             self.by_first.pop_first();
         }

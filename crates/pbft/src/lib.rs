@@ -33,4 +33,4 @@ pub use message::{
 };
 pub use record::{LogCondition, Record, ResultLock};
 pub use retry::{Plan, PlanError, REPORTED_RESULTS_MAX, Report, Retry, SignedReport, Standing, VotedResult};
-pub use verify::{VerifyError, verify};
+pub use verify::{VerifyError, verify, verify_once};

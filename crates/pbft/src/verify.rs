@@ -5,10 +5,10 @@ use crate::{
     ViewChangeMessage,
     choice::{ChoiceError, choose},
 };
-use lian_crypto::{SignatureError, Verified};
+use lian_crypto::{CheckedSignatures, SignatureError, Verified};
 use lian_types::{
-    BlockNumber, Certificate, Epoch, MemberIndex, MemberSignature, Proposal, ProposalDigest, Signature, SignedVote,
-    View, Vote,
+    BlockNumber, Certificate, ConsensusKind, Epoch, MemberIndex, MemberSignature, Phase, Proposal, ProposalDigest,
+    Signature, SignedVote, View, Vote,
 };
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
@@ -105,7 +105,20 @@ impl VerifyError {
 /// # Errors
 /// [`VerifyError`] says what fails first.
 pub fn verify(rules: &Rules, committees: &Committees, message: Message) -> Result<Verified<Message>, VerifyError> {
-    let mut checker = Checker { rules, committees, held: BTreeSet::new() };
+    verify_once(rules, committees, &CheckedSignatures::new(), message)
+}
+
+/// As [`verify`]; signatures that were checked before are not checked again.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_once(
+    rules: &Rules,
+    committees: &Committees,
+    checked: &CheckedSignatures,
+    message: Message,
+) -> Result<Verified<Message>, VerifyError> {
+    let checker = Checker { rules, committees, checked };
     match &message {
         Message::PrePrepare(pre_prepare) => checker.pre_prepare(pre_prepare)?,
         Message::Vote(signed) => checker.vote(signed)?,
@@ -119,11 +132,11 @@ pub fn verify(rules: &Rules, committees: &Committees, message: Message) -> Resul
     Ok(Verified::assume(message))
 }
 
-/// The check of one message. Signatures that stand in it several times are checked once.
+/// The check of one message.
 struct Checker<'a> {
     rules: &'a Rules,
     committees: &'a Committees,
-    held: BTreeSet<(Vote, MemberIndex, Signature)>,
+    checked: &'a CheckedSignatures,
 }
 
 impl<'a> Checker<'a> {
@@ -144,7 +157,7 @@ impl<'a> Checker<'a> {
     ) -> Result<(), VerifyError> {
         let member = committee.members.members.get(signer).ok_or(VerifyError::UnknownSigner(signer))?;
         let bytes = statement.signing_bytes(&self.rules.context);
-        Ok(self.rules.suite.verify(&member.key, &bytes, signature)?)
+        Ok(self.checked.verify(self.rules.suite, &member.key, &bytes, signature)?)
     }
 
     /// What every proposal must be, first or not.
@@ -174,25 +187,29 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn vote(&mut self, signed: &SignedVote) -> Result<(), VerifyError> {
+    fn vote(&self, signed: &SignedVote) -> Result<(), VerifyError> {
         let vote = &signed.vote;
         let committee = self.committee(vote.height, vote.epoch)?;
-        if !vote.is_well_formed() {
+        if !vote.is_well_formed() || vote.phase == Phase::Replicated {
             return Err(VerifyError::MalformedVote(vote.height));
         }
         self.signature(committee, signed.signer, &Statement::Vote(*vote), &signed.signature)
     }
 
-    fn certificate(&mut self, certificate: &Certificate) -> Result<(), VerifyError> {
+    fn certificate(&self, certificate: &Certificate) -> Result<(), VerifyError> {
         if certificate.height.0 == 0 {
             return Err(VerifyError::OtherChain(certificate.height));
+        }
+        // A majority's certificate of another kind of chain proves nothing here, however many signed it.
+        if certificate.kind.consensus() != ConsensusKind::Pbft {
+            return Err(VerifyError::MalformedVote(certificate.height));
         }
         let committee = self.committee(certificate.height, certificate.epoch)?;
         self.quorum(committee, &certificate.vote(), &certificate.signatures)
     }
 
     /// Each proposal must be the one that the certificate, or the proposal above, names.
-    fn ancestry(&mut self, ancestry: &Ancestry) -> Result<(), VerifyError> {
+    fn ancestry(&self, ancestry: &Ancestry) -> Result<(), VerifyError> {
         self.certificate(&ancestry.certificate)?;
         let (mut height, mut digest) = (ancestry.certificate.height, ancestry.certificate.digest);
         if ancestry.proposals.is_empty() {
@@ -209,12 +226,7 @@ impl<'a> Checker<'a> {
     }
 
     /// That a quorum of different members signed one vote.
-    fn quorum(
-        &mut self,
-        committee: &Committee,
-        vote: &Vote,
-        signatures: &[MemberSignature],
-    ) -> Result<(), VerifyError> {
+    fn quorum(&self, committee: &Committee, vote: &Vote, signatures: &[MemberSignature]) -> Result<(), VerifyError> {
         let members = &committee.members.members;
         if signatures.len() < members.quorum() {
             return Err(VerifyError::NoQuorum { found: signatures.len(), quorum: members.quorum() });
@@ -223,15 +235,12 @@ impl<'a> Checker<'a> {
         let bytes = vote.signing_bytes(&self.rules.context);
         for MemberSignature { signer, signature } in signatures {
             let member = members.get(*signer).ok_or(VerifyError::UnknownSigner(*signer))?;
-            if !self.held.contains(&(*vote, *signer, *signature)) {
-                self.rules.suite.verify(&member.key, &bytes, signature)?;
-                self.held.insert((*vote, *signer, *signature));
-            }
+            self.checked.verify(self.rules.suite, &member.key, &bytes, signature)?;
         }
         Ok(())
     }
 
-    fn view_change_message(&mut self, message: &ViewChangeMessage) -> Result<(), VerifyError> {
+    fn view_change_message(&self, message: &ViewChangeMessage) -> Result<(), VerifyError> {
         self.view_change(&message.signed)?;
         let prepared = &message.signed.change.prepared;
         if prepared.len() != message.proposals.len() {
@@ -247,7 +256,7 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn view_change(&mut self, signed: &SignedViewChange) -> Result<(), VerifyError> {
+    fn view_change(&self, signed: &SignedViewChange) -> Result<(), VerifyError> {
         let change = &signed.change;
         let base = change.base_height();
         let committee = self.committee(base.next(), change.epoch)?;
@@ -277,7 +286,7 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn new_view(&mut self, signed: &SignedNewView) -> Result<(), VerifyError> {
+    fn new_view(&self, signed: &SignedNewView) -> Result<(), VerifyError> {
         let NewView { epoch, view, changes, proposals } = &signed.new_view;
         for change in changes.iter().map(|signed| &signed.change) {
             if change.view != *view {

@@ -10,7 +10,7 @@ use crate::{
 use alloy_primitives::{Address, TxHash, U256};
 use lian_executor::{StateError, StateReader};
 use lian_group::GroupHandle;
-use lian_ledger::{BlockHead, HistoryError, LedgerError, ReadError, StoredBlock};
+use lian_ledger::{BlockHead, CertifiedHeader, HistoryError, LedgerError, ReadError, StoredBlock};
 use lian_trie::AccountProof;
 use lian_types::{BlockNumber, Header};
 use std::sync::Arc;
@@ -81,15 +81,33 @@ impl Chain {
         })
     }
 
-    /// The block of a height.
+    /// The block of a height. One that is final but not kept is an error that says so.
     pub(crate) fn block(&self, number: u64) -> Result<Option<Arc<StoredBlock>>, CallError> {
-        self.group.ledger().block_by_number(BlockNumber(number)).map_err(read_error)
+        let ledger = self.group.ledger();
+        let found = ledger.block_by_number(BlockNumber(number)).map_err(read_error)?;
+        if found.is_none() && number <= self.height() {
+            let oldest = ledger.oldest_block();
+            let message = format!("block {number}'s transactions were pruned; the oldest block kept is {oldest}");
+            return Err(CallError::Pruned(message));
+        }
+        Ok(found)
+    }
+
+    /// Header, extension and certificate of a block that exists, also of one whose transactions were pruned.
+    pub(crate) fn certified(&self, number: u64) -> Result<CertifiedHeader, CallError> {
+        let found = self.group.ledger().certified_header(BlockNumber(number)).map_err(read_error)?;
+        found.ok_or_else(|| self.no_header(number))
+    }
+
+    fn no_header(&self, number: u64) -> CallError {
+        let oldest = self.group.ledger().oldest_block();
+        CallError::Pruned(format!("block {number} is not here: this node began with the snapshot of block {oldest}"))
     }
 
     /// The head of a block that exists: its header, hash and certificate.
     pub(crate) fn head(&self, number: u64) -> Result<BlockHead, CallError> {
         let head = self.group.ledger().head_by_number(BlockNumber(number)).map_err(read_error)?;
-        head.ok_or_else(|| missing(number))
+        head.ok_or_else(|| self.no_header(number))
     }
 
     /// The header of a block that exists.

@@ -7,8 +7,8 @@ use lian_group::{ChainInfo, committees_of};
 use lian_ledger::Ledger;
 use lian_pbft::Committees;
 use lian_types::{
-    ChainContext, ConsensusKey, ConsensusKind, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution,
-    Millis, NodeEntry, limits,
+    ChainContext, ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
+    limits,
 };
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Chain {
             time: Millis(BEGINNING),
             block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
             consensus: ConsensusParameters {
-                kind: ConsensusKind::Pbft,
+                kind: scenario.consensus,
                 window: scenario.window,
                 leader_term: scenario.leader_term,
                 view_timeout_ms: scenario.view_timeout_ms.0,
@@ -73,6 +73,7 @@ impl Chain {
         let info = ChainInfo {
             group: group.group,
             chain_id: group.chain_id,
+            consensus: group.consensus.kind,
             genesis_hash: first.hash,
             suite: SUITE,
             rules: Rules::of_group(SUITE, &group),
@@ -106,7 +107,7 @@ impl Chain {
     pub(crate) fn governance(&self, ledger: &Ledger) -> Result<(Governance, Committees), String> {
         let governance = Governance::of(&self.genesis, &self.group, ledger.head().parent.state.as_ref());
         let governance = governance.map_err(|error| error.to_string())?;
-        let committees = committees_of(SUITE, &governance).map_err(|error| error.to_string())?;
+        let committees = committees_of(SUITE, self.info.consensus, &governance).map_err(|error| error.to_string())?;
         Ok((governance, committees))
     }
 

@@ -1,10 +1,11 @@
 //! The verb `lian sim`.
 
 use crate::{
-    run::{Options, Outcome, Summary, explain_scenario, run, run_range},
+    run::{Options, Outcome, Summary, explain_scenario, run_range, run_scenario},
     scenario::Scenario,
     shrink::shrink,
 };
+use lian_types::ConsensusKind;
 use std::{num::NonZeroUsize, ops::Range, thread::available_parallelism, time::Instant};
 
 /// The unit of the processor time that Linux tells: hundredths of a second on every architecture.
@@ -19,6 +20,9 @@ pub struct SimArgs {
     /// One seed to run
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
+    /// How the simulated groups agree
+    #[arg(long, value_name = "KIND", default_value = "pbft")]
+    pub consensus: Consensus,
     /// Tell what happens in the seed, line by line; one that fails is first made as short as can be found in a minute
     #[arg(long, requires = "seed")]
     pub explain: bool,
@@ -30,27 +34,45 @@ pub struct SimArgs {
     pub first_failure: bool,
 }
 
+/// A kind of consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Consensus {
+    /// Parallel PBFT, with Byzantine members
+    Pbft,
+    /// Raft, where nobody lies
+    Raft,
+}
+
+impl From<Consensus> for ConsensusKind {
+    fn from(consensus: Consensus) -> Self {
+        match consensus {
+            Consensus::Pbft => Self::Pbft,
+            Consensus::Raft => Self::Raft,
+        }
+    }
+}
+
 /// Runs the verb. Returns the exit code of the program: 0 where every seed passed, else 1.
 #[must_use]
 pub fn main(arguments: &SimArgs) -> i32 {
     match (arguments.seed, arguments.seeds.clone()) {
-        (Some(seed), _) => one(seed, arguments.explain),
+        (Some(seed), _) => one(arguments.consensus.into(), seed, arguments.explain),
         (None, Some(seeds)) => many(seeds, arguments),
         (None, None) => 2,
     }
 }
 
-fn one(seed: u64, tell: bool) -> i32 {
+fn one(consensus: ConsensusKind, seed: u64, tell: bool) -> i32 {
+    let scenario = Scenario::of(consensus, seed);
     if tell {
-        let scenario = Scenario::of_seed(seed);
         let shortened = shrink(&scenario);
         if shortened.is_some() {
             println!("The shortest scenario found that breaks the same rule:");
         }
-        println!("{}", explain_scenario(&shortened.map_or(scenario, |(scenario, _)| scenario)));
+        println!("{}", explain_scenario(shortened.as_ref().map_or(&scenario, |(scenario, _)| scenario)));
     }
-    let outcome = run(seed, &Options::default());
-    report(&outcome);
+    let outcome = run_scenario(&scenario, &Options::default());
+    report(consensus, &outcome);
     let (passed, failed) = if outcome.passed() { (1, 0) } else { (0, 1) };
     println!("{passed} passed, {failed} failed, 0 skipped");
     failed
@@ -59,9 +81,9 @@ fn one(seed: u64, tell: bool) -> i32 {
 fn many(seeds: Range<u64>, arguments: &SimArgs) -> i32 {
     let jobs = arguments.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let begun = Instant::now();
-    let summary = run_range(seeds, jobs, &|outcome| {
+    let summary = run_range(arguments.consensus.into(), seeds, jobs, &|outcome| {
         if !outcome.passed() {
-            report(outcome);
+            report(arguments.consensus.into(), outcome);
         }
         outcome.passed() || !arguments.first_failure
     });
@@ -100,7 +122,7 @@ fn hours_per_minute(simulated_ms: u64, cpu_seconds: Option<f64>) -> Option<f64> 
     Some(hours / minutes)
 }
 
-fn report(outcome: &Outcome) {
+fn report(consensus: ConsensusKind, outcome: &Outcome) {
     match &outcome.failure {
         None => println!(
             "seed {} passed: {} s simulated, {} blocks, {} transactions, trace {:016x}",
@@ -111,8 +133,13 @@ fn report(outcome: &Outcome) {
             outcome.trace_hash
         ),
         Some(failure) => println!(
-            "seed {} FAILED at {} ms: {}: {}\n  lian sim --seed {} --explain",
-            outcome.seed, failure.time_ms, failure.invariant, failure.what, outcome.seed
+            "seed {} FAILED at {} ms: {}: {}\n  lian sim --consensus {} --seed {} --explain",
+            outcome.seed,
+            failure.time_ms,
+            failure.invariant,
+            failure.what,
+            consensus.name(),
+            outcome.seed
         ),
     }
 }

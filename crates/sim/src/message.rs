@@ -1,9 +1,9 @@
 //! Messages on their way.
 
 use crate::trace;
-use lian_crypto::Verified;
+use lian_crypto::{CheckedSignatures, Verified};
 use lian_group::core::GroupMessage;
-use lian_pbft::{Committees, Message, Rules, VerifyError, verify};
+use lian_pbft::{Committees, Message, Rules, VerifyError, verify_once};
 use lian_types::limits::FRAME_BYTES_MAX;
 use std::{cell::RefCell, sync::Arc};
 
@@ -62,7 +62,12 @@ impl Envelope {
     }
 
     /// A consensus message with its signatures checked by the members that its receiver knows; nothing for other messages.
-    pub(crate) fn verified(&self, rules: &Rules, committees: &Arc<Committees>) -> Option<Checked> {
+    pub(crate) fn verified(
+        &self,
+        rules: &Rules,
+        committees: &Arc<Committees>,
+        signatures: &CheckedSignatures,
+    ) -> Option<Checked> {
         let GroupMessage::Consensus(message) = &self.payload else { return None };
         let mut verdicts = self.verdicts.borrow_mut();
         if let Some((_, verdict)) =
@@ -70,7 +75,7 @@ impl Envelope {
         {
             return Some((verdict.clone(), false));
         }
-        let verdict = verify(rules, committees, message.clone());
+        let verdict = verify_once(rules, committees, signatures, message.clone());
         let is_first = verdict.is_ok() && verdicts.iter().all(|(_, earlier)| earlier.is_err());
         verdicts.push((Arc::clone(committees), verdict.clone()));
         Some((verdict, is_first))

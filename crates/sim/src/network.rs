@@ -8,6 +8,7 @@ use crate::{
     random::Random,
     scenario::Links,
     sim::Sim,
+    time::Moment,
 };
 use lian_group::core::{GroupMessage, Recipient};
 use lian_types::limits::{DIAL_BACKOFF_MS_MAX, DIAL_BACKOFF_MS_MIN};
@@ -29,8 +30,8 @@ pub(crate) struct Network {
     ends: Vec<Vec<Option<u64>>>,
     /// How many faults cut a way, by sender and receiver: for everything, and for consensus messages.
     cuts: Vec<Vec<Cuts>>,
-    /// Whether the two nodes, the lower number first, are about to try to connect.
-    connecting: Vec<Vec<bool>>,
+    /// When the two nodes, the lower number first, try to connect next, if they are about to.
+    connecting: Vec<Vec<Option<Moment>>>,
     sessions: u64,
     /// What streams carry once a way is no longer cut, unless the session breaks before.
     held: Vec<Held>,
@@ -65,7 +66,7 @@ impl Network {
             delays: (0..nodes).map(|_| row(random)).collect(),
             ends: vec![vec![None; nodes]; nodes],
             cuts: vec![vec![Cuts::default(); nodes]; nodes],
-            connecting: vec![vec![false; nodes]; nodes],
+            connecting: vec![vec![None; nodes]; nodes],
             sessions: 0,
             held: Vec::new(),
             loss_permille: 0,
@@ -109,21 +110,26 @@ impl Network {
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
     }
 
-    /// Notes that two nodes have tried to connect.
-    pub(crate) fn tried(&mut self, one: NodeId, two: NodeId) {
-        self.connecting[one.min(two)][one.max(two)] = false;
+    /// Notes that two nodes try to connect. Whether they do: an earlier attempt takes the place of a later one.
+    pub(crate) fn tries(&mut self, now: Moment, one: NodeId, two: NodeId) -> bool {
+        self.connecting[one.min(two)][one.max(two)].take_if(|due| *due <= now).is_some()
     }
 }
 
 impl Sim {
-    /// Lets two nodes try to connect after a while, as their dialling does.
+    /// Lets two nodes try to connect after a while, as their dialling does: each dials for itself, so that one that has
+    /// just started does not wait for the patience of the other.
     pub(crate) fn connect_later(&mut self, one: NodeId, two: NodeId, least_ms: u64, most_ms: u64) {
         let (one, two) = (one.min(two), one.max(two));
-        if one == two || std::mem::replace(&mut self.network.connecting[one][two], true) {
+        if one == two {
             return;
         }
-        let wait = self.random.between((least_ms * 1_000, most_ms * 1_000));
-        self.queue.push(self.now.after_us(wait), Event::Connect { one, two });
+        let at = self.now.after_us(self.random.between((least_ms * 1_000, most_ms * 1_000)));
+        let next = &mut self.network.connecting[one][two];
+        if next.is_none_or(|next| at < next) {
+            *next = Some(at);
+            self.queue.push(at, Event::Connect { one, two });
+        }
     }
 
     /// Lets two nodes try again after the wait of a failed attempt.

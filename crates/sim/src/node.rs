@@ -19,6 +19,7 @@ use crate::{
 use blocks::Appending;
 use lian_group::{
     Core, SteadyClock,
+    core::ConsensusStatus,
     execution::SpeculativeChain,
     recovery::{Kind, Unexplained},
 };
@@ -191,7 +192,7 @@ impl Node {
         }
         sim.count("crashes");
         if sim.is_honest(self.id) {
-            sim.oracle.votes.crashed(self.id);
+            sim.oracle.crashed(self.id);
         }
     }
 
@@ -213,8 +214,8 @@ impl Run {
     }
 
     /// Where consensus stands.
-    pub(crate) fn status(&self) -> lian_pbft::Status {
-        self.core.pbft_status()
+    pub(crate) fn status(&self) -> ConsensusStatus {
+        self.core.status()
     }
 
     /// How many things wait in its queues.

@@ -3,12 +3,14 @@
 mod blocks;
 mod epochs;
 mod model;
+mod raft;
 mod reads;
 mod votes;
 
 pub(crate) use blocks::Blocks;
 pub(crate) use epochs::Epochs;
 pub(crate) use model::Model;
+pub(crate) use raft::Replicas;
 pub(crate) use reads::Reads;
 pub(crate) use votes::Votes;
 
@@ -19,6 +21,7 @@ use crate::{
     wallet::{self, Name, OPERATOR},
 };
 use alloy_primitives::B256;
+use lian_group::core::{DurableRecord, VoteRecord};
 use lian_ledger::{FinalBlock, Ledger, StoredBlock};
 use lian_types::{Block, BlockNumber, Certificate};
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 /// What is known of all nodes together.
 pub(crate) struct Oracle {
     pub(crate) votes: Votes,
+    pub(crate) replicas: Replicas,
     pub(crate) blocks: Blocks,
     pub(crate) reads: Reads,
     pub(crate) epochs: Epochs,
@@ -70,11 +74,54 @@ impl Oracle {
     pub(crate) fn new(chain: &Chain) -> Self {
         Self {
             votes: Votes::default(),
+            replicas: Replicas::default(),
             blocks: Blocks::new(chain),
             reads: Reads::default(),
-            epochs: Epochs::new(chain.members, chain.rules.window),
+            epochs: Epochs::new(chain.info.consensus, chain.members, chain.rules.window),
         }
     }
+}
+
+impl Oracle {
+    /// Records were found on a node's disk at a start.
+    pub(crate) fn found(&mut self, node: NodeId, records: &[DurableRecord]) {
+        self.votes.recovered(node, records.iter().filter_map(pbft_record));
+        for record in records.iter().filter_map(raft_record) {
+            self.replicas.recovered(node, record);
+        }
+    }
+
+    /// Records are durable on a node's disk, in this order.
+    pub(crate) fn written(&mut self, node: NodeId, records: &[DurableRecord]) -> Result<(), String> {
+        self.votes.durable(node, &self.epochs, records.iter().filter_map(pbft_record))?;
+        for durable in records {
+            let Some(record) = raft_record(durable) else { continue };
+            self.replicas.durable(node, record)?;
+            // Where a height is final somewhere its block can be caught up with.
+            if let Some(proposal) = record.bodies_of()
+                && proposal.height.0 > self.blocks.height()
+                && durable.bodies.len() < proposal.transactions.len()
+            {
+                let (found, all) = (durable.bodies.len(), proposal.transactions.len());
+                return Err(format!("writes down {found} of {all} bodies of height {}", proposal.height));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node has crashed: what it made durable will be found again, or is gone.
+    pub(crate) fn crashed(&mut self, node: NodeId) {
+        self.votes.crashed(node);
+        self.replicas.crashed(node);
+    }
+}
+
+const fn pbft_record(durable: &DurableRecord) -> Option<&lian_pbft::Record> {
+    if let VoteRecord::Pbft(record) = &durable.record { Some(record) } else { None }
+}
+
+const fn raft_record(durable: &DurableRecord) -> Option<&lian_raft::Record> {
+    if let VoteRecord::Raft { record, .. } = &durable.record { Some(record) } else { None }
 }
 
 impl Sim {
@@ -170,6 +217,7 @@ impl Sim {
         }
         if height.is_multiple_of(256) {
             self.oracle.votes.forget_below(height.saturating_sub(512));
+            self.oracle.replicas.forget_below(height.saturating_sub(512));
         }
     }
 }

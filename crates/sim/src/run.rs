@@ -1,6 +1,7 @@
 //! Running seeds.
 
 use crate::{scenario::Scenario, world::World};
+use lian_types::ConsensusKind;
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -116,9 +117,14 @@ pub fn explain_scenario(scenario: &Scenario) -> String {
     format!("{scenario}\n{story}\n{}\n{end}\n", counts.join(", "))
 }
 
-/// Runs seeds on so many threads. `progress` hears of each one as it ends, in no particular order; once it returns
+/// Runs seeds of groups of a kind on so many threads. `progress` hears of each one as it ends, in no particular order; once it returns
 /// false no further seed is begun.
-pub fn run_range(seeds: Range<u64>, jobs: usize, progress: &(dyn Fn(&Outcome) -> bool + Sync)) -> Summary {
+pub fn run_range(
+    consensus: ConsensusKind,
+    seeds: Range<u64>,
+    jobs: usize,
+    progress: &(dyn Fn(&Outcome) -> bool + Sync),
+) -> Summary {
     let next = AtomicU64::new(seeds.start);
     let goes_on = AtomicBool::new(true);
     let outcomes = Mutex::new(BTreeMap::new());
@@ -130,7 +136,7 @@ pub fn run_range(seeds: Range<u64>, jobs: usize, progress: &(dyn Fn(&Outcome) ->
                     if seed >= seeds.end {
                         break;
                     }
-                    let outcome = run(seed, &Options::default());
+                    let outcome = run_scenario(&Scenario::of(consensus, seed), &Options::default());
                     if !progress(&outcome) {
                         goes_on.store(false, Ordering::Relaxed);
                     }

@@ -5,6 +5,7 @@ mod generate;
 
 pub use byzantine::{Byzantine, Kind, Rule, Trick, Twin};
 
+use lian_types::ConsensusKind;
 use std::fmt;
 
 /// A whole simulation. The same scenario always runs in the same way.
@@ -12,6 +13,8 @@ use std::fmt;
 pub struct Scenario {
     /// Names it, and decides everything that is left to chance while it runs.
     pub seed: u64,
+    /// How they agree.
+    pub consensus: ConsensusKind,
     /// Nodes that vote in the first epoch.
     pub members: usize,
     /// Nodes that only follow then.
@@ -343,7 +346,7 @@ impl Scenario {
     /// How many members of the first epoch may be faulty.
     #[must_use]
     pub const fn faulty_max(&self) -> usize {
-        self.members.saturating_sub(1) / 3
+        faulty_max(self.consensus, self.members)
     }
 
     /// A network in which nothing goes wrong, for so many milliseconds.
@@ -351,6 +354,7 @@ impl Scenario {
     pub const fn calm(seed: u64, members: usize, end_ms: u64) -> Self {
         Self {
             seed,
+            consensus: ConsensusKind::Pbft,
             members,
             observers: 0,
             window: 8,
@@ -370,6 +374,13 @@ impl Scenario {
         }
     }
 
+    /// The same by Raft.
+    #[must_use]
+    pub const fn by_raft(mut self) -> Self {
+        self.consensus = ConsensusKind::Raft;
+        self
+    }
+
     /// The same with a fault.
     #[must_use]
     pub fn with(mut self, from_ms: u64, until_ms: Option<u64>, fault: Fault) -> Self {
@@ -379,12 +390,21 @@ impl Scenario {
     }
 }
 
+/// How many of so many members may be faulty: arbitrarily with PBFT, down or cut off with Raft.
+pub(crate) const fn faulty_max(consensus: ConsensusKind, members: usize) -> usize {
+    match consensus {
+        ConsensusKind::Pbft => members.saturating_sub(1) / 3,
+        ConsensusKind::Raft => members.saturating_sub(1) / 2,
+    }
+}
+
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, members, observers, window, leader_term, .. } = self;
+        let consensus = self.consensus.name();
         writeln!(
             f,
-            "seed {seed}: {members} members, {observers} observers, window {window}, leader term {leader_term}"
+            "seed {seed}: {consensus}, {members} members, {observers} observers, window {window}, leader term {leader_term}"
         )?;
         writeln!(
             f,

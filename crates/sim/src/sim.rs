@@ -14,6 +14,7 @@ use crate::{
     time::Moment,
     trace::{Story, TraceHash},
 };
+use lian_crypto::CheckedSignatures;
 use lian_group::core::GroupMessage;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -67,6 +68,8 @@ pub(crate) struct Sim {
     pub(crate) slow_disks: BTreeMap<NodeId, u64>,
     /// What stands between the machines of Byzantine members and the network.
     pub(crate) traitors: BTreeMap<NodeId, Traitor>,
+    /// Signatures that are known to hold: nodes agree on that, so each is checked once for all of them.
+    pub(crate) checked: CheckedSignatures,
     pub(crate) pauses: Pauses,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) broken: Option<Broken>,
@@ -97,6 +100,7 @@ impl Sim {
             traps: Vec::new(),
             slow_disks: BTreeMap::new(),
             traitors: traitors(&scenario),
+            checked: CheckedSignatures::new(),
             pauses: Pauses::default(),
             counts: BTreeMap::new(),
             broken: None,
@@ -165,14 +169,20 @@ impl Sim {
     /// Counts a message that a node sends, and has it checked.
     pub(crate) fn count_sent(&mut self, from: NodeId, envelope: &Envelope) {
         self.count(match envelope.payload() {
-            GroupMessage::Consensus(_) => "consensus messages",
+            GroupMessage::Consensus(_) | GroupMessage::Raft(_) => "consensus messages",
             GroupMessage::Pool(_) => "pool messages",
             GroupMessage::Sync(_) => "catch-up messages",
+            GroupMessage::Snapshot(_) => "snapshot messages",
             GroupMessage::Report(_) => "reports",
         });
         if let GroupMessage::Consensus(message) = envelope.payload()
             && self.is_honest(from)
             && let Err(what) = self.oracle.votes.sent(from, &self.chain, &self.oracle.epochs, message)
+        {
+            self.fail("votes", || format!("n{from} {what}"));
+        }
+        if let GroupMessage::Raft(message) = envelope.payload()
+            && let Err(what) = self.oracle.replicas.sent(from, &self.oracle.epochs, message)
         {
             self.fail("votes", || format!("n{from} {what}"));
         }

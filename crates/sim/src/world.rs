@@ -16,6 +16,7 @@ use crate::{
 };
 use lian_executor::GenesisBlockError;
 use lian_group::core::Input;
+use lian_types::{Epoch, View};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -56,7 +57,9 @@ pub(crate) struct World {
     /// When the newest block became final.
     progress: (u64, Moment),
     /// The greatest view then.
-    progress_view: u64,
+    progress_view: (Epoch, View),
+    /// The greatest view that any of them has ever promised, in the latest epoch.
+    greatest_view: (Epoch, View),
     finished: bool,
     /// The second in which events were counted, and how many there were.
     pace: (u64, u64),
@@ -90,7 +93,8 @@ impl World {
             active: BTreeMap::new(),
             gone: BTreeSet::new(),
             progress,
-            progress_view: 0,
+            progress_view: Default::default(),
+            greatest_view: Default::default(),
             halted: BTreeSet::new(),
             blamed: BTreeSet::new(),
             finished: false,
@@ -243,7 +247,9 @@ impl World {
 
     fn connect(&mut self, one: NodeId, two: NodeId) {
         let Self { sim, nodes, .. } = &mut *self;
-        sim.network.tried(one, two);
+        if !sim.network.tries(sim.now, one, two) {
+            return;
+        }
         let (end, other) = (sim.network.end(one, two), sim.network.end(two, one));
         let is_open = end.is_some() && end == other;
         let is_possible = sim.network.is_sound(one, two) && nodes[one].is_up() && nodes[two].is_up();

@@ -7,6 +7,8 @@
 //! - memory is bounded by [`lian_types::limits`], whatever peers claim or send;
 //! - a peer can delay, by a bounded time, but not prevent catching up while another peer is honest.
 //!
+//! A new node of a long chain begins with a snapshot: [`SnapshotSync`] fetches one before there is anything to catch up from.
+//!
 //! Main types: [`Sync`], the machine; [`Checker`], what makes a block acceptable; [`SyncMessage`], what peers say;
 //! [`serve`], the answering side.
 
@@ -16,9 +18,14 @@ mod machine;
 mod message;
 mod peers;
 mod serve;
+mod snapshot;
 
 pub use check::{Anchor, BlockError, Checker, SyncError};
 pub use machine::{BatchId, Effect, Input, Sync, SyncConfig};
 pub use message::{BlockRequest, BlockWithCertificate, SyncMessage, SyncStatus};
 pub use peers::Misbehaviour;
 pub use serve::serve;
+pub use snapshot::{
+    SnapshotConfig, SnapshotEffect, SnapshotInput, SnapshotMessage, SnapshotMisbehaviour, SnapshotOffer, SnapshotPlan,
+    SnapshotSync,
+};

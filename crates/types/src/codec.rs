@@ -47,11 +47,10 @@ pub fn read_text<R: std::io::Read, const MAX: usize>(reader: &mut R) -> std::io:
 }
 
 /// Reads a borsh byte string of at most `limit` bytes; memory grows with what arrives, not with what was announced.
-pub(crate) fn read_bytes<R: std::io::Read>(
-    reader: &mut R,
-    what: &'static str,
-    limit: usize,
-) -> std::io::Result<Vec<u8>> {
+///
+/// # Errors
+/// For longer byte strings, and where the bytes end before it.
+pub fn read_bytes<R: std::io::Read>(reader: &mut R, what: &'static str, limit: usize) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let announced = u32::deserialize_reader(reader)?;
     let length = usize::try_from(announced).unwrap_or(usize::MAX);

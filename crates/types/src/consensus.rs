@@ -1,6 +1,8 @@
 //! What members agree on and sign: proposals, votes and the certificates that votes make.
 
-use crate::{BlockNumber, ConsensusKey, Epoch, GroupId, MemberIndex, Millis, ProposalDigest, View, limits};
+use crate::{
+    BlockNumber, ConsensusKey, ConsensusKind, Epoch, GroupId, MemberIndex, Millis, ProposalDigest, View, limits,
+};
 use alloy_primitives::{B256, TxHash};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -99,6 +101,9 @@ pub enum Phase {
     Commit = 2,
     /// "It is ordered for ever, and this is its result." A checkpoint has no view: it is always 0 there.
     Checkpoint = 3,
+    /// "A majority's logs hold it for ever, and this is its result" (raft §4); only where the genesis file chose Raft.
+    /// It has no view: that is always 0.
+    Replicated = 4,
 }
 
 /// A vote, before it is signed. One key signs at most one vote for each (group, epoch, view, height, phase).
@@ -106,7 +111,7 @@ pub enum Phase {
 pub struct Vote {
     /// The epoch whose members vote.
     pub epoch: Epoch,
-    /// The view; 0 for [`Phase::Checkpoint`].
+    /// The view; 0 for [`Phase::Checkpoint`] and [`Phase::Replicated`].
     pub view: View,
     /// The height voted on.
     pub height: BlockNumber,
@@ -114,7 +119,7 @@ pub struct Vote {
     pub phase: Phase,
     /// The proposal voted for.
     pub digest: ProposalDigest,
-    /// The hash of the executed header: never for a prepare, where known for a commit, always for a checkpoint.
+    /// The hash of the executed header: never for a prepare, where known for a commit, always for the others.
     pub result: Option<B256>,
 }
 
@@ -131,7 +136,7 @@ impl Vote {
         match self.phase {
             Phase::Prepare => self.result.is_none(),
             Phase::Commit => true,
-            Phase::Checkpoint => self.result.is_some() && self.view.0 == 0,
+            Phase::Checkpoint | Phase::Replicated => self.result.is_some() && self.view.0 == 0,
         }
     }
 }
@@ -166,6 +171,20 @@ pub enum CertificateKind {
     },
     /// Equal checkpoints.
     Checkpoint,
+    /// A majority's equal votes on what Raft has committed (raft §4).
+    Replicated,
+}
+
+impl CertificateKind {
+    /// Whose rules make such a certificate. A verifier accepts only those of the chain's own genesis: a majority is
+    /// less than a quorum of PBFT.
+    #[must_use]
+    pub const fn consensus(self) -> ConsensusKind {
+        match self {
+            Self::Commit { .. } | Self::Checkpoint => ConsensusKind::Pbft,
+            Self::Replicated => ConsensusKind::Raft,
+        }
+    }
 }
 
 /// The proof that a block is final: a quorum's equal votes on a proposal and its result.
@@ -192,6 +211,7 @@ impl Certificate {
         let (view, phase) = match self.kind {
             CertificateKind::Commit { view } => (view, Phase::Commit),
             CertificateKind::Checkpoint => (View::ZERO, Phase::Checkpoint),
+            CertificateKind::Replicated => (View::ZERO, Phase::Replicated),
         };
         Vote { epoch: self.epoch, view, height: self.height, phase, digest: self.digest, result: Some(self.block_hash) }
     }
@@ -256,6 +276,7 @@ mod tests {
             Vote { height: BlockNumber(1), ..vote }.signing_bytes(&context),
             Vote { phase: Phase::Prepare, ..vote }.signing_bytes(&context),
             Vote { phase: Phase::Checkpoint, ..vote }.signing_bytes(&context),
+            Vote { phase: Phase::Replicated, ..vote }.signing_bytes(&context),
             Vote { digest: ProposalDigest(B256::repeat_byte(1)), ..vote }.signing_bytes(&context),
             Vote { result: Some(B256::ZERO), ..vote }.signing_bytes(&context),
         ];

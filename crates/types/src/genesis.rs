@@ -32,6 +32,28 @@ pub struct NodeEntry {
 pub enum ConsensusKind {
     /// Parallel PBFT: up to f of 3f+1 members may be arbitrarily faulty.
     Pbft,
+    /// Raft: less than half of the members may be down or cut off; none may lie.
+    Raft,
+}
+
+impl ConsensusKind {
+    /// Its name, as the genesis file and `lian status` have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pbft => "pbft",
+            Self::Raft => "raft",
+        }
+    }
+
+    /// How many of the members decide: a quorum of PBFT, or a majority.
+    #[must_use]
+    pub fn quorum(self, members: &Members) -> usize {
+        match self {
+            Self::Pbft => members.quorum(),
+            Self::Raft => members.majority(),
+        }
+    }
 }
 
 /// How many past states answer calls, traces and proofs.
@@ -65,8 +87,9 @@ pub struct ConsensusParameters {
 }
 
 impl ConsensusParameters {
-    /// The largest message that so many members can send each other, in bytes: a new-view with view-changes of all of
-    /// them, each with prepare certificates of all of them for a whole window, and the proposals of that window.
+    /// The largest message that so many members can send each other, in bytes. For PBFT that is a new-view with
+    /// view-changes of all of them, each with prepare certificates of all of them for a whole window, and the proposals
+    /// of that window; for Raft an entry.
     #[must_use]
     pub fn message_bytes_max(&self, members: usize) -> usize {
         /// A signature with its signer.
@@ -79,6 +102,10 @@ impl ConsensusParameters {
         let change = certificate.saturating_mul(window.saturating_add(1)).saturating_add(FIELDS);
         let proposal = self.block_transactions_max.saturating_mul(size_of::<B256>()).saturating_add(FIELDS);
         // One more proposal proves where the choice was cut.
+        if self.kind == ConsensusKind::Raft {
+            // Entries travel one by one where several would not fit.
+            return proposal.saturating_add(FIELDS);
+        }
         let proposals = proposal.saturating_mul(window.saturating_add(1));
         change.saturating_mul(members).saturating_add(proposals).saturating_add(FIELDS)
     }

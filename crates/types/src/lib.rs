@@ -21,7 +21,7 @@ mod transaction;
 
 pub use alloy_consensus::Header;
 pub use block::{Block, Extension, Skipped};
-pub use codec::{DecodeError, decode_exact, read_text};
+pub use codec::{DecodeError, decode_exact, read_bytes, read_text};
 pub use consensus::{
     Certificate, CertificateKind, ChainContext, MemberSignature, Phase, Proposal, Signature, SignedVote, Vote,
 };

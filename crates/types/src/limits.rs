@@ -247,6 +247,37 @@ pub const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Most nodes of the newest state's trie in memory. A node takes 300 bytes on average.
 pub const TRIE_NODES_MAX: usize = 300_000;
 
+/// Size to which a snapshot's chunks are filled, in bytes: one is sent within a tenth of a second over 100 Mbit/s.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1024 * 1024;
+/// Largest chunk of a snapshot, in bytes. What is never cut, such as the receipt of a transaction that spends all its gas
+/// on logs, may need more than [`SNAPSHOT_CHUNK_BYTES`].
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest manifest of a snapshot, in bytes: the chunks of 200 GB of state, and the proofs of hundreds of epochs.
+pub const SNAPSHOT_MANIFEST_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Headers below its own that a snapshot has: with it those whose hashes the opcode `BLOCKHASH` may ask for.
+pub const SNAPSHOT_ANCESTORS: u64 = 255;
+/// Blocks between two snapshots that a node makes by itself where nothing else is configured.
+pub const SNAPSHOT_INTERVAL_DEFAULT: u64 = 10_000;
+/// Snapshots that a node keeps: while one is being fetched by a new node, the next may be made.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// Snapshots that a node may offer.
+pub const SNAPSHOT_OFFERS_MAX: usize = 8;
+/// Height of a snapshot from which on a new node begins with it rather than with block 0.
+pub const SNAPSHOT_JOIN_HEIGHT_MIN: u64 = 5_000;
+/// Chunks that are asked for, or being stored, at a time. Bounds the memory for them.
+pub const SNAPSHOT_REQUESTS_MAX: usize = 8;
+/// Time that a peer has for a manifest or a chunk, in milliseconds: the largest manifest over 10 Mbit/s.
+pub const SNAPSHOT_TIMEOUT_MS: u64 = 12_000;
+/// Late answers in a row after which a peer is left.
+pub const SNAPSHOT_STRIKES_MAX: u32 = 3;
+/// Time that a new node waits for the first peer's word on snapshots, in milliseconds: some attempts to connect.
+pub const SNAPSHOT_FIRST_ANSWER_MS: u64 = 5_000;
+/// Time in all that it waits for the words of all peers if one has answered, in milliseconds.
+pub const SNAPSHOT_ANSWERS_MS: u64 = 6_000;
+/// Time without a new chunk after which a snapshot is given up, in milliseconds.
+pub const SNAPSHOT_STALLED_MS: u64 = 60_000;
+
 /// Memory for what one trace records, in bytes: a million instructions with a dozen entries on the stack each take 640 MB,
 /// which no client reads; callTracer stays far below.
 pub const TRACE_BYTES_MAX: usize = 128 * 1024 * 1024;

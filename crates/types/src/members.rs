@@ -152,6 +152,12 @@ impl Members {
         self.0.len().saturating_add(self.faulty_max()).saturating_add(1).div_ceil(2)
     }
 
+    /// How many members are more than half of them. Two majorities share a member.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        (self.0.len() / 2).saturating_add(1)
+    }
+
     /// The member at a position, if there is one.
     #[must_use]
     pub fn get(&self, index: MemberIndex) -> Option<&Member> {
@@ -195,6 +201,9 @@ mod tests {
         for (n, f, q) in table {
             let members = members(n);
             assert_eq!((members.faulty_max(), members.quorum()), (f, q), "n = {n}");
+        }
+        for (n, majority) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)] {
+            assert_eq!(members(n).majority(), majority, "n = {n}");
         }
     }
 

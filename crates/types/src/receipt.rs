@@ -69,7 +69,7 @@ impl BorshDeserialize for Receipt {
         for _ in 0..count {
             let address = BorshDeserialize::deserialize_reader(reader)?;
             let topics = Vec::<B256>::deserialize_reader(reader)?;
-            let data = Bytes::from(Vec::<u8>::deserialize_reader(reader)?);
+            let data = Bytes::from(crate::read_bytes(reader, "log data", crate::limits::FRAME_BYTES_MAX)?);
             let data = LogData::new(topics, data)
                 .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "a log has over 4 topics"))?;
             logs.push(Log { address, data });

@@ -1,6 +1,9 @@
 //! The consensus machine's inputs and effects.
 
-use super::{Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, Stored};
+use super::{
+    Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, Stored, VoteRecord, machine::Machine,
+    raft::raft_input,
+};
 use crate::{execution::ProposalWithBodies, flow::note};
 use lian_crypto::{Verified, VerifiedTransaction};
 use lian_pbft::{Effect as PbftEffect, Input as PbftInput, Message, Stage, Statement};
@@ -10,15 +13,23 @@ use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, View, limits};
 use std::{collections::VecDeque, sync::Arc};
 
 impl Core {
-    /// Steps the machine, and again with whatever this node can answer at once.
-    pub(super) fn step_pbft(&mut self, now: Millis, input: PbftInput, effects: &mut Vec<Effect>) {
+    /// Steps the machine, and again with whatever this node can answer at once. The inputs that both kinds of machine have
+    /// are PBFT's in form.
+    pub(super) fn step_consensus(&mut self, now: Millis, input: PbftInput, effects: &mut Vec<Effect>) {
+        if matches!(self.machine, Machine::Raft { .. }) {
+            if let Some(input) = raft_input(input) {
+                self.step_raft(now, input, effects);
+            }
+            return;
+        }
         let mut inputs = VecDeque::from([input]);
         let mut out = Vec::new();
         while let Some(input) = inputs.pop_front() {
+            let Machine::Pbft(machine) = &mut self.machine else { return };
             if self.halted {
                 return;
             }
-            self.pbft.step(now, input, &mut out);
+            machine.step(now, input, &mut out);
             for effect in out.drain(..) {
                 self.on_pbft_effect(now, effect, &mut inputs, effects);
             }
@@ -38,7 +49,7 @@ impl Core {
                 effects.push(Effect::Sign(statement));
             }
             PbftEffect::Persist(records) => {
-                let records = records.into_iter().map(|record| self.with_bodies(record)).collect();
+                let records = records.into_iter().map(|record| self.with_bodies(record.into())).collect();
                 effects.push(Effect::Persist(records));
             }
             PbftEffect::Send { to, message } => {
@@ -55,12 +66,7 @@ impl Core {
             PbftEffect::Execute { digest, proposal } => {
                 self.execute(now, digest, proposal, effects);
             }
-            PbftEffect::DiscardFrom(height) => {
-                self.pool.lock().unproposed(now, height);
-                self.pacing.discarded(height);
-                self.fetches.discarded(height);
-                effects.push(Effect::DiscardFrom(height));
-            }
+            PbftEffect::DiscardFrom(height) => self.discard_from(now, height, effects),
             PbftEffect::WantTransactions { height, view, time_min, .. } => {
                 inputs.push_back(self.offer_transactions(now, height, view, time_min));
             }
@@ -86,6 +92,13 @@ impl Core {
         }
     }
 
+    pub(super) fn discard_from(&mut self, now: Millis, height: BlockNumber, effects: &mut Vec<Effect>) {
+        self.pool.lock().unproposed(now, height);
+        self.pacing.discarded(height);
+        self.fetches.discarded(height);
+        effects.push(Effect::DiscardFrom(height));
+    }
+
     pub(super) fn on_consensus(
         &mut self,
         now: Millis,
@@ -93,7 +106,7 @@ impl Core {
         message: Verified<Message>,
         effects: &mut Vec<Effect>,
     ) {
-        self.step_pbft(now, PbftInput::Message { from, message }, effects);
+        self.step_consensus(now, PbftInput::Message { from, message }, effects);
     }
 
     /// A block is durable: the pool, the machine and catch-up learn of it, in this order, so that the machine's next
@@ -113,7 +126,7 @@ impl Core {
         let Stored { head, epoch, members, governance, committee, oldest, .. } = stored;
         let anchor = Anchor { height, hash: head.hash, digest: head.digest, members };
         self.govern(now, governance, committee, effects);
-        self.step_pbft(now, PbftInput::Final(head), effects);
+        self.step_consensus(now, PbftInput::Final(head), effects);
         self.publish_members(now, height, effects);
         self.step_sync(now, lian_sync::Input::Final { anchor, epoch, oldest }, effects);
         self.stop_at_unknown_protocol(height, effects);
@@ -133,12 +146,18 @@ impl Core {
             }
             self.told = (ready, waiting_since);
             // Proposing changes what waits, so look again.
-            self.step_pbft(now, PbftInput::Pool { ready, waiting_since }, effects);
+            self.step_consensus(now, PbftInput::Pool { ready, waiting_since }, effects);
         }
     }
 
     /// Answers the machine's wish for transactions.
-    fn offer_transactions(&mut self, now: Millis, height: BlockNumber, view: View, time_min: Millis) -> PbftInput {
+    pub(super) fn offer_transactions(
+        &mut self,
+        now: Millis,
+        height: BlockNumber,
+        view: View,
+        time_min: Millis,
+    ) -> PbftInput {
         let limits = SelectLimits {
             count: self.parameters_at(height).block_transactions_max,
             bytes: limits::PROPOSAL_BODY_BYTES_MAX,
@@ -158,7 +177,7 @@ impl Core {
         self.note_proposed(now, selected, &hashes);
     }
 
-    pub(super) fn with_bodies(&self, record: lian_pbft::Record) -> DurableRecord {
+    pub(super) fn with_bodies(&self, record: VoteRecord) -> DurableRecord {
         let bodies = record.bodies_of().map(|proposal| self.bodies_of(proposal)).unwrap_or_default();
         DurableRecord { record, bodies }
     }
@@ -169,8 +188,8 @@ impl Core {
     }
 
     fn blame(&self, member: lian_types::MemberIndex, what: lian_pbft::Misbehaviour, effects: &mut Vec<Effect>) {
-        let height = self.pbft.status().height.next();
-        let committee = self.pbft.committees().at(height);
+        let height = self.machine.status().height.next();
+        let committee = self.machine.committees().at(height);
         let member = committee.and_then(|committee| committee.members.members.get(member));
         effects.extend(member.map(|member| Effect::Misbehaved { peer: member.key, what: Offence::Consensus(what) }));
     }

@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out.
 
-use super::{GroupMessage, NodeReport};
+use super::{DurableRecord, GroupMessage, NodeReport};
 use crate::execution::ProposalWithBodies;
 use alloy_primitives::{Address, B256, TxHash};
 use lian_crypto::{Verified, VerifiedTransaction};
@@ -8,8 +8,30 @@ use lian_executor::Governance;
 use lian_pbft::{Committee, Divergence, Head, Misbehaviour, Statement};
 use lian_sync::{Anchor, BatchId, BlockRequest, BlockWithCertificate, SyncMessage};
 use lian_txpool::{AccountView, Refusal, Skip};
-use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature, UnknownProtocol};
+use lian_types::{BlockNumber, Certificate, ConsensusKey, Epoch, ProposalDigest, Signature, UnknownProtocol, View};
 use std::sync::Arc;
+
+/// Where consensus stands, of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsensusStatus {
+    /// The epoch of the height above the final one.
+    pub epoch: Epoch,
+    /// The view last entered; the term of Raft.
+    pub view: View,
+    /// The view promised; the term of Raft.
+    pub promised: View,
+    /// Who leads the height above the final one, as far as is known.
+    pub leader: Option<ConsensusKey>,
+    /// Whether this node leads.
+    pub leads: bool,
+    /// The final and durable height.
+    pub height: BlockNumber,
+    /// The highest height accepted in this view, or in the log.
+    pub accepted: BlockNumber,
+    /// Up to which height this node abstains because its vote log was lost; the largest number where that is not known
+    /// yet, and in Raft, where it is for good.
+    pub abstains_until: Option<BlockNumber>,
+}
 
 /// A transaction with what the newest final state says about its sender.
 #[derive(Clone, Debug)]
@@ -53,6 +75,15 @@ pub enum Input {
         /// The message.
         message: Verified<lian_pbft::Message>,
     },
+    /// The same in a group that agrees by Raft.
+    Raft {
+        /// Whose session it came over.
+        from: ConsensusKey,
+        /// The message.
+        message: Box<Verified<lian_raft::Message>>,
+    },
+    /// The node is about to stop: where it leads a Raft group, another member is to take over.
+    HandOver,
     /// Transactions that a peer gossiped, or bodies that it was asked for; senders recovered.
     Transactions {
         /// Whose session they came over.
@@ -130,15 +161,6 @@ pub enum Recipient {
     All,
     /// One node.
     One(ConsensusKey),
-}
-
-/// A record for the vote log, with the bodies that belong to it.
-#[derive(Clone, Debug)]
-pub struct DurableRecord {
-    /// What the consensus machine wants kept.
-    pub record: lian_pbft::Record,
-    /// The bodies of the proposal that the record names, if it names one.
-    pub bodies: Vec<Arc<VerifiedTransaction>>,
 }
 
 /// An effect of [`super::Core::step`]. Effects run in order; what stands after an [`Effect::Persist`] leaves the node
@@ -219,8 +241,10 @@ pub enum SyncWork {
 /// What a peer did.
 #[derive(Clone, Debug)]
 pub enum Offence {
-    /// In consensus.
+    /// In consensus by PBFT.
     Consensus(Misbehaviour),
+    /// In consensus by Raft.
+    Raft(lian_raft::Misbehaviour),
     /// In catch-up.
     Sync(lian_sync::Misbehaviour),
     /// It sent a transaction that breaks a static rule.

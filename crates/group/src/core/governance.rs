@@ -3,14 +3,14 @@
 use super::{Core, Effect};
 use crate::KnownMembers;
 use lian_executor::Governance;
-use lian_pbft::{Committee, Input as PbftInput, Timing};
+use lian_pbft::{Committee, Input as PbftInput};
 use lian_types::{BlockNumber, ConsensusParameters, Millis};
 use std::sync::Arc;
 
 impl Core {
     /// The height above the last final block.
     pub(super) fn next_height(&self) -> BlockNumber {
-        self.pbft.status().height.next()
+        self.machine.status().height.next()
     }
 
     /// The group's parameters at a height within a window of the final block.
@@ -30,24 +30,26 @@ impl Core {
             self.config.governance = governance;
             if let Some(unknown) = self.config.governance.unknown_protocol() {
                 tracing::warn!(%unknown, "this node stops below that block");
-                self.step_pbft(now, PbftInput::EndBefore(unknown.from), effects);
+                self.machine.end_committees(unknown.from);
+                self.step_consensus(now, PbftInput::EndBefore(unknown.from), effects);
             }
         }
         if let Some(committee) = committee {
             tracing::info!(epoch = %committee.epoch(), first = %committee.first, "the members change");
-            self.step_pbft(now, PbftInput::Members(committee), effects);
+            self.machine.keep_committee(&committee);
+            self.step_consensus(now, PbftInput::Members(committee), effects);
         }
     }
 
     /// Lets the other threads know the members and the machine what is new for it, once a block is final.
     pub(super) fn publish_members(&mut self, now: Millis, head: BlockNumber, effects: &mut Vec<Effect>) {
-        self.members.set(KnownMembers { committees: Arc::clone(self.pbft.committees()), head });
-        let timing = Timing::new(&self.parameters_at(head.next()));
-        if timing != self.config.pbft.timing {
-            self.config.pbft.timing = timing;
-            self.step_pbft(now, PbftInput::Timing(timing), effects);
+        self.machine.retire_committees(head);
+        self.members.set(KnownMembers { committees: Arc::clone(self.machine.committees()), head });
+        let parameters = self.parameters_at(head.next());
+        if let Some(timing) = self.machine.retime(&parameters, &mut self.timing) {
+            self.step_consensus(now, PbftInput::Timing(timing), effects);
         }
-        let epoch = self.pbft.status().epoch;
+        let epoch = self.machine.status().epoch;
         if epoch == self.epoch {
             return;
         }
@@ -55,7 +57,7 @@ impl Core {
         tracing::info!(%epoch, first = %head.next(), "an epoch begins");
         // Sessions to those who are members only now were of no interest to the machine before.
         for key in self.connected.clone() {
-            self.step_pbft(now, PbftInput::Peer { key, connected: true }, effects);
+            self.step_consensus(now, PbftInput::Peer { key, connected: true }, effects);
         }
     }
 
@@ -70,10 +72,10 @@ impl Core {
 
     /// Lets empty blocks be made while a change of members waits for its height, so that an idle chain gets there.
     pub(super) fn allow_empty(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let waits = self.pbft.committees().last_of(self.next_height()) < BlockNumber(u64::MAX);
+        let waits = self.machine.committees().last_of(self.next_height()) < BlockNumber(u64::MAX);
         if waits != self.allows_empty {
             self.allows_empty = waits;
-            self.step_pbft(now, PbftInput::AllowEmpty(waits), effects);
+            self.step_consensus(now, PbftInput::AllowEmpty(waits), effects);
         }
     }
 }

@@ -3,35 +3,40 @@
 use super::report::NodeReport;
 use lian_network::Class;
 use lian_pbft::Message;
-use lian_sync::SyncMessage;
+use lian_sync::{SnapshotMessage, SyncMessage};
 use lian_txpool::PoolMessage;
 use lian_types::{DecodeError, limits};
 
 /// A message between nodes, by rising size and falling urgency.
 #[derive(Clone, Debug)]
 pub enum GroupMessage {
-    /// Consensus.
+    /// Consensus by PBFT.
     Consensus(Message),
+    /// Consensus by Raft.
+    Raft(lian_raft::Message),
     /// Transactions.
     Pool(PoolMessage),
     /// Catch-up.
     Sync(SyncMessage),
     /// What a node tells of itself.
     Report(NodeReport),
+    /// Snapshots, for nodes without blocks. The core has no part in them.
+    Snapshot(SnapshotMessage),
 }
 
 /// The first byte of a message of [`Class::Sync`].
 const SYNC: u8 = 0;
 const REPORT: u8 = 1;
+const SNAPSHOT: u8 = 2;
 
 impl GroupMessage {
     /// How the network carries it.
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::Consensus(_) => Class::Consensus,
+            Self::Consensus(_) | Self::Raft(_) => Class::Consensus,
             Self::Pool(_) => Class::Body,
-            Self::Sync(_) | Self::Report(_) => Class::Sync,
+            Self::Sync(_) | Self::Report(_) | Self::Snapshot(_) => Class::Sync,
         }
     }
 
@@ -40,9 +45,11 @@ impl GroupMessage {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Consensus(message) => message.encode(),
+            Self::Raft(message) => message.encode(),
             Self::Pool(message) => message.encode(),
             Self::Sync(message) => tagged(SYNC, &message.encode()),
             Self::Report(report) => tagged(REPORT, &report.encode()),
+            Self::Snapshot(message) => tagged(SNAPSHOT, &message.encode()),
         }
     }
 
@@ -52,11 +59,15 @@ impl GroupMessage {
     /// [`DecodeError`] for anything but one message of this class within its bounds.
     pub fn decode(class: Class, bytes: &[u8]) -> Result<Self, DecodeError> {
         match class {
+            Class::Consensus if bytes.first() == Some(&lian_raft::Message::TAG) => {
+                lian_raft::Message::decode(bytes).map(Self::Raft)
+            }
             Class::Consensus => Message::decode(bytes).map(Self::Consensus),
             Class::Body => PoolMessage::decode(bytes).map(Self::Pool),
             Class::Sync => match bytes.split_first() {
                 Some((&SYNC, rest)) => SyncMessage::decode(rest).map(Self::Sync),
                 Some((&REPORT, rest)) => NodeReport::decode(rest).map(Self::Report),
+                Some((&SNAPSHOT, rest)) => SnapshotMessage::decode(rest).map(Self::Snapshot),
                 Some((kind, _)) => Err(unknown(format!("unknown kind {kind}"))),
                 None => Err(unknown("no bytes".to_owned())),
             },

@@ -5,23 +5,29 @@ mod catch_up;
 mod consensus;
 mod event;
 mod governance;
+mod machine;
 mod message;
 mod pacing;
+mod raft;
+mod record;
 mod report;
 mod transactions;
 
-pub use event::{Candidate, DurableRecord, Effect, Input, Offence, Recipient, Stored, SyncWork};
+pub use event::{Candidate, ConsensusStatus, Effect, Input, Offence, Recipient, Stored, SyncWork};
+pub use machine::ConsensusConfig;
 pub use message::GroupMessage;
+pub use record::{DurableRecord, VoteRecord};
 pub use report::{NodeReport, PeerReport};
 
 use crate::{KnownMembers, SharedMembers, flow::FlowRecorder};
 use alloy_primitives::{B256, TxHash};
 use bodies::BodyFetches;
 use lian_executor::Governance;
-use lian_pbft::{Committees, Head, LogCondition, Machine};
+use lian_pbft::{Committees, Head, LogCondition, Timing};
 use lian_sync::{Anchor, Sync, SyncConfig};
 use lian_txpool::{Counts, Gossip, Pool};
 use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Millis};
+use machine::Machine;
 use pacing::Pacing;
 use parking_lot::Mutex;
 use report::Reporting;
@@ -33,7 +39,7 @@ use std::{
 /// What a core is made with.
 pub struct CoreConfig {
     /// The consensus machine's configuration.
-    pub pbft: lian_pbft::Config,
+    pub consensus: ConsensusConfig,
     /// The members by height, as the chain names them after the head.
     pub committees: Committees,
     /// The group's parameters in genesis, for those that never change.
@@ -70,7 +76,9 @@ pub struct Recovered {
 /// The pool and the flow records stand behind locks, because clients read them; only the core changes the pool.
 pub struct Core {
     config: CoreConfig,
-    pbft: Machine,
+    machine: Machine,
+    /// The waiting times of PBFT that the machine was told last.
+    timing: Timing,
     members: Arc<SharedMembers>,
     pool: Arc<Mutex<Pool>>,
     flows: Arc<Mutex<FlowRecorder>>,
@@ -108,19 +116,20 @@ impl Core {
     ) -> Self {
         let Start { head, epoch, members, oldest } = start;
         let anchor = Anchor { height: head.height, hash: head.hash, digest: head.digest, members };
-        transactions::restore_bodies(now, &mut pool.lock(), head.height, &recovered.records);
+        transactions::restore_bodies(now, &mut pool.lock(), &config.consensus, head.height, &recovered.records);
         let records = recovered.records.into_iter().map(|durable| durable.record).collect();
-        let pbft = Machine::new(config.pbft.clone(), config.committees.clone(), head, records, recovered.condition);
+        let machine = Machine::new(&config.consensus, config.committees.clone(), head, records, recovered.condition);
         Self {
             sync: Sync::new(SyncConfig::new(config.parameters.window), anchor, epoch, oldest),
             members: Arc::new(SharedMembers::new(KnownMembers {
-                committees: Arc::clone(pbft.committees()),
+                committees: Arc::clone(machine.committees()),
                 head: anchor.height,
             })),
-            epoch: pbft.status().epoch,
+            epoch: machine.status().epoch,
+            timing: Timing::new(&config.governance.parameters_at(anchor.height.next(), &config.parameters)),
             allows_empty: false,
             config,
-            pbft,
+            machine,
             pool,
             flows,
             gossip: Gossip::new(),
@@ -143,6 +152,10 @@ impl Core {
         }
         match input {
             Input::Consensus { from, message } => self.on_consensus(now, from, message, effects),
+            Input::Raft { from, message } => {
+                self.step_raft(now, lian_raft::Input::Message { from, message: *message }, effects);
+            }
+            Input::HandOver => self.step_raft(now, lian_raft::Input::HandOver, effects),
             Input::Transactions { from, transactions, unknown } => {
                 self.on_transactions(now, from, transactions, &unknown, effects);
             }
@@ -152,16 +165,16 @@ impl Core {
             Input::SyncDone(done) => self.step_sync(now, done, effects),
             Input::Submit { ticket, candidate } => self.on_submit(now, ticket, candidate, effects),
             Input::Signed { statement, signature } => {
-                self.step_pbft(now, lian_pbft::Input::Signed { statement, signature }, effects);
+                self.step_consensus(now, lian_pbft::Input::Signed { statement, signature }, effects);
             }
             Input::Executed { height, digest, parent, hash } => {
                 self.note_executed(now, height);
-                self.step_pbft(now, lian_pbft::Input::Executed { height, digest, parent, hash }, effects);
+                self.step_consensus(now, lian_pbft::Input::Executed { height, digest, parent, hash }, effects);
             }
             Input::Stored(stored) => self.on_stored(now, *stored, effects),
             Input::Peer { key, connected } => self.on_peer(now, key, connected, effects),
             Input::Tick => {
-                self.step_pbft(now, lian_pbft::Input::Tick, effects);
+                self.step_consensus(now, lian_pbft::Input::Tick, effects);
                 self.step_sync(now, lian_sync::Input::Tick, effects);
             }
         }
@@ -176,7 +189,7 @@ impl Core {
         // Only where something waits for the stride's end: without that there is nothing to do then.
         let pacing = self.pacing.deadline().filter(|_| matches!(self.told, (false, Some(_))));
         [
-            self.pbft.deadline(),
+            self.machine.deadline(),
             self.sync.deadline(),
             self.fetches.deadline(),
             self.gossip_due,
@@ -191,8 +204,8 @@ impl Core {
 
     /// Where consensus stands.
     #[must_use]
-    pub fn pbft_status(&self) -> lian_pbft::Status {
-        self.pbft.status()
+    pub fn status(&self) -> ConsensusStatus {
+        self.machine.status()
     }
 
     /// The members by height, for checking messages on other threads.
@@ -210,7 +223,7 @@ impl Core {
     /// The members by height.
     #[must_use]
     pub const fn committees(&self) -> &Arc<Committees> {
-        self.pbft.committees()
+        self.machine.committees()
     }
 
     /// What the other nodes reported last.
@@ -240,7 +253,7 @@ impl Core {
     /// Every vote record that is still needed, with its bodies, so that the vote log can be written anew.
     #[must_use]
     pub fn live_records(&self) -> Vec<DurableRecord> {
-        self.pbft.live_records().into_iter().map(|record| self.with_bodies(record)).collect()
+        self.machine.live_records().into_iter().map(|record| self.with_bodies(record)).collect()
     }
 
     fn on_peer(&mut self, now: Millis, key: ConsensusKey, connected: bool, effects: &mut Vec<Effect>) {
@@ -254,7 +267,7 @@ impl Core {
             self.connected.remove(&key);
             self.gossip.disconnected(&key);
         }
-        self.step_pbft(now, lian_pbft::Input::Peer { key, connected }, effects);
+        self.step_consensus(now, lian_pbft::Input::Peer { key, connected }, effects);
         let session = if connected { lian_sync::Input::Connected(key) } else { lian_sync::Input::Disconnected(key) };
         self.step_sync(now, session, effects);
     }

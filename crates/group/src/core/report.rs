@@ -80,7 +80,7 @@ impl Core {
     #[must_use]
     pub fn best_height(&self) -> BlockNumber {
         let reported = self.reports.values().map(|peer| peer.report.height).max().unwrap_or_default();
-        reported.max(self.pbft.status().height)
+        reported.max(self.machine.status().height)
     }
 
     /// A new peer knows nothing yet, so everybody is told again.
@@ -103,7 +103,7 @@ impl Core {
     }
 
     fn own_report(&self) -> NodeReport {
-        let pbft = self.pbft.status();
+        let pbft = self.machine.status();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         NodeReport {
             height: pbft.height,

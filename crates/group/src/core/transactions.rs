@@ -1,6 +1,8 @@
 //! Transactions on their way in, and to other nodes.
 
-use super::{Candidate, Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, bodies::Complete};
+use super::{
+    Candidate, ConsensusConfig, Core, DurableRecord, Effect, GroupMessage, Offence, Recipient, bodies::Complete,
+};
 use crate::{execution::ProposalWithBodies, flow::note};
 use alloy_primitives::TxHash;
 use lian_pbft::{BodiesVerdict, Input as PbftInput};
@@ -126,7 +128,7 @@ impl Core {
             if executes {
                 self.execute(now, digest, proposal, effects);
             }
-            self.step_pbft(now, PbftInput::Bodies { digest, verdict }, effects);
+            self.step_consensus(now, PbftInput::Bodies { digest, verdict }, effects);
         }
     }
 
@@ -185,14 +187,21 @@ impl Core {
     }
 }
 
-/// Puts the bodies of prepared proposals back, so that they can be executed after a restart.
-pub(super) fn restore_bodies(now: Millis, pool: &mut Pool, head: BlockNumber, records: &[DurableRecord]) {
+/// Puts the bodies of prepared or logged proposals back, so that they can be executed after a restart.
+pub(super) fn restore_bodies(
+    now: Millis,
+    pool: &mut Pool,
+    config: &ConsensusConfig,
+    head: BlockNumber,
+    records: &[DurableRecord],
+) {
     for durable in records {
-        let lian_pbft::Record::Prepared { proposal, certificate } = &durable.record else { continue };
-        if proposal.height <= head {
-            continue;
-        }
-        pool.proposed(now, proposal.height, certificate.digest, &proposal.transactions);
+        let Some(proposal) = durable.record.bodies_of().filter(|proposal| proposal.height > head) else { continue };
+        let digest = match config {
+            ConsensusConfig::Pbft(config) => config.rules.suite.proposal_digest(proposal),
+            ConsensusConfig::Raft(config) => config.suite.proposal_digest(proposal),
+        };
+        pool.proposed(now, proposal.height, digest, &proposal.transactions);
         for body in &durable.bodies {
             let added: Result<(), Refusal> = pool.add_body(now, Arc::clone(body));
             if let Err(refusal) = added {

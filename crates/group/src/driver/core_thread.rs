@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::MachineClock,
-    core::{Candidate, Core, Effect, Input, SyncWork},
+    core::{Candidate, ConsensusStatus, Core, Effect, Input, NodeReport, SyncWork},
     handle::ChainInfo,
     status::{GroupStatus, PeerStatus, Role},
     stop::StopSignal,
@@ -17,7 +17,7 @@ use lian_executor::{Governance, StateReader};
 use lian_ledger::Ledger;
 use lian_system_contracts::members::{NodeRecord, NodeRole};
 use lian_txpool::{AccountView, Refusal};
-use lian_types::{BlockNumber, ConsensusKey, Epoch, View};
+use lian_types::{BlockNumber, ConsensusKey, ConsensusKind, Epoch};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
@@ -220,7 +220,7 @@ impl CoreThread {
 
     /// Now and then the vote log is begun anew with what is still needed, so that it stays small.
     fn renew_vote_log(&mut self) {
-        let height = self.core.pbft_status().height;
+        let height = self.core.status().height;
         if height.0 < self.state.renewed_at.0.saturating_add(VOTE_LOG_RENEWAL) {
             return;
         }
@@ -234,27 +234,27 @@ impl CoreThread {
 
     /// Publishes where the group stands, for clients and metrics.
     fn publish(&mut self) {
-        let pbft = self.core.pbft_status();
-        let abstains = pbft.abstains_until.is_some();
+        let consensus = self.core.status();
+        let abstains = consensus.abstains_until.is_some();
         if std::mem::replace(&mut self.state.abstained, abstains) && !abstains {
             // As in `hand_on`.
             let _ = self.outbox.send(Item::RestoreTrust);
         }
-        self.publish_nodes(&pbft);
+        self.publish_nodes(consensus.epoch, consensus.height.next());
         let best = self.core.best_height();
         let governance = Arc::clone(self.core.governance());
-        let others = governance.admitted(pbft.height.next()).filter(|node| node.key != self.key.public());
+        let others = governance.admitted(consensus.height.next()).filter(|node| node.key != self.key.public());
         let nodes = others.map(|NodeRecord { name, key, .. }| {
             let last = self.core.reports().get(key);
             PeerStatus {
                 name: name.clone(),
                 key: *key,
-                role: self.role_of(key, pbft.height.next()),
+                role: self.role_of(key, consensus.height.next()),
                 connected: self.core.connected().contains(key),
                 height: last.map(|last| last.report.height),
                 lag: last.map(|last| last.lag),
                 view: last.map(|last| last.report.view),
-                leader: last.and_then(|last| self.leader_at(last.report.view, last.report.height.next())),
+                leader: last.and_then(|last| self.leader_of(&last.report, &consensus)),
                 peers: last.map(|last| last.report.peers),
                 pending: last.map(|last| last.report.pending),
                 rpc: last.map(|last| last.report.rpc.clone()).filter(|rpc| !rpc.is_empty()),
@@ -263,19 +263,20 @@ impl CoreThread {
         });
         let mut status = self.status.write();
         status.nodes = nodes.collect();
-        status.height = pbft.height;
-        status.lag = best.0.saturating_sub(pbft.height.0);
-        status.epoch = pbft.epoch;
-        status.role = self.role_of(&self.key.public(), pbft.height.next());
-        let committee = self.core.committees().at(pbft.height.next());
+        status.height = consensus.height;
+        status.oldest = self.ledger.oldest_block();
+        status.lag = best.0.saturating_sub(consensus.height.0);
+        status.epoch = consensus.epoch;
+        status.role = self.role_of(&self.key.public(), consensus.height.next());
+        let committee = self.core.committees().at(consensus.height.next());
         status.members = committee.map_or(0, |committee| committee.members.members.len());
-        status.view = pbft.view;
-        status.leader = self.leader_at(pbft.view, pbft.height.next()).unwrap_or_default();
+        status.view = consensus.view;
+        status.leader = consensus.leader.map(|key| self.name_of(&key)).unwrap_or_default();
         status.peers = self.core.connected().len();
         let counts = self.core.pool_counts();
         (status.pending, status.queued) = (counts.pending, counts.queued);
         drop(status);
-        self.measure(&pbft, best);
+        self.measure(&consensus, best);
     }
 
     /// What a node does at a height.
@@ -292,36 +293,46 @@ impl CoreThread {
     }
 
     /// Says which nodes may connect, where that has changed: by a block, or because an epoch has begun.
-    fn publish_nodes(&mut self, pbft: &lian_pbft::Status) {
+    fn publish_nodes(&mut self, epoch: Epoch, next: BlockNumber) {
         let governance = self.core.governance();
         let is_known =
-            |(known, epoch): &(Arc<Governance>, Epoch)| Arc::ptr_eq(known, governance) && *epoch == pbft.epoch;
+            |(known, known_epoch): &(Arc<Governance>, Epoch)| Arc::ptr_eq(known, governance) && *known_epoch == epoch;
         if self.state.nodes.as_ref().is_some_and(is_known) {
             return;
         }
-        let admitted = Arc::new(governance.admitted(pbft.height.next()).cloned().collect());
-        self.state.nodes = Some((Arc::clone(governance), pbft.epoch));
+        let admitted = Arc::new(governance.admitted(next).cloned().collect());
+        self.state.nodes = Some((Arc::clone(governance), epoch));
         self.admitted.send_replace(admitted);
     }
 
-    fn name_of(&self, key: &ConsensusKey) -> Option<&String> {
-        self.core.governance().nodes.iter().find(|node| node.key == *key).map(|node| &node.name)
+    fn name_of(&self, key: &ConsensusKey) -> String {
+        let node = self.core.governance().nodes.iter().find(|node| node.key == *key);
+        node.map_or_else(|| key.to_string(), |node| node.name.clone())
     }
 
-    /// The name of the member that leads a height in a view.
-    fn leader_at(&self, view: View, height: BlockNumber) -> Option<String> {
-        let key = self.core.committees().at(height)?.leader_key(&self.rules, view, height)?;
-        Some(self.name_of(&key).cloned().unwrap_or_else(|| key.to_string()))
+    /// The name of the member that leads another node's next height, as far as it is known here.
+    fn leader_of(&self, report: &NodeReport, own: &ConsensusStatus) -> Option<String> {
+        let key = match self.info.consensus {
+            ConsensusKind::Pbft => {
+                let height = report.height.next();
+                self.core.committees().at(height)?.leader_key(&self.rules, report.view, height)?
+            }
+            // One term has one leader.
+            ConsensusKind::Raft => own.leader.filter(|_| own.view == report.view)?,
+        };
+        Some(self.name_of(&key))
     }
 
-    fn measure(&self, pbft: &lian_pbft::Status, best: BlockNumber) {
+    fn measure(&self, consensus: &ConsensusStatus, best: BlockNumber) {
         let group = self.info.group.to_string();
         let counts = self.core.pool_counts();
-        metrics::gauge!("lian_block_height", "group" => group.clone()).set(pbft.height.0 as f64);
-        metrics::gauge!("ethereum_blockchain_height", "group" => group.clone()).set(pbft.height.0 as f64);
+        metrics::gauge!("lian_block_height", "group" => group.clone()).set(consensus.height.0 as f64);
+        let oldest = self.ledger.oldest_block();
+        metrics::gauge!("lian_block_oldest", "group" => group.clone()).set(oldest.0 as f64);
+        metrics::gauge!("ethereum_blockchain_height", "group" => group.clone()).set(consensus.height.0 as f64);
         metrics::gauge!("ethereum_best_known_block_number", "group" => group.clone()).set(best.0 as f64);
         metrics::gauge!("ethereum_peer_count", "group" => group.clone()).set(self.core.connected().len() as f64);
-        metrics::gauge!("lian_pbft_view", "group" => group.clone()).set(pbft.view.0 as f64);
+        metrics::gauge!("lian_pbft_view", "group" => group.clone()).set(consensus.view.0 as f64);
         metrics::gauge!("lian_pool_pending_transactions", "group" => group.clone()).set(counts.pending as f64);
         metrics::gauge!("lian_pool_queued_transactions", "group" => group).set(counts.queued as f64);
     }

@@ -1,6 +1,6 @@
 //! From a peer's bytes to the core's inputs: decoding and checking, on the worker pool.
 
-use super::Command;
+use super::{Command, snapshots::Ask};
 use crate::{
     core::{GroupMessage, Input},
     flow::FlowRecorder,
@@ -10,12 +10,12 @@ use crate::{
 };
 use alloy_primitives::B256;
 use bytes::Bytes;
-use lian_crypto::VerifiedTransaction;
+use lian_crypto::{CheckedSignatures, VerifiedTransaction};
 use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
-use lian_types::{ConsensusKey, Transaction};
+use lian_types::{ConsensusKey, ConsensusKind, Transaction};
 use parking_lot::{Condvar, Mutex};
 use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
@@ -35,7 +35,9 @@ pub(crate) struct Inbound {
     flows: Arc<Mutex<FlowRecorder>>,
     commands: SyncSender<Command>,
     network: Option<NetworkHandle>,
+    snapshots: SyncSender<Ask>,
     checks: Arc<Checks>,
+    checked: Arc<CheckedSignatures>,
 }
 
 /// Counts the messages in checking, so that a flood waits at the network and not in memory.
@@ -46,6 +48,7 @@ struct Checks {
 }
 
 impl Inbound {
+    #[allow(clippy::too_many_arguments)] // What it hands messages to is made once, in one place.
     pub(super) fn new(
         info: Arc<ChainInfo>,
         rules: Rules,
@@ -54,8 +57,20 @@ impl Inbound {
         flows: Arc<Mutex<FlowRecorder>>,
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
+        snapshots: SyncSender<Ask>,
     ) -> Self {
-        Self { info, rules, members, pool, flows, commands, network, checks: Arc::default() }
+        Self {
+            info,
+            rules,
+            members,
+            pool,
+            flows,
+            commands,
+            network,
+            snapshots,
+            checks: Arc::default(),
+            checked: Arc::default(),
+        }
     }
 
     /// A session to a peer came up or broke down.
@@ -81,7 +96,7 @@ impl Inbound {
         self.checks.enter();
         let this = self.clone();
         rayon::spawn(move || {
-            match Message::decode(&bytes) {
+            match GroupMessage::decode(Class::Consensus, &bytes) {
                 Ok(message) => this.verify(from, message),
                 Err(error) => this.blame(from, &error.to_string()),
             }
@@ -89,12 +104,37 @@ impl Inbound {
         });
     }
 
-    fn verify(&self, from: ConsensusKey, message: Message) {
-        match lian_pbft::verify(&self.rules, &self.members.get().committees, message) {
+    fn verify(&self, from: ConsensusKey, message: GroupMessage) {
+        match (message, self.info.consensus) {
+            (GroupMessage::Consensus(message), ConsensusKind::Pbft) => self.verify_pbft(from, message),
+            (GroupMessage::Raft(message), ConsensusKind::Raft) => self.verify_raft(from, message),
+            (_, kind) => self.blame(from, &format!("a consensus message of another kind in a {} group", kind.name())),
+        }
+    }
+
+    fn verify_pbft(&self, from: ConsensusKey, message: Message) {
+        match lian_pbft::verify_once(&self.rules, &self.members.get().committees, &self.checked, message) {
             Ok(message) => self.tell(Command::Input(Box::new(Input::Consensus { from, message }))),
-            Err(error) if error.is_misbehaviour() => self.blame(from, &error.to_string()),
-            // Its sender may know of a change of members that this node does not know yet; it repeats what matters.
-            Err(error) => tracing::debug!(peer = %from, %error, "a message could not be checked"),
+            Err(error) => self.refuse(from, error.is_misbehaviour(), &error.to_string()),
+        }
+    }
+
+    fn verify_raft(&self, from: ConsensusKey, message: lian_raft::Message) {
+        let committees = self.members.get().committees;
+        let members_at = |height| committees.at(height).map(|committee| Arc::clone(&committee.members));
+        match lian_raft::verify(self.rules.suite, &self.rules.context, &members_at, message) {
+            Ok(message) => self.tell(Command::Input(Box::new(Input::Raft { from, message: Box::new(message) }))),
+            Err(error) => self.refuse(from, error.is_misbehaviour(), &error.to_string()),
+        }
+    }
+
+    /// Drops a message. A sender that did nothing wrong may know of a change of members that this node does not know yet;
+    /// it repeats what matters.
+    fn refuse(&self, from: ConsensusKey, is_misbehaviour: bool, reason: &str) {
+        if is_misbehaviour {
+            self.blame(from, reason);
+        } else {
+            tracing::debug!(peer = %from, reason, "a message could not be checked");
         }
     }
 
@@ -113,7 +153,14 @@ impl Inbound {
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
             GroupMessage::Report(report) => Input::Report { from, report },
-            GroupMessage::Consensus(_) => return Err("a consensus message in another class".to_owned()),
+            GroupMessage::Snapshot(message) => {
+                // Where too many wait, who asked asks again.
+                let _ = self.snapshots.try_send((from, message));
+                return Ok(());
+            }
+            GroupMessage::Consensus(_) | GroupMessage::Raft(_) => {
+                return Err("a consensus message in another class".to_owned());
+            }
         };
         self.tell(Command::Input(Box::new(input)));
         Ok(())

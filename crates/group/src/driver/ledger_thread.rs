@@ -1,10 +1,10 @@
 //! The ledger's thread: appends final blocks, many with one fsync when they have gathered, then tells everybody.
 
-use super::{announce, core_thread::Command};
+use super::{announce, core_thread::Command, oldest_served};
 use crate::{core::Input, finality, handle::GroupEvent, stop::StopSignal};
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_ledger::{FinalBlock, Ledger};
-use lian_types::{BlockNumber, MembersError};
+use lian_types::MembersError;
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender},
@@ -63,7 +63,7 @@ impl LedgerThread {
     fn tell(&self, block: FinalBlock, bodies: &[Arc<VerifiedTransaction>]) -> Result<(), MembersError> {
         let head = self.ledger.head();
         let state = head.parent.state.as_ref();
-        let stored = finality::stored(self.suite, &block, bodies, state, BlockNumber(1))?;
+        let stored = finality::stored(self.suite, &block, bodies, state, oldest_served(&self.ledger))?;
         let count = block.executed.block.transactions.len();
         metrics::counter!("lian_transactions_total").increment(u64::try_from(count).unwrap_or(0));
         // The core ends only when the node does.

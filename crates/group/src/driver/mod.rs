@@ -12,8 +12,10 @@
 mod core_thread;
 mod execution_thread;
 pub(crate) mod inbound;
+pub(crate) mod join;
 mod ledger_thread;
 mod outbox;
+mod snapshots;
 mod votes;
 
 pub(crate) use core_thread::Command;
@@ -22,12 +24,12 @@ pub use inbound::check_blocks;
 pub use votes::{condition_of, decode as decode_record, encode as encode_record, encode_live as encode_live_record};
 
 use crate::{
-    core::{Core, CoreConfig, Start},
+    core::{ConsensusConfig, Core, CoreConfig, Input, Start},
     execution::SpeculativeChain,
     flow::FlowRecorder,
     handle::{ChainInfo, GroupEvent, GroupHandle},
     known_members::committees_of,
-    node::StartError,
+    node::{DataPolicy, StartError},
     recovery::EvidenceFiles,
     status::{GroupStatus, Role},
     stop::StopSignal,
@@ -35,12 +37,12 @@ use crate::{
 use inbound::Inbound;
 use lian_crypto::ConsensusSecretKey;
 use lian_executor::{Governance, Rules};
-use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage};
+use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage, Upkeep};
 use lian_network::NetworkHandle;
-use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupId, HistoryDepth, View};
 use parking_lot::{Mutex, RwLock};
+use snapshots::SnapshotServer;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -68,6 +70,7 @@ pub(crate) struct GroupSetup<'a> {
     pub(crate) data_dir: &'a Path,
     pub(crate) rpc: &'a str,
     pub(crate) history: HistoryDepth,
+    pub(crate) data: &'a DataPolicy,
     pub(crate) network: Option<NetworkHandle>,
     pub(crate) stop: StopSignal,
 }
@@ -78,9 +81,16 @@ pub(crate) struct RunningGroup {
     pub(crate) inbound: Inbound,
     threads: Vec<JoinHandle<()>>,
     flusher: Option<Flusher>,
+    upkeep: Option<Upkeep>,
 }
 
 impl RunningGroup {
+    /// Lets another member lead, where the group agrees by Raft and this node leads it.
+    pub(crate) fn hand_over(&self) {
+        // The core may have ended before.
+        let _ = self.handle.commands.send(Command::Input(Box::new(Input::HandOver)));
+    }
+
     /// Stops the threads in the order in which work flows, so that what was acknowledged is on disk.
     pub(crate) fn shutdown(mut self) {
         // The core may have ended before.
@@ -92,6 +102,7 @@ impl RunningGroup {
                 tracing::error!("a thread of the group has panicked");
             }
         }
+        drop(self.upkeep.take());
         drop(self.flusher.take());
     }
 }
@@ -100,23 +111,24 @@ impl RunningGroup {
 pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> {
     let GroupSetup { genesis, group, key, .. } = *setup;
     let suite: lian_crypto::Suite = genesis.suite.parse()?;
-    let folder = setup.data_dir.join(format!("group{}", group.group));
+    let folder = setup.folder();
     let storage: Arc<dyn Storage> = Arc::new(FileStorage);
-    let mut config = LedgerConfig::new(&folder);
-    config.history = setup.history;
+    let config = setup.ledger_config();
     let (ledger, recovery) = Ledger::open(config, Arc::clone(&storage), suite, genesis, group)?;
     tracing::info!(group = %group.group, height = %ledger.head().number, ?recovery, "ledger is open");
     let flusher = ledger.start_flusher().map_err(|source| StartError::Thread { source })?;
+    let upkeep = ledger.start_upkeep().map_err(|source| StartError::Thread { source })?;
 
     let governance = Governance::of(genesis, group, ledger.head().parent.state.as_ref())?;
     let genesis_hash = ledger.block_hash(BlockNumber::ZERO)?.ok_or(StartError::NoGenesisBlock)?;
-    let rules = Rules::of_group(suite, group);
+    let execution = Rules::of_group(suite, group);
     let info = Arc::new(ChainInfo {
         group: group.group,
         chain_id: group.chain_id,
+        consensus: group.consensus.kind,
         genesis_hash,
         suite,
-        rules,
+        rules: execution,
         block_gas_limit: group.block_gas_limit,
         context: *ledger.chain(),
         node: setup.name.to_owned(),
@@ -126,19 +138,17 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, start.head.height)?;
     let evidence = EvidenceFiles::new(storage, &folder);
     evidence.check_start(&votes.recovered.records, start.epoch)?;
-    let pbft = lian_pbft::Config {
-        rules: lian_pbft::Rules {
-            suite,
-            context: info.context,
-            genesis: GroupGenesis::proposal_digest(info.genesis_hash),
-            term: group.consensus.leader_term,
-            window: group.consensus.window,
-        },
-        timing: Timing::new(&governance.parameters_at(start.head.height.next(), &group.consensus)),
-        key: Some(key.public()),
+    let rules = lian_pbft::Rules {
+        suite,
+        context: info.context,
+        genesis: GroupGenesis::proposal_digest(info.genesis_hash),
+        term: group.consensus.leader_term,
+        window: group.consensus.window,
     };
-    let mut committees =
-        committees_of(suite, &governance).map_err(|source| GenesisError::Members { group: group.group, source })?;
+    let parameters = governance.parameters_at(start.head.height.next(), &group.consensus);
+    let consensus = ConsensusConfig::new(rules, genesis, group, &parameters, key.public());
+    let mut committees = committees_of(suite, group.consensus.kind, &governance)
+        .map_err(|source| GenesisError::Members { group: group.group, source })?;
     if let Some(unknown) = governance.unknown_protocol() {
         if start.head.height.next() >= unknown.from {
             return Err(unknown.into());
@@ -152,7 +162,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
     let core = Core::new(
         crate::clock::now(),
         CoreConfig {
-            pbft: pbft.clone(),
+            consensus,
             committees,
             parameters: group.consensus,
             governance: Arc::new(governance),
@@ -163,7 +173,32 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         start,
         votes.recovered,
     );
-    wire(setup, core, votes.log, info, ledger, pool, flows, pbft.rules, flusher, evidence)
+    wire(setup, core, votes.log, info, ledger, pool, flows, rules, (flusher, upkeep), evidence)
+}
+
+impl GroupSetup<'_> {
+    /// The folder of the group's data.
+    fn folder(&self) -> PathBuf {
+        self.data_dir.join(format!("group{}", self.group.group))
+    }
+
+    /// How the group's ledger is kept.
+    pub(crate) fn ledger_config(&self) -> LedgerConfig {
+        let folder = self.folder();
+        let archive = self.data.archive.as_ref().map(|archive| archive.join(format!("group{}", self.group.group)));
+        LedgerConfig {
+            history: self.history,
+            snapshot_interval: self.data.snapshot_interval,
+            keep_blocks: self.data.keep_blocks,
+            archive,
+            ..LedgerConfig::new(folder)
+        }
+    }
+}
+
+/// The lowest block that this node can give to others. Nobody asks for block 0.
+pub(crate) fn oldest_served(ledger: &Ledger) -> BlockNumber {
+    ledger.oldest_block().max(BlockNumber(1))
 }
 
 /// The ledger's head as a core starts from it.
@@ -182,7 +217,7 @@ pub fn start_of(ledger: &Ledger) -> Start {
         },
         epoch: extension.epoch,
         members: extension.members,
-        oldest: BlockNumber(1),
+        oldest: oldest_served(ledger),
     }
 }
 
@@ -197,13 +232,14 @@ fn wire(
     pool: Arc<Mutex<Pool>>,
     flows: Arc<Mutex<FlowRecorder>>,
     rules: lian_pbft::Rules,
-    flusher: Flusher,
+    (flusher, upkeep): (Flusher, Upkeep),
     evidence: EvidenceFiles,
 ) -> Result<RunningGroup, StartError> {
     let (commands, command_queue) = mpsc::sync_channel(COMMANDS_MAX);
     let (outbox, outbox_queue) = mpsc::channel();
     let (work, work_queue) = mpsc::channel();
     let (appends, append_queue) = mpsc::channel();
+    let (asks, ask_queue) = mpsc::sync_channel(snapshots::ASKS_MAX);
     let (events, _) = tokio::sync::broadcast::channel(EVENTS_MAX);
     let head = ledger.head().number;
     let (admitted, _) = watch::channel(Arc::new(core.governance().admitted(head.next()).cloned().collect()));
@@ -258,15 +294,20 @@ fn wire(
         Arc::clone(&flows),
         commands.clone(),
         setup.network.clone(),
+        asks,
     );
-    let threads = vec![
+    let server = setup.network.clone().map(|network| SnapshotServer::new(Arc::clone(&ledger), network, info.group));
+    let mut threads = vec![
         spawn("core", move || core_thread.run(&command_queue))?,
         spawn("outbox", move || outbox_thread.run(&outbox_queue))?,
         spawn("execution", move || execution_thread.run(&work_queue))?,
         spawn("ledger", move || ledger_thread.run(&append_queue))?,
     ];
+    if let Some(server) = server {
+        threads.push(spawn("snapshots", move || server.run(&ask_queue))?);
+    }
     let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members, admitted };
-    Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher) })
+    Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher), upkeep: Some(upkeep) })
 }
 
 fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> GroupStatus {
@@ -276,9 +317,10 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
         chain_id: info.chain_id,
         node: setup.name.to_owned(),
         rpc: (!setup.rpc.is_empty()).then(|| setup.rpc.to_owned()),
-        consensus: "pbft",
+        consensus: info.consensus.name(),
         role: if sealer { Role::Sealer } else { Role::Observer },
         height: ledger.head().number,
+        oldest: ledger.oldest_block(),
         lag: 0,
         epoch: Epoch::ZERO,
         view: View::ZERO,

@@ -112,7 +112,7 @@ impl Outbox {
                 tracing::warn!(%peer, ?what, "a peer broke a rule");
                 let weight = match what {
                     Offence::InvalidTransaction(_) => INVALID_TRANSACTION_WEIGHT,
-                    Offence::Consensus(_) | Offence::Sync(_) => OFFENCE_WEIGHT,
+                    Offence::Consensus(_) | Offence::Raft(_) | Offence::Sync(_) => OFFENCE_WEIGHT,
                 };
                 if let Some(network) = &self.network {
                     network.report_misbehaviour(peer, weight);

@@ -1,13 +1,13 @@
 //! The vote log's records: what consensus wants kept, with the bodies that belong to it.
 
 use crate::{
-    core::{DurableRecord, Recovered},
+    core::{DurableRecord, Recovered, VoteRecord},
     node::StartError,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_crypto::Suite;
 use lian_ledger::{Condition, LogError, Storage, VoteLog};
-use lian_pbft::{LogCondition, Record};
+use lian_pbft::LogCondition;
 use lian_types::{BlockNumber, Transaction};
 use std::{path::Path, sync::Arc};
 
@@ -79,7 +79,12 @@ pub fn encode(durable: &DurableRecord) -> (BlockNumber, Vec<u8>) {
     // Writing to a vector fails only when memory does, which ends the process anyway.
     let written = stored.serialize(&mut bytes);
     debug_assert!(written.is_ok());
-    (durable.record.height().unwrap_or(BlockNumber(u64::MAX)), bytes)
+    let height = match &durable.record {
+        VoteRecord::Pbft(record) => record.height().unwrap_or(BlockNumber(u64::MAX)),
+        // Renewals that come much sooner write anew what is still needed.
+        VoteRecord::Raft { made_at, .. } => made_at.saturating_add(LIVE_FOR),
+    };
+    (height, bytes)
 }
 
 /// As [`encode`], for a renewal of the log at a height: a record without a height of its own is kept until the renewals
@@ -95,7 +100,7 @@ pub fn encode_live(durable: &DurableRecord, at: BlockNumber) -> (BlockNumber, Ve
 /// Says what is wrong with the bytes.
 pub fn decode(suite: Suite, bytes: &[u8]) -> Result<DurableRecord, String> {
     let stored: Stored = borsh::from_slice(bytes).map_err(|error| error.to_string())?;
-    let record = Record::decode(&stored.record).map_err(|error| error.to_string())?;
+    let record = VoteRecord::decode(&stored.record).map_err(|error| error.to_string())?;
     let mut bodies = Vec::with_capacity(stored.bodies.len());
     for body in stored.bodies {
         let verified = suite.recover_sender(Arc::new(body)).map_err(|error| error.to_string())?;

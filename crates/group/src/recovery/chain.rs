@@ -37,7 +37,7 @@ impl Chain {
             None => Governance::of_genesis(genesis, group)?,
         };
         let invalid = |source| GenesisError::Members { group: group.group, source };
-        let committees = committees_of(suite, &governance).map_err(invalid)?;
+        let committees = committees_of(suite, group.consensus.kind, &governance).map_err(invalid)?;
         let first = genesis_block(suite, genesis, group)?;
         let context =
             ChainContext { genesis: suite.genesis_digest(genesis), group: group.group, chain_id: group.chain_id };

@@ -268,7 +268,7 @@ impl Evidence {
         self.mark_own(own);
         let view = match certificate.kind {
             CertificateKind::Commit { view } => Some(view),
-            CertificateKind::Checkpoint => None,
+            CertificateKind::Checkpoint | CertificateKind::Replicated => None,
         };
         let signatures = certificate.signatures.iter();
         self.certificate = Some(CertificateText {

@@ -110,7 +110,7 @@ impl EvidenceFiles {
                 return Err(StartError::Diverged { path, summary: error.to_string(), advice });
             }
         }
-        let records: Vec<Record> = records.iter().map(|durable| durable.record.clone()).collect();
+        let records: Vec<Record> = records.iter().filter_map(|durable| durable.record.clone().into_pbft()).collect();
         match Standing::of(&records, epoch).reported {
             Some((height, attempt)) => Err(StartError::Reported { height, attempt }),
             None => Ok(()),

@@ -3,14 +3,14 @@
 
 use super::{Evidence, EvidenceFiles, Kind};
 use crate::{
-    core::DurableRecord,
+    core::{DurableRecord, VoteRecord},
     driver::{decode_record, encode_record},
 };
 use alloy_primitives::B256;
 use lian_crypto::ConsensusSecretKey;
 use lian_ledger::{Condition, LogError, Storage, StorageError, VoteLog};
 use lian_pbft::{Committees, Head, Plan, PlanError, Record, Rules, SignedReport, Standing};
-use lian_types::{BlockNumber, Epoch, MemberIndex, ProposalDigest, View};
+use lian_types::{BlockNumber, ConsensusKind, Epoch, MemberIndex, ProposalDigest, View};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -96,6 +96,12 @@ pub enum RecoverError {
     /// It does not know what it voted.
     #[error("this node has lost its vote log and does not know what it voted, so it cannot report")]
     LostLog,
+    /// The group agrees by Raft.
+    #[error(
+        "the group agrees by Raft, which has no retries: every node whose result is wrong is cleared with `lian recover \
+         clear`, and must no longer be needed for a majority"
+    )]
+    NoRetry,
     /// Not a member.
     #[error("this node is no member at height {0}, so it has nothing to report")]
     NoMember(BlockNumber),
@@ -136,6 +142,8 @@ pub struct Operator<'a> {
     head: Head,
     log: VoteLog,
     records: Vec<Record>,
+    /// The greatest height whose header it has signed in a Raft group.
+    signed: Option<BlockNumber>,
     is_lost: bool,
     files: EvidenceFiles,
     evidence: Option<Evidence>,
@@ -158,9 +166,15 @@ impl<'a> Operator<'a> {
         let evidence = files.read()?;
         let (log, entries, condition) = VoteLog::open(storage, folder, head.height, false)?;
         let decode = |bytes: &Vec<u8>| decode_record(rules.suite, bytes).map(|durable| durable.record);
-        let records = entries.iter().map(decode).collect::<Result<_, _>>().map_err(RecoverError::VoteRecord)?;
+        let records = entries.iter().map(decode).collect::<Result<Vec<_>, _>>().map_err(RecoverError::VoteRecord)?;
+        let signed = records.iter().filter_map(|record| match record {
+            VoteRecord::Raft { record: lian_raft::Record::Vote(signed), .. } => Some(signed.vote.height),
+            _ => None,
+        });
+        let signed = signed.max();
+        let records = records.into_iter().filter_map(VoteRecord::into_pbft).collect();
         let is_lost = matches!(condition, Condition::Damaged { .. });
-        Ok(Self { rules, committees, key, head, log, records, is_lost, files, evidence })
+        Ok(Self { rules, committees, key, head, log, records, signed, is_lost, files, evidence })
     }
 
     /// The evidence, if the node has stopped for a divergence.
@@ -169,15 +183,19 @@ impl<'a> Operator<'a> {
         self.evidence.as_ref()
     }
 
-    /// Reports the height at which the node has stopped, or another one, for the next retry, or a later one. The record
-    /// that silences this node at that height is durable before the signature is made.
+    /// Reports for the next retry, or a later one: from a height that is named, else from the lowest that is not final
+    /// here, if the node has stopped. That it noticed the divergence higher up does not say that lower results can win: it
+    /// stopped before all votes for them were in. The record that silences this node from that height on is durable before
+    /// the signature is made.
     ///
     /// # Errors
     /// [`RecoverError`].
     pub fn report(&self, height: Option<BlockNumber>, attempt: Option<u64>) -> Result<SignedReport, RecoverError> {
         self.refuse_two_orders()?;
+        self.refuse_raft()?;
         let stopped = self.evidence.as_ref().map(|evidence| (evidence.height, evidence.proposal));
-        let height = height.or(stopped.map(|(height, _)| height)).ok_or(RecoverError::NoHeight(self.head.height))?;
+        let lowest = stopped.map(|(height, _)| height.min(self.head.height.next()));
+        let height = height.or(lowest).ok_or(RecoverError::NoHeight(self.head.height))?;
         self.refuse_final(height)?;
         if let Some(hash) = self.certified(height) {
             return Err(RecoverError::Certified { height, hash });
@@ -198,7 +216,7 @@ impl<'a> Operator<'a> {
         let parent = (self.head.height.next() == height).then_some(self.head.hash);
         let report = standing.report(self.rules.context, epoch, height, digest, parent, attempt);
         if standing.reported != Some((height, attempt)) {
-            self.append(Record::Reported { height, attempt })?;
+            self.append(Record::Reported { height, attempt }.into())?;
         }
         let signature = self.key.sign(&report.signing_bytes());
         Ok(SignedReport { report, signer, signature })
@@ -210,6 +228,7 @@ impl<'a> Operator<'a> {
     /// [`RecoverError`].
     pub fn apply(&self, plan: &Plan) -> Result<Applied, RecoverError> {
         self.refuse_two_orders()?;
+        self.refuse_raft()?;
         plan.check(&self.rules, self.committees)?;
         let retry = &plan.retry;
         let standing = self.standing(retry.epoch);
@@ -229,7 +248,7 @@ impl<'a> Operator<'a> {
         if standing.view >= retry.view {
             return Err(RecoverError::ViewPassed { plan: retry.view, promised: standing.view });
         }
-        self.append(Record::Retry(retry.clone()))?;
+        self.append(Record::Retry(retry.clone()).into())?;
         self.resolve()?;
         Ok(Applied::Installed)
     }
@@ -252,8 +271,15 @@ impl<'a> Operator<'a> {
             return Err(RecoverError::NotCertified(height));
         }
         let epoch = self.committees.at(height).map_or(Epoch::ZERO, lian_pbft::Committee::epoch);
-        let through = self.standing(epoch).highest_result().max(height);
-        self.append(Record::Cleared { through })?;
+        let through = self.standing(epoch).highest_result().max(self.signed.unwrap_or_default()).max(height);
+        let record = match self.consensus() {
+            ConsensusKind::Pbft => Record::Cleared { through }.into(),
+            ConsensusKind::Raft => {
+                let record = lian_raft::Record::Cleared { through };
+                VoteRecord::Raft { record, made_at: self.head.height }
+            }
+        };
+        self.append(record)?;
         self.resolve()?;
         Ok(through)
     }
@@ -277,6 +303,15 @@ impl<'a> Operator<'a> {
         }
     }
 
+    /// How the group agrees.
+    fn consensus(&self) -> ConsensusKind {
+        self.committees.at(self.head.height.next()).map_or(ConsensusKind::Pbft, |committee| committee.members.consensus)
+    }
+
+    fn refuse_raft(&self) -> Result<(), RecoverError> {
+        if self.consensus() == ConsensusKind::Raft { Err(RecoverError::NoRetry) } else { Ok(()) }
+    }
+
     fn refuse_final(&self, height: BlockNumber) -> Result<(), RecoverError> {
         let head = self.head.height;
         if height <= head { Err(RecoverError::Final { height, head }) } else { Ok(()) }
@@ -288,7 +323,7 @@ impl<'a> Operator<'a> {
         evidence.certificate.as_ref().map(|certificate| certificate.hash)
     }
 
-    fn append(&self, record: Record) -> Result<(), RecoverError> {
+    fn append(&self, record: VoteRecord) -> Result<(), RecoverError> {
         let (height, bytes) = encode_record(&DurableRecord { record, bodies: Vec::new() });
         Ok(self.log.append(&[(height, &bytes)])?)
     }

@@ -39,6 +39,7 @@ fn info() -> ChainInfo {
     let genesis = genesis();
     let group = &genesis.groups[0];
     ChainInfo {
+        consensus: lian_types::ConsensusKind::Pbft,
         group: GroupId(0),
         chain_id: group.chain_id,
         genesis_hash: B256::ZERO,

@@ -16,6 +16,7 @@ fn run(folder: &Path) -> Node {
         data_dir: folder.to_owned(),
         rpc: String::new(),
         history: HistoryDepth::Blocks(16),
+        data: lian_group::DataPolicy::default(),
         network: None,
     })
     .unwrap()

@@ -66,6 +66,7 @@ impl Place {
             data_dir: self.data.path().to_owned(),
             rpc: String::new(),
             history: HistoryDepth::Blocks(16),
+            data: lian_group::DataPolicy::default(),
             network: None,
         })
     }
@@ -110,11 +111,11 @@ fn stand_for(place: &Place, wrong: B256) -> ProposalWithBodies {
     let certificate = PrepareCertificate { signatures, ..certificate };
     let proposal = Arc::clone(&made.proposal);
     let lock = ResultLock { height, digest, parent: ledger.head().hash, hash: wrong };
-    let plain = |record| DurableRecord { record, bodies: vec![] };
+    let plain = |record: Record| DurableRecord { record: record.into(), bodies: vec![] };
     let prepared = Record::Prepared { proposal: Arc::clone(&proposal), certificate };
     let proposed = Record::PrePrepare(PrePrepare { view, proposal, signature });
     let bodies = made.bodies.as_ref().clone();
-    let prepared = DurableRecord { record: prepared, bodies };
+    let prepared = DurableRecord { record: prepared.into(), bodies };
     place.append(vec![plain(proposed), prepared, plain(Record::ResultLock(lock))]);
     made
 }
@@ -182,7 +183,7 @@ fn a_plan_comes_too_late_for_a_node_in_its_view() {
         signer: MemberIndex(0),
     };
     let message = lian_pbft::ViewChangeMessage { signed: Arc::new(signed), proposals: vec![] };
-    place.append(vec![DurableRecord { record: Record::ViewPromise(message), bodies: vec![] }]);
+    place.append(vec![DurableRecord { record: Record::ViewPromise(message).into(), bodies: vec![] }]);
     let late = place.operate(|operator| operator.apply(&plan)).unwrap_err();
     let passed = RecoverError::ViewPassed { plan: View(1), promised: View(1) };
     assert_eq!(late.to_string(), passed.to_string());

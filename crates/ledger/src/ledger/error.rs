@@ -3,6 +3,7 @@
 use crate::block_record::BlockRecordError;
 use crate::history::HistoryError;
 use crate::log::LogError;
+use crate::snapshot::SnapshotError;
 use crate::storage::StorageError;
 use crate::store::ReadError;
 use crate::view::ViewError;
@@ -111,6 +112,30 @@ pub enum LedgerError {
         /// The height that the view is at.
         height: BlockNumber,
     },
+    /// The block log begins with a later block than block 0, and no snapshot has the state there.
+    #[error(
+        "the block log begins with block {first}, but {} has no snapshot to begin with; restore one there with \
+         `lian snapshot restore` into an empty node, or remove the whole ledger folder to fetch all from other nodes",
+        folder.display()
+    )]
+    NoSnapshot {
+        /// The folder of the snapshots.
+        folder: PathBuf,
+        /// The first block in the log.
+        first: BlockNumber,
+    },
+    /// A snapshot can only be restored into a ledger without blocks.
+    #[error("{} has blocks; a snapshot is restored into a node without data", folder.display())]
+    NotEmpty {
+        /// The ledger's folder.
+        folder: PathBuf,
+    },
+    /// There is no block but block 0, which every node makes from the genesis file.
+    #[error("the chain has no block yet but block 0, which needs no snapshot")]
+    NothingToSnapshot,
+    /// A snapshot does not hold, or cannot be made.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The ledger takes nothing any more.
     #[error("the ledger is stopped since an earlier failure: {reason}")]
     Stopped {

@@ -134,12 +134,14 @@ impl Ledger {
         result
     }
 
-    fn flush_locked(&self) -> Result<bool, LedgerError> {
-        let mut bytes = 0;
+    pub(super) fn flush_locked(&self) -> Result<bool, LedgerError> {
+        let (mut bytes, mut due) = (0, false);
         let fits = |pending: &&Arc<Pending>| {
             let is_first = bytes == 0;
             bytes += pending.bytes;
-            is_first || bytes <= limits::FLUSH_BYTES
+            // The view is to be seen as it is at the height of a snapshot, exactly.
+            !std::mem::replace(&mut due, self.is_snapshot_due(pending.number()))
+                && (is_first || bytes <= limits::FLUSH_BYTES)
         };
         let pending: Vec<_> = self.recent.read().blocks.iter().take_while(fits).map(Arc::clone).collect();
         let Some(last) = pending.last() else { return Ok(false) };
@@ -156,6 +158,9 @@ impl Ledger {
         // The record of block h tells the state after block h−1.
         let keep_from = self.oldest_wanted(newest) + 1;
         self.store.flush(&blocks, others, keep_from)?;
+        if self.is_snapshot_due(last.number()) {
+            self.hand_over(last.number())?;
+        }
         let mut recent = self.recent.write();
         recent.pop_up_to(last.number());
         self.pressure.report(recent.blocks.len(), recent.bytes);

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 
 /// The file that says which chain a folder belongs to.
-const FILE: &str = "chain.json";
+pub(super) const FILE: &str = "chain.json";
 /// The file that is locked while a process has the folder open.
 const LOCK_FILE: &str = "LOCK";
 

@@ -2,13 +2,14 @@
 
 use super::flush::Pressure;
 use super::{
-    Head, Ledger, LedgerConfig, LedgerError, Recent, ViewKind, check_certificate, check_next, identity, make_head, read,
+    Head, Ledger, LedgerConfig, LedgerError, Recent, SnapshotChain, ViewKind, check_certificate, check_next, identity,
+    make_head, prune, read, snapshots, upkeep,
 };
 use crate::block_record::{BlockRecord, FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::history::History;
 use crate::index::{self, ViewState};
 use crate::key::Key;
-use crate::log::{Durability, Entry, Location, Log, LogOptions, Record, Tail};
+use crate::log::{Durability, Entry, Location, Log, LogError, LogOptions, Record, Tail};
 use crate::storage::Storage;
 use crate::store::{StateAt, Store};
 use crate::view::{FjallView, View};
@@ -54,13 +55,27 @@ pub(crate) const fn trie_hasher(suite: Suite) -> Hasher {
 }
 
 /// The options of a ledger's block log.
-pub(crate) fn log_options(folder: &Path) -> LogOptions {
+pub(crate) fn log_options(config: &LedgerConfig) -> LogOptions {
     LogOptions {
-        folder: folder.join("blocks"),
+        folder: block_folder(&config.folder),
         purpose: *b"blocks\0\0",
-        segment_bytes: limits::LOG_SEGMENT_BYTES,
+        segment_bytes: config.segment_bytes,
         durability: Durability::EveryAppend,
     }
+}
+
+/// Where a ledger's block log is.
+pub(crate) fn block_folder(folder: &Path) -> std::path::PathBuf {
+    folder.join("blocks")
+}
+
+/// Opens a ledger's block log with what was moved to the archive.
+fn open_log(config: &LedgerConfig, storage: &Arc<dyn Storage>) -> Result<(Arc<Log>, Tail), LogError> {
+    let (log, tail) = Log::open(Arc::clone(storage), log_options(config))?;
+    if let Some(archive) = &config.archive {
+        log.attach_archive(archive)?;
+    }
+    Ok((Arc::new(log), tail))
 }
 
 /// Where it is noted that the view must be built again.
@@ -101,24 +116,33 @@ impl Ledger {
     ) -> Result<(Arc<Self>, Recovery), LedgerError> {
         let chain = chain_context(suite, genesis, group);
         let lock = identity::lock(&*storage, &config.folder)?;
-        let options = log_options(&config.folder);
+        let options = log_options(&config);
         identity::claim(&*storage, &config.folder, &options.folder, suite, &chain)?;
-        let (log, tail) = Log::open(Arc::clone(&storage), options)?;
-        let log = Arc::new(log);
-        let fresh = log.next_sequence() == 0;
+        let (log, tail) = open_log(&config, &storage)?;
+        let heads = prune::open_heads(&storage, &config.folder)?;
 
         let (view, reason) = open_view(&config, &*storage)?;
-        let found = match reason {
-            Some(reason) => Err(reason),
-            None => usable_block(&*view, &log, chain_digest(suite, &chain)),
-        };
-        if fresh && let Some(state) = ViewState::read(&*view)?.filter(|state| state.height > 0) {
+        if log.is_empty()
+            && let Some(state) = ViewState::read(&*view)?.filter(|state| state.height > 0)
+        {
             return Err(LedgerError::LogMissing { folder: log.folder().to_path_buf(), height: state.height.into() });
         }
+        let digest = chain_digest(suite, &chain);
+        let mut found = match reason {
+            Some(reason) => Err(reason),
+            None => usable_block(&*view, &log, digest),
+        };
+        let rebuilt = found.as_ref().err().cloned();
         if found.is_err() {
             view.clear()?;
             storage.remove(&damage_marker(&config.folder))?;
+            let chain = SnapshotChain { suite, genesis, group };
+            if snapshots::build_view(chain, &storage, &config.folder, &log, &*view)? {
+                found = usable_block(&*view, &log, digest);
+            }
         }
+        prune::index_heads(&heads, &*view)?;
+        let fresh = log.is_empty();
         let flushed = found.as_ref().map_or(0, |(_, block)| block.number());
         let history = History::open(Arc::clone(&storage), config.folder.join("history"), flushed)?;
         let mut store = Store::new(view, history, limits::STATE_CACHE_BYTES, flushed);
@@ -132,25 +156,30 @@ impl Ledger {
             None => (None, make_head(&store, &first.executed, &first.certificate)),
         };
         let ledger = Arc::new(Self {
+            genesis: Arc::new(StoredBlock::from(&first)),
+            storage,
             config,
             suite,
             chain,
             log,
+            heads,
             store,
             head: RwLock::new(Arc::new(head)),
             recent: RwLock::new(Recent::default()),
             appending: Mutex::new(()),
             flushing: Mutex::new(()),
+            pruning: Mutex::new(()),
             pressure: Pressure::new(),
+            due: upkeep::Due::default(),
             stopped: Mutex::new(None),
             blocks: Cache::with_weighter(1_024, limits::BLOCK_CACHE_BYTES, read::BlockBytes),
             _lock: lock,
         });
         let replayed = if fresh { ledger.begin(&first)? } else { ledger.replay(start_location, &first)? };
-        let view = match found {
+        let view = match rebuilt {
             _ if fresh => ViewRecovery::Fresh,
-            Ok(_) => ViewRecovery::Usable,
-            Err(reason) => {
+            None => ViewRecovery::Usable,
+            Some(reason) => {
                 tracing::warn!(reason, replayed, "the key-value view was built again from the log");
                 ViewRecovery::Rebuilt(reason)
             }
@@ -255,7 +284,7 @@ pub(crate) fn decode(
     }
     let parts = BlockRecord::new(record.payload()).map_err(|error| fail(error.to_string()))?;
     let stored = parts.block().map_err(|error| fail(error.to_string()))?;
-    let changes = parts.changes().map_err(|error| fail(error.to_string()))?;
+    let changes = parts.changes().map_err(|error| fail(error.to_string()))?.unwrap_or_default();
     if stored.number() != record.height || record.height != record.sequence {
         return Err(fail(format!("block {} in the place of block {}", stored.number(), record.sequence)));
     }
@@ -263,7 +292,7 @@ pub(crate) fn decode(
 }
 
 /// What the view's own entry calls the chain.
-fn chain_digest(suite: Suite, chain: &ChainContext) -> B256 {
+pub(super) fn chain_digest(suite: Suite, chain: &ChainContext) -> B256 {
     suite.hash(&borsh::to_vec(chain).unwrap_or_default())
 }
 

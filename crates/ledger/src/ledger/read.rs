@@ -32,6 +32,12 @@ impl Weighter<u64, Arc<StoredBlock>> for BlockBytes {
 }
 
 impl Ledger {
+    /// The oldest block that can be read with its transactions, beside block 0.
+    #[must_use]
+    pub fn oldest_block(&self) -> BlockNumber {
+        BlockNumber(self.log.first_sequence())
+    }
+
     /// The oldest block whose state can be read.
     #[must_use]
     pub fn oldest_state(&self) -> BlockNumber {
@@ -81,7 +87,8 @@ impl Ledger {
         Ok(trie.prove(&source, address, slots)?)
     }
 
-    /// A block with senders, receipts and certificate.
+    /// A block with senders, receipts and certificate; `None` where it does not exist, or was pruned
+    /// ([`Self::oldest_block`]).
     ///
     /// # Errors
     /// [`ReadError`] if the view or the log fails.
@@ -89,8 +96,11 @@ impl Ledger {
         if let Some(pending) = self.pending(number) {
             return Ok(Some(Arc::clone(&pending.stored)));
         }
-        if let Some(block) = self.blocks.get(&number.0) {
+        if let Some(block) = self.blocks.get(&number.0).filter(|_| number >= self.oldest_block()) {
             return Ok(Some(block));
+        }
+        if number == BlockNumber::ZERO {
+            return Ok(Some(Arc::clone(&self.genesis)));
         }
         let Some(location) = self.location(number)? else { return Ok(None) };
         let record = self.log.read(location)?;
@@ -112,7 +122,7 @@ impl Ledger {
         }
     }
 
-    /// A block's header, hash and certificate, without reading the whole block.
+    /// A block's header, hash and certificate, without reading the whole block; also of pruned blocks.
     ///
     /// # Errors
     /// As [`Self::block_by_number`].
@@ -123,8 +133,13 @@ impl Ledger {
         if let Some(block) = self.blocks.get(&number.0) {
             return Ok(Some(head_of(&block)));
         }
-        let Some(location) = self.location(number)? else { return Ok(None) };
-        Ok(Some(block_record::read_head(&self.log, location)?))
+        if number == BlockNumber::ZERO {
+            return Ok(Some(head_of(&self.genesis)));
+        }
+        match self.location(number)? {
+            Some(location) => Ok(Some(block_record::read_head(&self.log, location)?)),
+            None => Ok(self.pruned_head(number)?.map(|head| head.head())),
+        }
     }
 
     /// The proof that a block is final.
@@ -135,7 +150,7 @@ impl Ledger {
         Ok(self.head_by_number(number)?.map(|head| head.certificate))
     }
 
-    /// What a block changed.
+    /// What a block changed; nothing is known of the block of the snapshot that the ledger began with.
     ///
     /// # Errors
     /// As [`Self::block_by_number`].
@@ -143,7 +158,7 @@ impl Ledger {
         let Some(location) = self.location(number)? else { return Ok(None) };
         let record = self.log.read(location)?;
         let fail = |error: block_record::BlockRecordError| self.log.damaged(location, error.to_string());
-        Ok(Some(BlockRecord::new(record.payload()).and_then(|record| record.changes()).map_err(fail)?))
+        BlockRecord::new(record.payload()).and_then(|record| record.changes()).map_err(fail).map_err(Into::into)
     }
 
     /// The height of the block with this hash.
@@ -153,6 +168,9 @@ impl Ledger {
     pub fn number_of(&self, hash: B256) -> Result<Option<BlockNumber>, ReadError> {
         if let Some(number) = self.recent.read().by_hash.get(&hash) {
             return Ok(Some(BlockNumber(*number)));
+        }
+        if hash == self.genesis.hash {
+            return Ok(Some(BlockNumber::ZERO));
         }
         let key = Key::hash(hash);
         let Some(bytes) = self.store.view.get(&key)? else { return Ok(None) };
@@ -165,6 +183,9 @@ impl Ledger {
     /// # Errors
     /// [`ReadError`] if the view fails.
     pub fn block_hash(&self, number: BlockNumber) -> Result<Option<B256>, ReadError> {
+        if number == BlockNumber::ZERO {
+            return Ok(Some(self.genesis.hash));
+        }
         self.store.block_hash(number.0)
     }
 
@@ -196,6 +217,9 @@ impl Ledger {
     fn location(&self, number: BlockNumber) -> Result<Option<Location>, ReadError> {
         if let Some(pending) = self.pending(number) {
             return Ok(Some(pending.location));
+        }
+        if number < self.oldest_block() {
+            return Ok(None);
         }
         let key = Key::block(number.0);
         let Some(bytes) = self.store.view.get(&key)? else { return Ok(None) };

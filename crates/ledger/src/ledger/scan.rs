@@ -72,6 +72,14 @@ pub enum LogScanError {
         /// The last block.
         to: BlockNumber,
     },
+    /// A block of the range may have matching logs, but its transactions and receipts are not kept.
+    #[error("the logs of block {block} were pruned; the oldest block kept is {oldest}")]
+    Pruned {
+        /// The block.
+        block: BlockNumber,
+        /// The oldest block whose logs can be told.
+        oldest: BlockNumber,
+    },
     /// The view or the log failed.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -135,12 +143,14 @@ impl Ledger {
     }
 
     /// Adds a block's matching logs.
-    fn logs_in(&self, number: BlockNumber, filter: &LogFilter, found: &mut Vec<FoundLog>) -> Result<(), ReadError> {
-        let Some(head) = self.head_by_number(number)? else { return Ok(()) };
+    fn logs_in(&self, number: BlockNumber, filter: &LogFilter, found: &mut Vec<FoundLog>) -> Result<(), LogScanError> {
+        let pruned = || LogScanError::Pruned { block: number, oldest: self.oldest_block() };
+        // All blocks of the range exist; one without a head comes before the snapshot that the ledger began with.
+        let head = self.head_by_number(number)?.ok_or_else(pruned)?;
         if head.header.logs_bloom.is_zero() || !filter.may_match(&head.header.logs_bloom) {
             return Ok(());
         }
-        let Some(block) = self.block_by_number(number)? else { return Ok(()) };
+        let block = self.block_by_number(number)?.ok_or_else(pruned)?;
         let mut log_index = 0;
         for (transaction_index, receipt) in block.receipts.iter().enumerate() {
             let transaction = block.block.transactions.get(transaction_index);

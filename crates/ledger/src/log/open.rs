@@ -7,7 +7,7 @@ use super::{
 use crate::storage::{Storage, StorageFile};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Log {
@@ -38,12 +38,45 @@ impl Log {
             segments: RwLock::new(segments),
             files: Cache::new(OPEN_SEGMENTS_MAX),
             writer: Mutex::new(Writer { active, next_sequence, buffer: Vec::new() }),
+            archive: RwLock::new(None),
             poison: Mutex::new(read_only.then(|| "it was opened for reading only".to_owned())),
         };
         Ok((log, tail))
     }
 }
 
+impl Log {
+    /// Adds the segments that were moved to a folder: as many below the oldest own one as are there without gap. A folder
+    /// that is not there, as an archive that is not mounted, has none.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] for a segment that is not the one moved there.
+    pub(crate) fn attach_archive(&self, folder: &std::path::Path) -> Result<(), LogError> {
+        let options = LogOptions { folder: folder.to_path_buf(), ..self.options.clone() };
+        let opening = Opening { storage: &*self.storage, options: &options, read_only: true };
+        let Some((mut above, mut next)) = self.segments.read().first_key_value().map(|(id, info)| (*id, *info)) else {
+            return Ok(());
+        };
+        let mut above_header = Opening { options: &self.options, ..opening }.header(above)?;
+        let ids: BTreeSet<_> = opening.ids()?.into_iter().collect();
+        while let (Some(id), Some(header)) = (above.checked_sub(1).filter(|id| ids.contains(id)), above_header) {
+            let own = opening.header(id)?;
+            let first_sequence = own.map_or(next.first_sequence, |own| own.first_sequence);
+            let length = self.storage.open(&segment_path(folder, id))?.len()?;
+            if own.is_none() || length != header.previous_length {
+                let reason = format!("the file has {length} bytes, its successor says {}", header.previous_length);
+                return Err(damaged(&segment_path(folder, id), length.min(header.previous_length), reason));
+            }
+            next = SegmentInfo { first_sequence, length, height_max: header.previous_height_max, archived: true };
+            self.segments.write().insert(id, next);
+            (above, above_header) = (id, own);
+        }
+        *self.archive.write() = Some(folder.to_path_buf());
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Opening<'a> {
     storage: &'a dyn Storage,
     options: &'a LogOptions,
@@ -109,11 +142,17 @@ impl Opening<'_> {
         Ok((segments, Some((last, file)), found.next_sequence, tail))
     }
 
-    fn segment_ids(&self) -> Result<Vec<u64>, LogError> {
+    fn ids(&self) -> Result<Vec<u64>, LogError> {
         let names = self.storage.list(&self.options.folder)?;
         let mut ids: Vec<u64> =
             names.iter().filter_map(|name| name.strip_suffix(".log").and_then(|id| id.parse().ok())).collect();
         ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// The numbers of the segments, without gap.
+    fn segment_ids(&self) -> Result<Vec<u64>, LogError> {
+        let ids = self.ids()?;
         for (left, right) in ids.iter().zip(ids.iter().skip(1)) {
             if left + 1 != *right {
                 let path = segment_path(&self.options.folder, left + 1);
@@ -165,13 +204,14 @@ impl Opening<'_> {
             let reason = format!("the file has {length} bytes, its successor says {}", next.previous_length);
             return Err(damaged(&path, length.min(next.previous_length), reason));
         }
-        Ok(SegmentInfo { length, height_max: next.previous_height_max })
+        let first_sequence = headers.get(&id).map_or(0, |header| header.first_sequence);
+        Ok(SegmentInfo { first_sequence, length, height_max: next.previous_height_max, archived: false })
     }
 
     /// Reads the last segment and finds where its valid part ends.
     fn read_last(&self, file: &dyn StorageFile, first_sequence: u64) -> Result<LastSegment, LogError> {
         let end = file.len()?;
-        let mut info = SegmentInfo { length: SEGMENT_HEADER as u64, height_max: 0 };
+        let mut info = SegmentInfo { first_sequence, length: SEGMENT_HEADER as u64, height_max: 0, archived: false };
         let mut sequence = first_sequence;
         while info.length < end {
             match self.read_record(file, info.length, end, sequence)? {

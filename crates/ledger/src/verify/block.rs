@@ -1,5 +1,6 @@
 //! Checking one block after the other.
 
+use super::base::Base;
 use super::view::ViewCheck;
 use super::{Progress, Report};
 use crate::block_record::StoredBlock;
@@ -49,6 +50,8 @@ pub(super) struct Checker<'a> {
     first: ExecutedBlock,
     state: Arc<SharedState>,
     parent: Option<(Parent, ProposalDigest)>,
+    /// Where the log begins later than with block 0: the state of a snapshot, from which on blocks are executed.
+    base: Option<Base>,
     view: Option<ViewCheck>,
 }
 
@@ -58,6 +61,7 @@ impl<'a> Checker<'a> {
         chain: ChainContext,
         genesis: &Genesis,
         group: &'a GroupGenesis,
+        base: Option<Base>,
         view: Option<Arc<dyn View>>,
     ) -> Result<Self, LedgerError> {
         let members = genesis
@@ -67,10 +71,11 @@ impl<'a> Checker<'a> {
             suite,
             chain,
             group,
-            members: EpochMembers { epoch: Epoch::ZERO, members },
+            members: EpochMembers { epoch: Epoch::ZERO, members, consensus: group.consensus.kind },
             first: genesis_block(suite, genesis, group)?,
             state: Arc::default(),
             parent: None,
+            base,
             view: view.map(ViewCheck::new).transpose()?.flatten(),
         })
     }
@@ -82,7 +87,12 @@ impl<'a> Checker<'a> {
         report: &mut Report,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), LedgerError> {
-        let total = log.next_sequence();
+        let first = log.first_sequence();
+        if first > 0 && !log.is_empty() && self.base.is_none() {
+            report.add(None, format!("the log begins with block {first}, and no snapshot has the state to go on from"));
+            return Ok(());
+        }
+        let total = log.next_sequence().saturating_sub(first);
         let mut cursor = log.cursor();
         report.view = self.view.as_ref().map(|view| BlockNumber(view.height()));
         loop {
@@ -96,7 +106,7 @@ impl<'a> Checker<'a> {
                 Ok(None) => break,
                 // What follows cannot be checked without this block.
                 Err(LedgerError::Log(error @ LogError::Damaged { .. })) => {
-                    report.add(Some(BlockNumber(report.blocks)), error.to_string());
+                    report.add(Some(BlockNumber(first.saturating_add(report.blocks))), error.to_string());
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -125,9 +135,16 @@ impl<'a> Checker<'a> {
             problems.push(error.to_string());
         }
         check_roots(self.suite, stored, &mut problems);
-        let trie = match self.parent.take() {
-            None => self.genesis(stored, &changes, &mut problems),
-            Some((parent, digest)) => {
+        if let Some(base) = &mut self.base
+            && number.0 < base.block.number()
+        {
+            below_base(self.suite, &self.chain, base, stored, &mut problems);
+            return self.done(location, stored, problems, report);
+        }
+        let trie = match (self.parent.take(), self.base.take()) {
+            (None, Some(base)) => self.begin(stored, base, &mut problems),
+            (None, None) => self.genesis(stored, &changes, &mut problems),
+            (Some((parent, digest)), _) => {
                 self.certificate(stored, digest, &mut problems);
                 self.execution(stored, &parent, &changes, &mut problems);
                 let trie = parent.trie.apply(&MemoryNodes::default(), number.0, &changes.trie_updates());
@@ -149,17 +166,46 @@ impl<'a> Checker<'a> {
                 state.block_hashes.remove(&old);
             }
         }
+        if let Some(view) = &self.view
+            && number.0 == view.height()
+        {
+            view.state(self.suite, &self.state.0.read(), stored, &mut problems)?;
+        }
+        self.parent = Some((self.as_parent(stored, trie), stored.digest));
+        self.done(location, stored, problems, report)
+    }
+
+    /// Checks a block's indexes and notes what was found.
+    fn done(
+        &self,
+        location: Location,
+        stored: &StoredBlock,
+        mut problems: Vec<String>,
+        report: &mut Report,
+    ) -> Result<(), LedgerError> {
+        let number = BlockNumber(stored.number());
         if let Some(view) = &self.view {
             view.block(location, stored, &mut problems)?;
-            if number.0 == view.height() {
-                view.state(self.suite, &self.state.0.read(), stored, &mut problems)?;
-            }
         }
         problems.into_iter().for_each(|what| report.add(Some(number), what));
         report.transactions += stored.block.transactions.len() as u64;
-        (report.head, report.hash, report.state_root) = (Some(number), stored.hash, expected);
-        self.parent = Some((self.as_parent(stored, trie), stored.digest));
+        (report.head, report.hash, report.state_root) = (Some(number), stored.hash, stored.block.header.state_root);
         Ok(())
+    }
+
+    /// Takes over a snapshot's state at its block.
+    fn begin(&mut self, stored: &StoredBlock, base: Base, problems: &mut Vec<String>) -> StateTrie {
+        if stored.hash != base.block.hash {
+            problems.push(format!("it is {}, its snapshot has {}", stored.hash, base.block.hash));
+        }
+        if base.below.is_some_and(|below| below != stored.block.header.parent_hash) {
+            problems.push("its parent is not the block before it".to_owned());
+        }
+        if let Some(members) = base.members_at(BlockNumber(stored.number())) {
+            self.members = members.clone();
+        }
+        *self.state.0.write() = base.state;
+        base.trie
     }
 
     fn as_parent(&self, stored: &StoredBlock, trie: StateTrie) -> Parent {
@@ -190,7 +236,7 @@ impl<'a> Checker<'a> {
         let deciding = if self.group.operators.is_empty() {
             Ok(self.members.clone())
         } else {
-            members_at(self.suite, self.state.as_ref(), BlockNumber(stored.number()))
+            members_at(self.suite, self.group.consensus.kind, self.state.as_ref(), BlockNumber(stored.number()))
         };
         let deciding = match deciding {
             Ok(deciding) => deciding,
@@ -256,8 +302,24 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Checks a block below the snapshot whose state is the first one known: everything but its execution.
+fn below_base(suite: Suite, chain: &ChainContext, base: &mut Base, stored: &StoredBlock, problems: &mut Vec<String>) {
+    if base.below.is_some_and(|below| below != stored.block.header.parent_hash) {
+        problems.push("its parent is not the block before it".to_owned());
+    }
+    base.below = Some(stored.hash);
+    match base.members_at(BlockNumber(stored.number())) {
+        Some(members) => {
+            if let Err(error) = verify_certificate(suite, chain, members, &stored.certificate) {
+                problems.push(error.to_string());
+            }
+        }
+        None => problems.push("nobody is known who decided it".to_owned()),
+    }
+}
+
 /// Checks what the header says about transactions and receipts.
-fn check_roots(suite: Suite, stored: &StoredBlock, problems: &mut Vec<String>) {
+pub(crate) fn check_roots(suite: Suite, stored: &StoredBlock, problems: &mut Vec<String>) {
     let header = &stored.block.header;
     let hasher = trie_hasher(suite);
     let bodies: Vec<_> = stored.block.transactions.iter().map(|transaction| transaction.encoded()).collect();

@@ -5,11 +5,11 @@ use crate::index::{self, TransactionPlace, ViewState};
 use crate::key::{Key, Table};
 use crate::ledger::{LedgerError, trie_hasher};
 use crate::log::Location;
-use crate::view::View;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use crate::view::{View, ViewNodes};
+use alloy_primitives::{Address, B256, U256};
 use lian_crypto::Suite;
 use lian_executor::{AccountState, MemoryState};
-use lian_trie::{Account, Direction, Nibbles, NodeSource, Owner, SourceError, StateTrie, Trie, TrieError};
+use lian_trie::{Account, Direction, Nibbles, StateTrie, Trie, TrieError};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,14 +17,6 @@ use std::sync::Arc;
 pub(super) struct ViewCheck {
     view: Arc<dyn View>,
     state: ViewState,
-}
-
-struct ViewNodes<'a>(&'a dyn View);
-
-impl NodeSource for ViewNodes<'_> {
-    fn node(&self, owner: Owner, path: &Nibbles, _hash: B256) -> Result<Option<Bytes>, SourceError> {
-        self.0.get(&Key::node(owner, path)).map_err(SourceError::new)
-    }
 }
 
 impl ViewCheck {

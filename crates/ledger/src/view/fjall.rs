@@ -3,11 +3,11 @@
 //! Every commit is synced to Fjall's own journal. Without that a power cut could leave one table newer than another;
 //! commits come seldom, each with many blocks.
 
-use super::{View, ViewError, Visit, Write};
+use super::{FrozenView, View, ViewError, Visit, Write};
 use crate::key::{Key, Table};
 use alloy_primitives::Bytes;
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -93,7 +93,9 @@ fn options(table: Table) -> KeyspaceCreateOptions {
         Table::Nodes => 16 << 20,
         Table::Storage => 8 << 20,
         Table::Accounts | Table::Transactions => 4 << 20,
-        Table::Codes | Table::Blocks | Table::Hashes | Table::Meta => 1 << 20,
+        Table::Codes | Table::Blocks | Table::Hashes | Table::Heads | Table::Headers | Table::Epochs | Table::Meta => {
+            1 << 20
+        }
     };
     let bits = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
     // Nodes are only looked up where they exist, and the lowest level then needs no filter: it is nine tenths of all.
@@ -137,6 +139,40 @@ impl View for FjallView {
         for table in self.tables.iter().rev() {
             table.clear().map_err(fail)?;
             self.database.persist(PersistMode::SyncData).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    fn freeze(&self) -> Result<Box<dyn FrozenView>, ViewError> {
+        Ok(Box::new(Frozen { tables: self.tables.clone(), snapshot: self.database.snapshot() }))
+    }
+}
+
+/// The view at some moment: Fjall keeps what is replaced while a snapshot of it lives.
+struct Frozen {
+    tables: Vec<Keyspace>,
+    snapshot: Snapshot,
+}
+
+impl Frozen {
+    fn table(&self, table: Table) -> Result<&Keyspace, ViewError> {
+        self.tables.get(table as usize).ok_or_else(|| ViewError::new("find a table", table.name()))
+    }
+}
+
+impl FrozenView for Frozen {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ViewError> {
+        let table = self.table(key.table())?;
+        let value = self.snapshot.get(table, key.bytes()).map_err(|error| ViewError::new("read", error))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
+        for guard in self.snapshot.prefix(self.table(table)?, prefix) {
+            let (key, value) = guard.into_inner().map_err(|error| ViewError::new("read", error))?;
+            if visit(&key, &value).is_break() {
+                break;
+            }
         }
         Ok(())
     }

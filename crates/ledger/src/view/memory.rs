@@ -1,6 +1,6 @@
 //! A view in memory, for simulations.
 
-use super::{View, ViewError, Visit, Write};
+use super::{FrozenView, View, ViewError, Visit, Write};
 use crate::key::{Key, Table};
 use alloy_primitives::Bytes;
 use parking_lot::RwLock;
@@ -61,5 +61,22 @@ impl View for MemoryView {
     fn clear(&self) -> Result<(), ViewError> {
         self.tables.write().clear();
         Ok(())
+    }
+
+    fn freeze(&self) -> Result<Box<dyn FrozenView>, ViewError> {
+        Ok(Box::new(Frozen(self.copy())))
+    }
+}
+
+/// A copy of a view.
+struct Frozen(MemoryView);
+
+impl FrozenView for Frozen {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ViewError> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
+        self.0.scan(table, prefix, visit)
     }
 }

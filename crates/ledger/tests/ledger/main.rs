@@ -7,5 +7,7 @@ mod crash;
 mod formats;
 mod ledger;
 mod log;
+mod prune;
+mod snapshots;
 mod verify;
 mod votes;

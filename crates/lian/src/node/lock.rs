@@ -1,6 +1,6 @@
 //! One process at a time works in a folder.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::{
     fs::{self, File, TryLockError},
     io::Write,
@@ -19,6 +19,15 @@ impl DataLock {
     /// # Errors
     /// Where another process has it, or the folder cannot be used.
     pub(crate) fn take(dir: &Path) -> Result<Self> {
+        let taken = Self::try_take(dir)?;
+        taken.with_context(|| format!("{} is in use by another lian process; stop that one first", dir.display()))
+    }
+
+    /// As [`Self::take`]; `None` where another process has it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used.
+    pub(crate) fn try_take(dir: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join(".lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
@@ -28,11 +37,9 @@ impl DataLock {
                 // For people and scripts that look for the process.
                 let noted = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
                 noted.with_context(|| format!("cannot write {}", path.display()))?;
-                Ok(Self { _file: file })
+                Ok(Some(Self { _file: file }))
             }
-            Err(TryLockError::WouldBlock) => {
-                bail!("{} is in use by another lian process; stop that one first", dir.display())
-            }
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     NodeFolder,
+    admin::AdminServer,
     metrics::{Observed, Watched},
 };
 use crate::stop::{self, NeedsOperator, StopSignals};
@@ -18,7 +19,7 @@ pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Starts everything, waits for the end, stops everything in the opposite order.
 pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> {
-    let signals = StopSignals::listen(follow_stdin)?;
+    let mut signals = StopSignals::listen(follow_stdin)?;
     let observed = Observed::start(&folder).await?;
     tracing::info!(node = folder.config.name, version = env!("CARGO_PKG_VERSION"), "node starts");
     let rpc_config = RpcConfig {
@@ -34,10 +35,25 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         data_dir: folder.config.storage.dir.clone(),
         rpc: folder.config.rpc.advertised.clone(),
         history: folder.config.storage.history.depth()?,
+        data: folder.config.data_policy()?,
         network: Some((network.clone(), events)),
     };
-    // Opening a ledger reads and may replay much; the threads of the runtime serve sockets meanwhile.
-    let node = match tokio::task::spawn_blocking(move || lian_group::start(setup)).await? {
+    // Opening a ledger reads and may replay much, or fetch a snapshot; the threads of the runtime serve sockets meanwhile.
+    let mut starting = tokio::task::spawn_blocking(move || lian_group::start(setup));
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        reason = signals.requested() => {
+            tracing::info!(reason, "node stops while it starts");
+            stop::within(STOP_PATIENCE);
+            // Whoever waits for other nodes ends by this.
+            network.shutdown().await;
+            if let Ok(node) = starting.await? {
+                stop_node(node, network).await;
+            }
+            return Ok(());
+        }
+    };
+    let node = match started {
         Ok(node) => node,
         Err(error) => {
             network.shutdown().await;
@@ -94,6 +110,7 @@ async fn serve_clients(
 ) -> Result<()> {
     let groups = node.handles();
     let rpc = RpcServer::start(config, groups.clone()).await?;
+    let admin = AdminServer::start(&folder.config.storage.dir, groups.clone())?;
     observed.watch(groups.into_iter().filter_map(|group| Watched::new(group, &folder.genesis)).collect());
     tracing::info!(rpc = %rpc.address(), p2p = %folder.config.p2p.listen, metrics = %observed.address(), "node serves");
     let outcome = tokio::select! {
@@ -106,11 +123,13 @@ async fn serve_clients(
             Ok(())
         }
     };
+    drop(admin);
     rpc.stop().await;
     outcome
 }
 
 async fn stop_node(node: Node, network: NetworkHandle) {
+    node.hand_over().await;
     // First the network, so that no message comes any more; then the groups, which finish a block and its write.
     network.shutdown().await;
     if let Err(error) = tokio::task::spawn_blocking(move || node.shutdown()).await {

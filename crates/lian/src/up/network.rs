@@ -112,7 +112,7 @@ impl LocalNetwork {
     /// Size and consensus, for people.
     pub(super) fn summary(&self) -> String {
         let count = self.nodes.len();
-        format!("{count} node{}, {}", if count == 1 { "" } else { "s" }, consensus_name(self.consensus()))
+        format!("{count} node{}, {}", if count == 1 { "" } else { "s" }, self.consensus().name())
     }
 
     /// The development accounts that own coins in this network: address and private key.
@@ -148,7 +148,7 @@ impl LocalNetwork {
             refuse("--nodes", &count, &format!("{} nodes", self.nodes.len()))?;
         }
         if let Some(consensus) = verb.consensus.filter(|asked| asked.kind() != self.consensus()) {
-            refuse("--consensus", &consensus_name(consensus.kind()), &consensus_name(self.consensus()))?;
+            refuse("--consensus", &consensus.kind().name(), &self.consensus().name())?;
         }
         if let Some(crypto) = verb.crypto.filter(|asked| asked.suite() != self.suite) {
             refuse("--crypto", &crypto.suite().name(), &self.suite.name())?;
@@ -196,12 +196,6 @@ fn open_node(dir: &Path, name: &str) -> Result<LocalNode> {
     let config = NodeConfig::read(&dir.join(CONFIG_FILE))
         .with_context(|| format!("{} is damaged (restore it, or remove the network's folder)", dir.display()))?;
     Ok(LocalNode { dir, config })
-}
-
-const fn consensus_name(kind: ConsensusKind) -> &'static str {
-    match kind {
-        ConsensusKind::Pbft => "pbft",
-    }
 }
 
 /// Replaces a file, durably: either the old or the new text is there at any moment.

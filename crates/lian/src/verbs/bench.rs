@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use lian_bench::{
     limit,
     run::{Rate, RunConfig},
+    sync,
 };
 use lian_client::development_account;
 
@@ -13,12 +14,29 @@ use lian_client::development_account;
 pub(crate) enum BenchVerb {
     /// Send a load to a running network and report what became of it.
     Run(RunArgs),
+    /// Make a long chain and measure how long a new node takes to join it, by snapshot and by replaying every block.
+    Sync(SyncArgs),
     /// Measure the primitives that bound a transfer, each by the plain library call in a tight loop.
     Limit {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to join, and what to compare with.
+#[derive(Args, Debug)]
+pub(crate) struct SyncArgs {
+    /// Blocks of the chain, each with one transaction.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    blocks: u64,
+    /// Blocks a second of the live network to compare with; the default is what docs/performance.md has for four nodes at a
+    /// light load.
+    #[arg(long, default_value_t = 214)]
+    live_rate: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,6 +93,16 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
                 say(serde_json::to_string(&limits)?)?;
             } else {
                 print(limit::table(&limits))?;
+            }
+            Ok(())
+        }
+        BenchVerb::Sync(args) => {
+            let SyncArgs { blocks, live_rate, json } = args;
+            let report = sync::measure(blocks, f64::from(live_rate), command_line(), &|step| eprintln!("{step}"))?;
+            if json {
+                say(serde_json::to_string(&report)?)?;
+            } else {
+                print(report.table())?;
             }
             Ok(())
         }

@@ -1,10 +1,12 @@
 //! The verbs that talk to a node or look at what one left behind, one file per kind.
 
 pub(crate) mod account;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod gov;
 pub(crate) mod query;
 pub(crate) mod recover;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod transact;
 pub(crate) mod verify;

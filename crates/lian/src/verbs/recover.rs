@@ -34,11 +34,11 @@ pub(crate) enum RecoverVerb {
         #[arg(long)]
         others_went_on: bool,
     },
-    /// Report what this node voted for at the height at which the group stopped; it then waits for a plan.
+    /// Report what this node voted for above its last final block; it then waits for a plan.
     Report {
         #[command(flatten)]
         node: StoppedNode,
-        /// The height, where this node has not stopped by itself.
+        /// The first height to try again, where this node has not stopped by itself or is behind another one.
         #[arg(long)]
         height: Option<u64>,
         /// The number of the retry, where it is not this node's next one.

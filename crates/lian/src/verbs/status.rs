@@ -5,8 +5,10 @@ use crate::output::{print, printable, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// The columns of the table, which are the fields of a group in the JSON form too.
-const GROUP_FIELDS: [&str; 9] = ["group", "consensus", "role", "height", "lag", "view", "leader", "peers", "pending"];
+/// The columns of the table, which are the fields of a group in the JSON form too. Nodes do not tell each other their
+/// oldest block.
+const GROUP_FIELDS: [&str; 10] =
+    ["group", "consensus", "role", "height", "lag", "view", "leader", "peers", "pending", "oldest"];
 
 /// Shows what a node knows of its network: itself and every other node.
 pub(crate) async fn run(args: NodeArgs) -> Result<()> {
@@ -98,7 +100,7 @@ mod tests {
 
     fn answer() -> Value {
         json!({
-            "group": 0, "chainId": 20200, "node": "node0", "consensus": "pbft", "role": "sealer", "height": 7, "lag": 0,
+            "group": 0, "chainId": 20200, "node": "node0", "consensus": "pbft", "role": "sealer", "height": 7, "lag": 0, "oldest": 3,
             "epoch": 0, "view": 1, "leader": "node1", "members": 3, "peers": 1, "pending": 2, "queued": 0,
             "halted": null,
             "nodes": [
@@ -113,9 +115,9 @@ mod tests {
     fn one_node_answers_for_all() {
         let status = network_status(&answer(), "http://a").unwrap();
         expect![[r#"
-            node    up   group  consensus  role      height  lag  view  leader  peers  pending
-            node0   yes  0      pbft       sealer    7       0    1     node1   1      2
-            node1   yes  0      pbft       observer  5       2    1     node0   2      7
+            node    up   group  consensus  role      height  lag  view  leader  peers  pending  oldest
+            node0   yes  0      pbft       sealer    7       0    1     node1   1      2        3
+            node1   yes  0      pbft       observer  5       2    1     node0   2      7        -
             node10  no
         "#]]
         .assert_eq(&columns(&rows(&status)));

@@ -41,7 +41,9 @@ pub(crate) fn run(verb: &VerifyVerb) -> Result<()> {
         let folder = config.storage.dir.join(format!("group{}", group.group));
         let name = folder.display().to_string();
         let bar = progress_bar();
-        let report = verify(&LedgerConfig::new(folder), &storage, suite, &genesis, group, &mut |progress| {
+        let archive = config.data_policy()?.archive.map(|archive| archive.join(format!("group{}", group.group)));
+        let ledger = LedgerConfig { archive, ..LedgerConfig::new(folder) };
+        let report = verify(&ledger, &storage, suite, &genesis, group, &mut |progress| {
             bar.set_length(progress.total);
             bar.set_position(progress.blocks);
         });
@@ -71,6 +73,8 @@ fn show(folder: &str, report: &Report, raw: bool) -> Result<()> {
             "stateRoot": report.state_root,
             "blocks": report.blocks,
             "transactions": report.transactions,
+            "prunedHeads": report.heads,
+            "snapshots": report.snapshots,
             "view": report.view.map(|view| view.0),
             "sound": report.is_sound(),
             "problems": problems,
@@ -82,7 +86,10 @@ fn show(folder: &str, report: &Report, raw: bool) -> Result<()> {
     table.line("ledger", folder);
     table.line("head", number(report.head)).line("hash", report.hash).line("state root", report.state_root);
     table.line("blocks", report.blocks).line("transactions", report.transactions);
-    table.line("view", number(report.view));
+    if report.heads > 0 {
+        table.line("pruned blocks", format!("{} with header and certificate", report.heads));
+    }
+    table.line("snapshots", report.snapshots).line("view", number(report.view));
     table.line("verdict", if report.is_sound() { "sound" } else { "DAMAGED" });
     print(table)?;
     problems.iter().try_for_each(|problem| say(printable(problem)))?;

@@ -24,6 +24,7 @@ mod middleman;
 mod network;
 mod observer;
 mod pulse;
+mod raft;
 mod relay;
 mod twins;
 mod votes;

@@ -37,6 +37,18 @@ async fn listen(mut events: NetworkEvents, votes: Arc<Mutex<Votes>>) {
     let (rules, committees) = votes.lock().unwrap().checking(B256::ZERO);
     while let Some(event) = events.recv().await {
         let NetworkEvent::Message { class: Class::Consensus, bytes, .. } = event else { continue };
+        if let Ok(message) = lian_raft::Message::decode(&bytes) {
+            let members_at = |height| committees.at(height).map(|one| Arc::clone(&one.members));
+            let checked = lian_raft::verify(rules.suite, &rules.context, &members_at, message);
+            match checked.map(lian_crypto::Verified::into_inner) {
+                Ok(lian_raft::Message::Vote(signed) | lian_raft::Message::Question(signed)) => {
+                    votes.lock().unwrap().heard_signature(&signed);
+                }
+                Ok(_) => {}
+                Err(_) => votes.lock().unwrap().refused(),
+            }
+            continue;
+        }
         let checked =
             Message::decode(&bytes).ok().and_then(|message| lian_pbft::verify(&rules, &committees, message).ok());
         let mut votes = votes.lock().unwrap();

@@ -2,15 +2,15 @@
 
 use alloy_primitives::B256;
 use lian_crypto::Suite;
-use lian_group::decode_record;
+use lian_group::{core::VoteRecord, decode_record};
 use lian_ledger::{Durability, FileStorage, Log, LogOptions};
 use lian_pbft::{
     Ancestry, Committee, Committees, Message, PrePrepare, PrepareCertificate, Record, Rules, SignedNewView,
     SignedViewChange, Statement,
 };
 use lian_types::{
-    BlockNumber, Certificate, ChainContext, Epoch, Genesis, GroupGenesis, GroupId, MemberSignature, Phase, View, Vote,
-    limits,
+    BlockNumber, Certificate, ChainContext, Epoch, Genesis, GroupGenesis, GroupId, MemberSignature, Phase, SignedVote,
+    View, Vote, limits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,13 +64,20 @@ impl Votes {
             window: group.consensus.window,
         };
         let members = self.genesis.members(group, |key| Suite::Standard.consensus_address(key)).unwrap();
-        (rules, Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]))
+        let kind = group.consensus.kind;
+        (rules, Committees::new([Committee::of(kind, Epoch::ZERO, BlockNumber::ZERO, members)]))
     }
 
     /// A checked message was heard.
     pub(crate) fn heard(&mut self, message: &Message) {
         self.heard += 1;
         self.message(message, "heard");
+    }
+
+    /// A checked signature on a header of a Raft group was heard.
+    pub(crate) fn heard_signature(&mut self, signed: &SignedVote) {
+        self.heard += 1;
+        self.vote(signed.signer.0, signed.vote, "heard");
     }
 
     /// A message that does not hold was heard.
@@ -97,8 +104,14 @@ impl Votes {
             if record.kind == 0 {
                 continue;
             }
-            let record = decode_record(Suite::Standard, record.payload()).unwrap().record;
-            self.record(&record, &format!("log of node{signer}"));
+            let source = format!("log of node{signer}");
+            match decode_record(Suite::Standard, record.payload()).unwrap().record {
+                VoteRecord::Pbft(record) => self.record(&record, &source),
+                VoteRecord::Raft { record: lian_raft::Record::Vote(signed), .. } => {
+                    self.vote(signed.signer.0, signed.vote, &source);
+                }
+                VoteRecord::Raft { .. } => {}
+            }
         }
     }
 
@@ -218,7 +231,7 @@ impl fmt::Display for Votes {
 /// The check itself: it must see what it is there for, in a log as in a message.
 #[test]
 fn contradictions_are_seen() {
-    use lian_types::{ConsensusKey, MemberIndex, Millis, ProposalDigest, Signature, SignedVote};
+    use lian_types::{ConsensusKey, MemberIndex, Millis, ProposalDigest, Signature};
     let node = |i: u8| lian_types::NodeEntry {
         name: format!("node{i}"),
         institution: "bank".into(),

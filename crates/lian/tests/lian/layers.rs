@@ -3,10 +3,11 @@
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate and its layer, lowest first. A crate may depend on those of lower layers.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("lian-types", 0),
     ("lian-crypto", 0),
     ("lian-pbft", 1),
+    ("lian-raft", 1),
     ("lian-txpool", 1),
     ("lian-sync", 1),
     ("lian-trie", 1),

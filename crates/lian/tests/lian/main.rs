@@ -10,3 +10,4 @@ mod program;
 mod protocol;
 mod recover;
 mod reliability;
+mod snapshots;

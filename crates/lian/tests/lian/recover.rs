@@ -89,7 +89,7 @@ impl Network {
         let lock = ResultLock { height: BlockNumber(1), digest: PROPOSAL, parent: head.hash, hash };
         let records = [Record::ResultLock(lock), Record::Vote(SignedVote { vote, signer, signature })];
         for record in records {
-            let (height, bytes) = encode_record(&DurableRecord { record, bodies: vec![] });
+            let (height, bytes) = encode_record(&DurableRecord { record: record.into(), bodies: vec![] });
             log.append(&[(height, &bytes)]).unwrap();
         }
         let known = |hash, own| KnownResult { hash, voters: vec![], own, voted: own };

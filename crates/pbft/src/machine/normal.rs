@@ -326,6 +326,7 @@ impl Machine {
         let votable = match vote.phase {
             Phase::Prepare | Phase::Commit => vote.view == self.view && self.voter().is_some(),
             Phase::Checkpoint => true,
+            Phase::Replicated => false,
         };
         if !votable || vote.epoch != self.epoch() {
             return;
@@ -352,7 +353,7 @@ impl Machine {
         self.push(Effect::Persist(records));
         self.send_all(Message::Vote(signed));
         match vote.phase {
-            Phase::Prepare => {}
+            Phase::Prepare | Phase::Replicated => {}
             Phase::Commit => self.reached(vote.height, vote.digest, Stage::Committed),
             Phase::Checkpoint => self.reached(vote.height, vote.digest, Stage::Checkpointed),
         }

@@ -109,12 +109,12 @@ pub(super) struct Count {
 }
 
 impl Slot {
-    /// The vote set of a phase.
+    /// The vote set of a phase. [`Phase::Replicated`] is no phase of PBFT: [`crate::verify`] lets none in.
     pub(super) const fn votes_mut(&mut self, phase: Phase) -> &mut Votes {
         match phase {
             Phase::Prepare => &mut self.prepares,
             Phase::Commit => &mut self.commits,
-            Phase::Checkpoint => &mut self.checkpoints,
+            Phase::Checkpoint | Phase::Replicated => &mut self.checkpoints,
         }
     }
 
@@ -123,7 +123,7 @@ impl Slot {
         match phase {
             Phase::Prepare => &mut self.own_prepare,
             Phase::Commit => &mut self.own_commit,
-            Phase::Checkpoint => &mut self.own_checkpoint,
+            Phase::Checkpoint | Phase::Replicated => &mut self.own_checkpoint,
         }
     }
 
@@ -169,7 +169,7 @@ impl Slot {
         let (vote, votes) =
             self.commits.quorum(quorum, with_result).or_else(|| self.checkpoints.quorum(quorum, with_result))?;
         let kind = match vote.phase {
-            Phase::Checkpoint => CertificateKind::Checkpoint,
+            Phase::Checkpoint | Phase::Replicated => CertificateKind::Checkpoint,
             Phase::Prepare | Phase::Commit => CertificateKind::Commit { view: vote.view },
         };
         Some(Certificate {

@@ -98,6 +98,7 @@ impl Soup {
                 Phase::Prepare => vec![None],
                 Phase::Commit => vec![None, right],
                 Phase::Checkpoint => vec![right],
+                Phase::Replicated => continue,
             };
             let signers = |result| {
                 let equal = honest.iter().filter(move |(_, vote, _)| vote.result == result);

@@ -59,7 +59,7 @@ impl Liar {
         match vote.phase {
             Phase::Prepare => vote.result = None,
             Phase::Checkpoint => vote.result = vote.result.or(Some(B256::repeat_byte(2))),
-            Phase::Commit => {}
+            Phase::Commit | Phase::Replicated => {}
         }
         SignedVote { vote, signer: lian_types::MemberIndex(from as u16), signature: sign(from, &Statement::Vote(vote)) }
     }

@@ -705,6 +705,7 @@ fn kind(message: &Message) -> &'static str {
             Phase::Prepare => "prepare",
             Phase::Commit => "commit",
             Phase::Checkpoint => "checkpoint",
+            Phase::Replicated => "replicated",
         },
         Message::ViewChange(_) => "view-change",
         Message::NewView(_) => "new-view",

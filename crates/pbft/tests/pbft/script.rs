@@ -164,7 +164,7 @@ impl Script {
     pub(crate) fn certificate(&mut self, name: &str, kind: CertificateKind) -> Certificate {
         let view = match kind {
             CertificateKind::Commit { view } => format!("v{view}"),
-            CertificateKind::Checkpoint => "v0".to_owned(),
+            CertificateKind::Checkpoint | CertificateKind::Replicated => "v0".to_owned(),
         };
         let phase = if kind == CertificateKind::Checkpoint { "checkpoint" } else { "commit" };
         let vote = self.vote(&[phase, name, &view]);
@@ -444,6 +444,7 @@ impl Script {
                 let kind = match certificate.kind {
                     CertificateKind::Commit { view } => format!("commits v{view}"),
                     CertificateKind::Checkpoint => "checkpoints".to_owned(),
+                    CertificateKind::Replicated => "replications".to_owned(),
                 };
                 format!("certified {} by {kind} of {}", self.name(digest), certificate.height)
             }

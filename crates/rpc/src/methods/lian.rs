@@ -11,9 +11,9 @@ use crate::{
 use alloy_primitives::{Address, B256, TxHash};
 use jsonrpsee::core::RegisterMethodError;
 use lian_group::{BlockFlow, TransactionFlow};
+use lian_ledger::CertifiedHeader;
 use lian_types::{BlockNumber, Certificate, CertificateKind, ConsensusKey, Extension, MemberIndex, Members};
 use serde::Serialize;
-use std::sync::Arc;
 
 pub(super) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     registry.light("lian_status", 0, |chain, _| Ok(chain.group().status()))?;
@@ -78,8 +78,8 @@ struct ShownSkipped {
 
 fn certificate(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Option<ShownCertificate>, CallError> {
     let id: BlockId = parameters.optional("block")?.unwrap_or_default();
-    let Some(found) = chain.block_by(id)? else { return Ok(None) };
-    let certificate = Arc::clone(&found.certificate);
+    let Some(number) = chain.find(id)? else { return Ok(None) };
+    let CertifiedHeader { extension, certificate, .. } = chain.certified(number)?;
     // Nobody voted on block 0: every node makes it from the genesis file.
     if certificate.signatures.is_empty() {
         return Ok(None);
@@ -87,14 +87,15 @@ fn certificate(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Option<
     let members = chain.group().members(certificate.height);
     let members = members.map_err(|error| CallError::Internal(error.to_string()))?;
     let members = members.ok_or_else(|| CallError::Internal(format!("no members of epoch {}", certificate.epoch)))?;
-    let digest = chain.group().info().suite.extension_digest(&found.block.extension);
-    Ok(Some(show(&certificate, &members.members, &found.block.extension, digest)))
+    let digest = chain.group().info().suite.extension_digest(&extension);
+    Ok(Some(show(&certificate, &members.members, &extension, digest)))
 }
 
 fn show(certificate: &Certificate, members: &Members, extension: &Extension, digest: B256) -> ShownCertificate {
     let (kind, view) = match certificate.kind {
         CertificateKind::Commit { view } => ("commit", Some(Quantity(view.0))),
         CertificateKind::Checkpoint => ("checkpoint", None),
+        CertificateKind::Replicated => ("replicated", None),
     };
     let member = |(MemberIndex(index), member): (MemberIndex, &lian_types::Member)| ShownMember {
         index,

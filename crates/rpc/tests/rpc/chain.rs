@@ -43,8 +43,16 @@ impl Chain {
         let key = ConsensusSecretKey::from_bytes(Suite::Standard, &[7; 32]);
         let genesis = genesis(&key, signer.address());
         let data_dir = folder.path().to_path_buf();
-        let setup =
-            NodeSetup { genesis, name: "node0".into(), key, data_dir, rpc: String::new(), history, network: None };
+        let setup = NodeSetup {
+            genesis,
+            name: "node0".into(),
+            key,
+            data_dir,
+            rpc: String::new(),
+            history,
+            data: lian_group::DataPolicy::default(),
+            network: None,
+        };
         lian_group::note_new_key(&setup.data_dir, &setup.genesis).unwrap();
         let node = lian_group::start(setup).unwrap();
         let mut config = RpcConfig::new(([127, 0, 0, 1], 0).into());

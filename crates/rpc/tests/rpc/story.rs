@@ -233,7 +233,7 @@ async fn a_certificate_can_be_checked_from_its_json() {
     };
     let members = Members::new(array("members").iter().map(member).collect()).unwrap();
     assert_eq!(shown["quorum"], members.quorum());
-    let members = EpochMembers { epoch, members };
+    let members = EpochMembers { epoch, members, consensus: lian_types::ConsensusKind::Pbft };
     let context = chain.groups[0].info().context;
     verify_certificate(Suite::Standard, &context, &members, &certificate).unwrap();
     let other = Certificate { block_hash: keccak256(b"other"), ..certificate };

@@ -24,7 +24,7 @@ impl Traitor {
             Trick::OtherPhase => {
                 vote.phase = match vote.phase {
                     Phase::Prepare => Phase::Commit,
-                    Phase::Commit | Phase::Checkpoint => Phase::Prepare,
+                    Phase::Commit | Phase::Checkpoint | Phase::Replicated => Phase::Prepare,
                 };
                 vote.result = None;
             }

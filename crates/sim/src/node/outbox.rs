@@ -115,8 +115,7 @@ impl Node {
         sim.count("vote fsyncs");
         for item in batch.iter().filter(|_| sim.is_honest(self.id)).collect::<Vec<_>>() {
             let (Item::Persist(written) | Item::Renew { live: written, .. }) = item else { continue };
-            let records = written.iter().map(|durable| &durable.record);
-            if let Err(what) = sim.oracle.votes.durable(self.id, &sim.oracle.epochs, records) {
+            if let Err(what) = sim.oracle.written(self.id, written) {
                 sim.fail("votes", || format!("n{} {what}", self.id));
             }
         }

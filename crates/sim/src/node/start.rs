@@ -5,13 +5,12 @@ use crate::{chain::SUITE, oracle::Seen, sim::Sim};
 use lian_executor::Rules;
 use lian_group::{
     Core, FlowRecorder, SteadyClock, condition_of,
-    core::{CoreConfig, DurableRecord, Input, Recovered},
+    core::{ConsensusConfig, CoreConfig, Input, Recovered},
     decode_record,
     execution::SpeculativeChain,
     start_of,
 };
 use lian_ledger::{Condition, Ledger, LedgerConfig, Storage, Tail, ViewKind, ViewRecovery, VoteLog};
-use lian_pbft::Timing;
 use lian_txpool::{Limits, Pool, PoolConfig};
 use lian_types::{BlockNumber, HistoryDepth, Millis, limits};
 use parking_lot::Mutex;
@@ -41,9 +40,9 @@ impl Node {
         let folder = folder(&chain);
         let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
         let config = LedgerConfig {
-            folder: folder.clone(),
             history: HistoryDepth::Blocks(limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Memory(Arc::clone(&self.view)),
+            ..LedgerConfig::new(folder.clone())
         };
         let (ledger, recovery) =
             Ledger::open(config, Arc::clone(&storage), SUITE, &chain.genesis, &chain.group).map_err(text)?;
@@ -81,8 +80,7 @@ impl Node {
         }
         let unexplained = files.unexplained(ledger.head().number);
         if sim.is_honest(self.id) {
-            let records = recovered.records.iter().map(|durable: &DurableRecord| &durable.record);
-            sim.oracle.votes.recovered(self.id, records);
+            sim.oracle.found(self.id, &recovered.records);
             self.observe_found(sim, &ledger);
         }
         if matches!(condition, Condition::Damaged { .. }) {
@@ -94,9 +92,10 @@ impl Node {
             Ok(governed) => governed,
             Err(reason) => return self.stop(format!("who seals is not known: {reason}")),
         };
-        let timing = Timing::new(&governance.parameters_at(start.head.height.next(), &chain.group.consensus));
+        let parameters = governance.parameters_at(start.head.height.next(), &chain.group.consensus);
+        let key = chain.publics[self.id];
         let config = CoreConfig {
-            pbft: lian_pbft::Config { rules: chain.rules, timing, key: Some(chain.publics[self.id]) },
+            consensus: ConsensusConfig::new(chain.rules, &chain.genesis, &chain.group, &parameters, key),
             committees,
             parameters: chain.group.consensus,
             governance: Arc::new(governance),
@@ -142,6 +141,13 @@ impl Node {
 impl Node {
     /// Clients see blocks that were durable before the crash although nobody was told of them.
     fn observe_found(&self, sim: &mut Sim, ledger: &Ledger) {
+        let height = ledger.head().number.0;
+        if self.is_damaged && sim.oracle.blocks.told(self.id) > height {
+            // What was written last and is wrong now looks like the torn tail of a crash. The others have those blocks.
+            sim.count("ends of block logs lost to damage");
+            sim.oracle.blocks.cut(self.id, height);
+            sim.oracle.reads.cut(self.id, height);
+        }
         let untold = match sim.oracle.blocks.restarted(self.id, &ledger.head()) {
             Ok(untold) => untold,
             Err(what) => return sim.fail("restart", || format!("n{} {what}", self.id)),

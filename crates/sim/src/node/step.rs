@@ -12,7 +12,7 @@ use lian_crypto::VerifiedTransaction;
 use lian_executor::StateReader;
 use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
-    core::{Candidate, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
+    core::{Candidate, ConsensusStatus, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
 use lian_txpool::PoolMessage;
 use lian_types::{BlockNumber, Millis, Transaction};
@@ -53,6 +53,17 @@ impl Node {
                 }
                 None => {}
             },
+            GroupMessage::Raft(message) => {
+                let Some(known) = self.run.as_ref().map(|run| run.core.members().get()) else { return };
+                let members_at = |height| known.committees.at(height).map(|one| Arc::clone(&one.members));
+                match lian_raft::verify(crate::chain::SUITE, &sim.chain.info.context, &members_at, message.clone()) {
+                    Ok(message) => self.step(sim, Input::Raft { from: key, message: Box::new(message) }),
+                    Err(error) if error.is_misbehaviour() => {
+                        sim.fail("messages", || format!("n{} refuses {message:?} of n{from}: {error}", self.id));
+                    }
+                    Err(_) => sim.count("messages not checked"),
+                }
+            }
             GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
                 // It has whatever it proposed, also what its machine's pool would not keep.
                 let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
@@ -71,6 +82,8 @@ impl Node {
                 let transactions = self.candidates(transactions);
                 self.step(sim, Input::Transactions { from: key, transactions, unknown: unknown.clone() });
             }
+            // A simulated node begins with block 0, and nobody serves snapshots.
+            GroupMessage::Snapshot(_) => {}
             GroupMessage::Report(report) => self.step(sim, Input::Report { from: key, report: report.clone() }),
             GroupMessage::Sync(message) => self.step(sim, Input::Sync { from: key, message: message.clone() }),
         }
@@ -79,7 +92,7 @@ impl Node {
     /// A consensus message with its signatures checked by the members that this node knows.
     fn verified(&self, sim: &Sim, envelope: &Envelope) -> Option<Checked> {
         let known = self.run.as_ref()?.core.members().get();
-        envelope.verified(&sim.chain.rules, &known.committees)
+        envelope.verified(&sim.chain.rules, &known.committees, &sim.checked)
     }
 
     /// The core is told something as it is.
@@ -150,7 +163,7 @@ impl Node {
         let clock = self.clock(sim);
         let chain = Arc::clone(&sim.chain);
         let Some(run) = &mut self.run else { return };
-        let before = sim.story.is_kept().then(|| run.core.pbft_status());
+        let before = sim.story.is_kept().then(|| run.core.status());
         let now = run.clock.step(clock, Millis(sim.now.ms()));
         let mut inputs = vec![input];
         let mut effects = Vec::new();
@@ -159,7 +172,8 @@ impl Node {
             run.core.step(now, input, &mut effects);
             for effect in effects.drain(..) {
                 if let Effect::Sign(statement) = effect {
-                    let signature = chain.keys[self.id].sign(&statement.signing_bytes(&chain.info.context));
+                    let signature =
+                        sim.checked.sign(&chain.keys[self.id], &statement.signing_bytes(&chain.info.context));
                     inputs.insert(0, Input::Signed { statement, signature });
                 } else {
                     handed.push(effect);
@@ -225,7 +239,7 @@ impl Node {
 
     fn renew_votes(&mut self) {
         let Some(run) = &mut self.run else { return };
-        let height = run.core.pbft_status().height;
+        let height = run.core.status().height;
         if height.0 >= run.renewed_at.0.saturating_add(VOTE_LOG_RENEWAL) {
             run.renewed_at = height;
             run.outbox.push(Item::Renew { live: run.core.live_records(), below: height });
@@ -259,9 +273,9 @@ impl Node {
         sim.later(self.id, self.life, after, NodeEvent::Tick);
     }
 
-    fn tell_views(&self, sim: &mut Sim, before: &lian_pbft::Status) {
+    fn tell_views(&self, sim: &mut Sim, before: &ConsensusStatus) {
         let Some(run) = &self.run else { return };
-        let after = run.core.pbft_status();
+        let after = run.core.status();
         if after.promised > before.promised {
             sim.tell(|| format!("n{} leaves for view {} at height {}", self.id, after.promised, after.height));
         }

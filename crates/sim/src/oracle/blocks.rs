@@ -33,6 +33,11 @@ impl Blocks {
         }
     }
 
+    /// The greatest height that a node has told its clients.
+    pub(crate) fn told(&self, node: NodeId) -> u64 {
+        self.told.get(&node).copied().unwrap_or(0)
+    }
+
     /// A node tells its clients of a block.
     pub(crate) fn stored(&mut self, node: NodeId, seen: &Seen) -> Result<(), String> {
         let header = &seen.block.header;
@@ -59,6 +64,11 @@ impl Blocks {
         }
     }
 
+    /// A node's disk has lost what came after a height.
+    pub(crate) fn cut(&mut self, node: NodeId, height: u64) {
+        self.told.entry(node).and_modify(|told| *told = height.min(*told));
+    }
+
     /// A node's disk was emptied: it begins anew.
     pub(crate) fn emptied(&mut self, node: NodeId) {
         self.told.remove(&node);
@@ -66,7 +76,7 @@ impl Blocks {
 
     /// A node starts from what its disk holds. Returns the heights that were written and that nobody was told of.
     pub(crate) fn restarted(&self, node: NodeId, head: &Head) -> Result<RangeInclusive<u64>, String> {
-        let told = self.told.get(&node).copied().unwrap_or(0);
+        let told = self.told(node);
         if head.number.0 < told {
             return Err(format!("starts at height {}, but its clients were told of {told}", head.number));
         }

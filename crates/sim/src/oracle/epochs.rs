@@ -1,17 +1,19 @@
 //! Who seals when: computed here from the operator's transactions, without the code under test.
 
 use crate::event::NodeId;
-use lian_types::{BlockNumber, Epoch, MemberIndex};
+use crate::scenario::faulty_max;
+use lian_types::{BlockNumber, ConsensusKind, Epoch, MemberIndex};
 
 /// Every epoch so far, with its first block and its sealers in order.
 pub(crate) struct Epochs {
+    consensus: ConsensusKind,
     window: u64,
     list: Vec<(u64, Vec<NodeId>)>,
 }
 
 impl Epochs {
-    pub(crate) fn new(members: usize, window: u64) -> Self {
-        Self { window, list: vec![(0, (0..members).collect())] }
+    pub(crate) fn new(consensus: ConsensusKind, members: usize, window: u64) -> Self {
+        Self { consensus, window, list: vec![(0, (0..members).collect())] }
     }
 
     /// An operator's transaction in a block names the sealers. Says whether it must succeed: a change waits for the one
@@ -66,12 +68,15 @@ impl Epochs {
     /// How many sealers of an epoch must agree.
     pub(crate) fn quorum(&self, epoch: Epoch) -> usize {
         let count = self.of(epoch).len();
-        (count + self.faulty_max(epoch) + 1).div_ceil(2)
+        match self.consensus {
+            ConsensusKind::Pbft => (count + self.faulty_max(epoch) + 1).div_ceil(2),
+            ConsensusKind::Raft => count / 2 + 1,
+        }
     }
 
     /// How many of them may be faulty.
     pub(crate) fn faulty_max(&self, epoch: Epoch) -> usize {
-        self.of(epoch).len().saturating_sub(1) / 3
+        faulty_max(self.consensus, self.of(epoch).len())
     }
 }
 
@@ -81,7 +86,7 @@ mod tests {
 
     #[test]
     fn changes_wait_for_each_other_and_act_a_window_later() {
-        let mut epochs = Epochs::new(4, 8);
+        let mut epochs = Epochs::new(ConsensusKind::Pbft, 4, 8);
         assert!(epochs.apply(10, vec![0, 1, 2, 3, 4]));
         assert!(epochs.apply(10, vec![1, 2, 3, 4]), "of one block");
         assert!(!epochs.apply(17, vec![1, 2]));

@@ -63,6 +63,11 @@ impl Reads {
         Ok(seen.block.extension.skipped.len())
     }
 
+    /// A node's disk has lost what came after a height.
+    pub(crate) fn cut(&mut self, node: NodeId, height: u64) {
+        self.seen.entry(node).and_modify(|seen| *seen = height.min(*seen));
+    }
+
     /// A node's disk was emptied: it begins anew.
     pub(crate) fn emptied(&mut self, node: NodeId) {
         self.seen.remove(&node);

@@ -281,6 +281,9 @@ impl Votes {
             let key = &chain.publics[node];
             SUITE.verify(key, &bytes, &signature.signature).map_err(|error| format!("signer {signer}: {error}"))?;
         }
+        if certificate.kind.consensus() != chain.info.consensus {
+            return Err(format!("made by the rules of another kind of consensus: {certificate:?}"));
+        }
         let quorum = epochs.quorum(epoch);
         if signers.len() < quorum {
             return Err(format!("{} signers, {quorum} are needed: {certificate:?}", signers.len()));
@@ -289,6 +292,7 @@ impl Votes {
             CertificateKind::Commit { view } if view > View::ZERO => "commit certificates of later views",
             CertificateKind::Commit { .. } => "commit certificates",
             CertificateKind::Checkpoint => "checkpoint certificates",
+            CertificateKind::Replicated => "certificates of what Raft committed",
         })
     }
 

@@ -2,9 +2,12 @@
 
 use super::{CrashPoint, Down, Fault, Links, Load, Scenario, Target, TimedFault};
 use crate::random::Random;
+use lian_types::ConsensusKind;
 
 /// The purpose of the random numbers that make a scenario.
 const PURPOSE: u64 = 1;
+/// The purpose of those that make a scenario of a Raft group.
+const RAFT_PURPOSE: u64 = 9;
 /// The purpose of those that damage a disk.
 const DAMAGE_PURPOSE: u64 = 5;
 /// The purpose of those that change members.
@@ -23,12 +26,29 @@ const END_MS: u64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
 impl Scenario {
-    /// The scenario of a seed.
+    /// The scenario of a seed, with PBFT.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
-        let mut random = Random::new(seed, PURPOSE);
-        let members = random.choose([1, 4, 4, 4, 4, 4, 4, 4, 7, 7]);
+        Self::of(ConsensusKind::Pbft, seed)
+    }
+
+    /// The scenario of a seed. In a Raft group nobody lies.
+    #[must_use]
+    pub fn of(consensus: ConsensusKind, seed: u64) -> Self {
+        let (mut random, members) = match consensus {
+            ConsensusKind::Pbft => {
+                let mut random = Random::new(seed, PURPOSE);
+                let members = random.choose([1, 4, 4, 4, 4, 4, 4, 4, 7, 7]);
+                (random, members)
+            }
+            ConsensusKind::Raft => {
+                let mut random = Random::new(seed, RAFT_PURPOSE);
+                let members = random.choose([1, 3, 3, 4, 4, 5, 5, 5, 7]);
+                (random, members)
+            }
+        };
         let mut scenario = Self {
+            consensus,
             members,
             observers: usize::from(random.permille(150)),
             window: random.choose([1, 2, 4, 8, 8, 8, 16]),
@@ -72,7 +92,9 @@ impl Scenario {
         if has_changes {
             self.observers = 1 + changes.index(8 - self.members);
         }
-        self.add_byzantine(&mut faulty);
+        if self.consensus == ConsensusKind::Pbft {
+            self.add_byzantine(&mut faulty);
+        }
         self.add_damage(&mut faulty);
         if has_changes {
             self.add_changes(&mut changes, &faulty);

@@ -92,9 +92,9 @@ impl World {
         let chain = Arc::clone(&self.sim.chain);
         let storage: Arc<dyn Storage> = Arc::new(self.nodes[node].disk.clone());
         let config = LedgerConfig {
-            folder: folder(&chain),
             history: HistoryDepth::Blocks(lian_types::limits::HISTORY_BLOCKS_DEFAULT),
             view: ViewKind::Memory(Arc::clone(&self.nodes[node].view)),
+            ..LedgerConfig::new(folder(&chain))
         };
         let report = verify(&config, &storage, SUITE, &chain.genesis, &chain.group, &mut |_| {});
         self.sim.tell(|| format!("n{node} is verified: {report:?}"));

@@ -63,8 +63,9 @@ impl World {
             Target::Node(node) => node.min(self.nodes.len().saturating_sub(1)),
             Target::Leader => {
                 let views = self.nodes.iter().filter_map(|node| node.run.as_ref()).map(|run| run.status());
-                let newest = views.max_by_key(|status| (status.height, status.view));
-                newest.and_then(|status| self.sim.oracle.epochs.node(status.epoch, status.leader)).unwrap_or(0)
+                let newest =
+                    views.filter(|status| status.leader.is_some()).max_by_key(|status| (status.height, status.view));
+                newest.and_then(|status| self.sim.chain.node_of(&status.leader?)).unwrap_or(0)
             }
         }
     }

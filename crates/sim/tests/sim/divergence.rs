@@ -62,6 +62,16 @@ fn clearing_alone_does_not_help() {
     assert_eq!(count(&outcome, "recoveries"), 2);
 }
 
+/// All noticed at 99 or 100 that nothing could be certified, before all votes for 98 were in, and a retry from 99 stopped at 98.
+#[test]
+fn a_retry_begins_below_where_the_divergence_was_noticed() {
+    for seed in [7, 30, 31, 32] {
+        let outcome = passes(&wrong(seed, 4, &[(0, 1), (1, 2)], false));
+        assert!(count(&outcome, "stops without a quorum") >= 3, "{:?}", outcome.counts);
+        assert_eq!(count(&outcome, "recoveries"), 1);
+    }
+}
+
 #[test]
 fn more_than_f_wrong_nodes_stop_the_group_and_a_retry_goes_on() {
     for (seed, nodes) in [(4, [(1, 0), (2, 0)]), (5, [(0, 0), (3, 0)]), (6, [(1, 1), (2, 2)]), (7, [(0, 1), (1, 2)])] {

@@ -1,7 +1,7 @@
 //! How soon blocks go on.
 
 use crate::passes;
-use lian_sim::{Byzantine, Down, Fault, Kind, Outcome, Rule, Scenario, Target, Trick, Twin};
+use lian_sim::{Byzantine, CrashPoint, Down, Fault, Kind, Outcome, Rule, Scenario, Target, Trick, Twin};
 
 /// What a faulty leader may cost at most: five times the least timeout of a view.
 const VIEWS_MAX: u64 = 5;
@@ -68,6 +68,24 @@ fn a_twin_stops_no_blocks() {
     for peers in [[Vec::new(), Vec::new()], [vec![1, 2], vec![2, 3]]] {
         let twin = Byzantine { member: 0, twin: Some(Twin { peers }), rules: Vec::new() };
         goes_on(&format!("{twin:?}"), &four(420).with_byzantine(twin));
+    }
+}
+
+/// One member's clock is wrong, so that all others are needed. One of these goes down just before a block is durable there.
+/// When it is back it dials at once, whatever the patience of the others, and has the block before anybody leaves the view.
+#[test]
+fn a_member_that_comes_back_a_block_behind_is_counted_on_at_once() {
+    for seed in 440..446 {
+        let mut scenario = four(seed);
+        scenario.skews_ms = vec![0, 0, 0, 3_600_000];
+        for from_ms in [10_000, 16_000, 22_000] {
+            let fault =
+                Fault::CrashAt { target: Target::Node(1), point: CrashPoint::BlockSync, times: 1, down_ms: 300 };
+            scenario = scenario.with(from_ms, Some(from_ms + 2_000), fault);
+        }
+        let outcome = goes_on(&format!("seed {seed}"), &scenario);
+        assert!(outcome.counts["crashes"] > 0, "{:?}", outcome.counts);
+        assert!(outcome.longest_pause_ms < scenario.view_timeout_ms.0, "no block for {} ms", outcome.longest_pause_ms);
     }
 }
 

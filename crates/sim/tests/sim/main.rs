@@ -5,6 +5,7 @@ mod byzantine;
 mod divergence;
 mod liveness;
 mod members;
+mod raft;
 mod regressions;
 mod replay;
 mod scenarios;

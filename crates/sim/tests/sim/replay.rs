@@ -1,6 +1,7 @@
 //! A seed always gives the same run.
 
 use lian_sim::{Options, Scenario, run, run_range, run_scenario};
+use lian_types::ConsensusKind;
 
 #[test]
 fn a_seed_replays_identically() {
@@ -16,7 +17,7 @@ fn a_seed_replays_identically() {
 #[test]
 fn the_number_of_threads_does_not_matter() {
     let seeds = 100..108;
-    let [one, four] = [1, 4].map(|jobs| run_range(seeds.clone(), jobs, &|_| true));
+    let [one, four] = [1, 4].map(|jobs| run_range(ConsensusKind::Pbft, seeds.clone(), jobs, &|_| true));
     assert_eq!(one, four);
 }
 

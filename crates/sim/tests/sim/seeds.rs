@@ -1,6 +1,7 @@
 //! Scenarios by chance.
 
 use lian_sim::run_range;
+use lian_types::ConsensusKind;
 
 /// The seeds that every change must pass.
 const SEEDS: std::ops::Range<u64> = 0..300;
@@ -8,7 +9,7 @@ const SEEDS: std::ops::Range<u64> = 0..300;
 #[test]
 fn no_seed_breaks_a_rule() {
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let summary = run_range(SEEDS, jobs, &|outcome| {
+    let summary = run_range(ConsensusKind::Pbft, SEEDS, jobs, &|outcome| {
         if let Some(failure) = &outcome.failure {
             println!("seed {} at {} ms: {}: {}", outcome.seed, failure.time_ms, failure.invariant, failure.what);
         }

@@ -34,7 +34,7 @@ impl Chain {
         let genesis = B256::repeat_byte(7);
         let mut chain = Self {
             context: ChainContext { genesis, group: GroupId(0), chain_id: 20_200 },
-            members: EpochMembers { epoch: Epoch(0), members },
+            members: EpochMembers { epoch: Epoch(0), members, consensus: lian_types::ConsensusKind::Pbft },
             keys,
             genesis: Anchor {
                 height: BlockNumber(0),

@@ -7,4 +7,5 @@ mod chain;
 mod check;
 mod machine;
 mod messages;
+mod snapshot;
 mod world;

@@ -1,0 +1,305 @@
+//! How long a new node takes to join a long chain: by a snapshot, and by replaying every block.
+//!
+//! The chain is made here, with certificates of three of four members, one call in each block. Joining is measured without
+//! a network: the same checks, executions and writes as a node does, on blocks and chunks that are there already.
+
+use crate::{
+    machine,
+    workload::{self, Account},
+};
+use alloy_primitives::{Address, B256};
+use anyhow::{Context, Result, ensure};
+use lian_client::Table;
+use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
+use lian_executor::{Rules, execute_proposal};
+use lian_group::{ChainInfo, KnownMembers, check_blocks, execution::SpeculativeChain, finality::replay};
+use lian_ledger::{
+    FileStorage, FinalBlock, Ledger, LedgerConfig, SnapshotChain, SnapshotFolder, Storage, place_snapshot,
+};
+use lian_pbft::{Committee, Committees};
+use lian_sync::{Anchor, BlockWithCertificate};
+use lian_types::{
+    BlockNumber, Certificate, CertificateKind, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId, Institution,
+    MemberIndex, MemberSignature, Millis, NodeEntry, Proposal, Transaction, View, limits,
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const SUITE: Suite = Suite::Standard;
+/// Accounts that send in turn.
+const ACCOUNTS: u64 = 500;
+/// Blocks that are checked and appended together, as a peer sends them.
+const BATCH: u64 = limits::SYNC_BLOCKS_MAX as u64;
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncReport {
+    /// The machine.
+    pub machine: String,
+    /// The command.
+    pub command: String,
+    /// Blocks of the chain.
+    pub blocks: u64,
+    /// Seconds to make a snapshot of its end.
+    pub snapshot_made_s: f64,
+    /// The snapshot's length, in bytes.
+    pub snapshot_bytes: u64,
+    /// Seconds to join by it: every check, and the ledger open at the end.
+    pub snapshot_joined_s: f64,
+    /// Seconds to join by replaying every block.
+    pub replayed_s: f64,
+    /// Blocks replayed a second.
+    pub replay_rate: f64,
+    /// Blocks a second of the live network that it is compared with.
+    pub live_rate: f64,
+    /// The state root at the end, of all three ledgers.
+    pub state_root: B256,
+}
+
+impl SyncReport {
+    /// The figures as aligned lines.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        let mut table = Table::new();
+        let seconds = |value: f64| format!("{value:.2} s");
+        table.line("machine", &self.machine).line("command", &self.command).line("blocks", self.blocks);
+        table.line("snapshot made in", format!("{:.2} s, {} bytes", self.snapshot_made_s, self.snapshot_bytes));
+        table.line("joined by snapshot", seconds(self.snapshot_joined_s));
+        table.line("joined by replay", format!("{:.2} s, {:.0} blocks/s", self.replayed_s, self.replay_rate));
+        let ratio = self.replay_rate / self.live_rate;
+        table.line("to the live rate", format!("{ratio:.1} times {:.0} blocks/s", self.live_rate));
+        table.line("state root", self.state_root);
+        table
+    }
+}
+
+/// The network whose chain it is.
+struct Network {
+    genesis: Genesis,
+    keys: Vec<ConsensusSecretKey>,
+    info: ChainInfo,
+    committees: Arc<Committees>,
+}
+
+impl Network {
+    fn new() -> Result<Self> {
+        let keys: Vec<_> = (1..=4).map(|seed| ConsensusSecretKey::from_bytes(SUITE, &[seed; 32])).collect();
+        let node = |(number, key): (usize, &ConsensusSecretKey)| NodeEntry {
+            name: format!("node{number}"),
+            institution: "bank".to_owned(),
+            consensus_key: key.public(),
+        };
+        let group = GroupGenesis {
+            group: GroupId(0),
+            chain_id: 20_200,
+            time: Millis(1_700_000_000_000),
+            block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
+            consensus: ConsensusParameters::default(),
+            sealers: (0..4).map(|number| format!("node{number}")).collect(),
+            operators: vec![],
+            accounts: BTreeMap::new(),
+        };
+        let genesis = Genesis {
+            version: 1,
+            suite: SUITE.name().to_owned(),
+            certificate_authorities: vec![],
+            institutions: vec![Institution { name: "bank".to_owned() }],
+            nodes: keys.iter().enumerate().map(node).collect(),
+            groups: vec![group],
+        };
+        let group = genesis.groups.first().context("no group")?;
+        let chain = SnapshotChain { suite: SUITE, genesis: &genesis, group };
+        let members = chain.first_members()?.members;
+        let info = ChainInfo {
+            group: group.group,
+            chain_id: group.chain_id,
+            genesis_hash: lian_executor::genesis_block(SUITE, &genesis, group)?.hash,
+            suite: SUITE,
+            rules: Rules::new(SUITE, group.chain_id),
+            block_gas_limit: group.block_gas_limit,
+            consensus: group.consensus.kind,
+            context: chain.context(),
+            node: "bench".to_owned(),
+        };
+        let committees = Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]);
+        Ok(Self { keys, info, committees: Arc::new(committees), genesis })
+    }
+
+    fn chain(&self) -> Result<SnapshotChain<'_>> {
+        let group = self.genesis.groups.first().context("no group")?;
+        Ok(SnapshotChain { suite: SUITE, genesis: &self.genesis, group })
+    }
+
+    fn open(&self, folder: &Path) -> Result<Arc<Ledger>> {
+        let storage: Arc<dyn Storage> = Arc::new(FileStorage);
+        let SnapshotChain { suite, genesis, group } = self.chain()?;
+        Ok(Ledger::open(LedgerConfig::new(folder), storage, suite, genesis, group)?.0)
+    }
+
+    /// The next block, certified.
+    fn block(&self, ledger: &Ledger, transaction: &Arc<VerifiedTransaction>) -> Result<FinalBlock> {
+        let head = ledger.head();
+        let proposer = self.keys.first().context("no key")?.public();
+        let proposal = Proposal {
+            chain_id: self.info.chain_id,
+            group: self.info.group,
+            epoch: Epoch::ZERO,
+            height: head.number.next(),
+            parent: head.digest,
+            time: Millis(head.block.extension.time.0.saturating_add(5)),
+            proposer,
+            transactions: vec![transaction.hash()],
+        };
+        let (nodes, bodies) = (ledger.nodes(), [Arc::clone(transaction)]);
+        let gas = self.info.block_gas_limit;
+        let executed = execute_proposal(&self.info.rules, gas, &head.parent, nodes.as_ref(), &proposal, &bodies)?;
+        let mut certificate = Certificate {
+            epoch: Epoch::ZERO,
+            height: proposal.height,
+            digest: executed.digest,
+            block_hash: executed.hash,
+            kind: CertificateKind::Commit { view: View(0) },
+            signatures: vec![],
+        };
+        let vote = certificate.vote().signing_bytes(&self.info.context);
+        let sign = |(signer, key): (u16, &ConsensusSecretKey)| MemberSignature {
+            signer: MemberIndex(signer),
+            signature: key.sign(&vote),
+        };
+        certificate.signatures = (0..3).zip(&self.keys).map(sign).collect();
+        Ok(FinalBlock { executed, certificate: Arc::new(certificate) })
+    }
+}
+
+/// Makes a chain of so many blocks in a folder and joins it in both ways. `progress` is told what is being done.
+///
+/// # Errors
+/// What failed; also if the three ledgers do not end with one state root.
+pub fn measure(blocks: u64, live_rate: f64, command: String, progress: &dyn Fn(&str)) -> Result<SyncReport> {
+    let folder = tempfile::tempdir()?;
+    let network = Network::new()?;
+    let place = |name: &str| folder.path().join(name);
+    progress(&format!("making a chain of {blocks} blocks"));
+    let source = make(&network, &place("source"), blocks)?;
+    let root = source.head().block.header.state_root;
+
+    progress("making a snapshot");
+    let storage: Arc<dyn Storage> = Arc::new(FileStorage);
+    let snapshots = SnapshotFolder::new(Arc::clone(&storage), place("snapshot"));
+    let begun = Instant::now();
+    let manifest = source.write_snapshot(&source.freeze()?, &snapshots)?;
+    let made = begun.elapsed();
+
+    progress("joining by the snapshot");
+    let begun = Instant::now();
+    let config = LedgerConfig::new(place("joined"));
+    place_snapshot(network.chain()?, &config, &storage, &snapshots, manifest.height())?;
+    let joined = network.open(&config.folder)?;
+    let joined_in = begun.elapsed();
+    ensure!(joined.head().block.header.state_root == root, "the snapshot ends with another state root");
+
+    progress("joining by replaying every block");
+    let (replayed, replayed_in) = replay_all(&network, &source, &place("replayed"))?;
+    ensure!(replayed.head().hash == source.head().hash, "the replay ends with another block");
+    Ok(SyncReport {
+        machine: machine::describe(),
+        command,
+        blocks,
+        snapshot_made_s: made.as_secs_f64(),
+        snapshot_bytes: manifest.bytes(),
+        snapshot_joined_s: joined_in.as_secs_f64(),
+        replayed_s: replayed_in.as_secs_f64(),
+        replay_rate: u32::try_from(blocks).map_or(f64::MAX, f64::from) / replayed_in.as_secs_f64(),
+        live_rate,
+        state_root: root,
+    })
+}
+
+fn make(network: &Network, folder: &Path, blocks: u64) -> Result<Arc<Ledger>> {
+    let ledger = network.open(folder)?;
+    let _flusher = ledger.start_flusher()?;
+    let accounts: Vec<_> = (0..ACCOUNTS).map(|index| Account::numbered(7, index)).collect::<Result<_>>()?;
+    let mut nonces = vec![0; accounts.len()];
+    let mut waiting = Vec::new();
+    for _ in 0..blocks {
+        if waiting.is_empty() {
+            let to = Address::repeat_byte(0x11);
+            let signed = workload::sign_transfers(&accounts, &mut nonces, network.info.chain_id, to, accounts.len())?;
+            for signed in signed.into_iter().rev() {
+                let transaction = Arc::new(Transaction::decode(signed.raw)?);
+                waiting.push(Arc::new(SUITE.recover_sender(transaction)?));
+            }
+        }
+        let transaction = waiting.pop().context("no transaction")?;
+        ledger.append(&[network.block(&ledger, &transaction)?])?;
+    }
+    Ok(ledger)
+}
+
+/// Checks and executes every block of a ledger into a new one, as catching up does: the next batch is checked while one is
+/// executed.
+fn replay_all(network: &Network, source: &Ledger, folder: &Path) -> Result<(Arc<Ledger>, Duration)> {
+    let begun = Instant::now();
+    let ledger = network.open(folder)?;
+    let flusher = ledger.start_flusher()?;
+    let mut chain = SpeculativeChain::new(network.info.rules, network.info.block_gas_limit, Arc::clone(&ledger));
+    let head = ledger.head();
+    let mut anchor =
+        Anchor { height: head.number, hash: head.hash, digest: head.digest, members: head.block.extension.members };
+    let mut checked: Vec<BlockWithCertificate> = Vec::new();
+    loop {
+        let next = read(source, anchor.height)?;
+        let known = KnownMembers { committees: Arc::clone(&network.committees), head: ledger.head().number };
+        let check = || check_blocks(&network.info, limits::WINDOW_DEFAULT, &known, anchor, &next);
+        let (outcome, applied) = rayon::join(check, || apply(&ledger, &mut chain, &checked));
+        ensure!(outcome? == next.len(), "who decides a block is not known");
+        applied?;
+        let Some(last) = next.last() else { break };
+        anchor = Anchor::of(last);
+        checked = next;
+    }
+    drop(flusher);
+    Ok((ledger, begun.elapsed()))
+}
+
+fn read(source: &Ledger, after: BlockNumber) -> Result<Vec<BlockWithCertificate>> {
+    let last = source.head().number.0.min(after.0.saturating_add(BATCH));
+    let block = |number| {
+        let stored = source.block_by_number(BlockNumber(number))?.context("a block is missing")?;
+        let certificate = stored.certificate.as_ref().clone();
+        Ok(BlockWithCertificate { block: Arc::clone(&stored.block), certificate })
+    };
+    (after.0.saturating_add(1)..=last).map(block).collect()
+}
+
+fn apply(ledger: &Ledger, chain: &mut SpeculativeChain, blocks: &[BlockWithCertificate]) -> Result<()> {
+    /// Blocks appended with one fsync, as a node does at most.
+    const APPENDED: usize = 64;
+    for batch in blocks.chunks(APPENDED) {
+        let mut done = Vec::with_capacity(batch.len());
+        for received in batch {
+            let parent = chain.digest_of(received.block.header.parent_hash).context("the parent is not known")?;
+            done.push(replay(chain, SUITE, parent, received.certificate.digest, received)?);
+        }
+        ledger.append(&done)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_end_with_one_root() {
+        let report = measure(600, 100.0, "test".to_owned(), &|_| {}).unwrap();
+        assert_eq!(report.blocks, 600);
+        assert!(report.snapshot_bytes > 0 && report.replay_rate > 0.0);
+        assert!(report.table().to_string().contains("times 100 blocks/s"));
+    }
+}

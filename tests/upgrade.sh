@@ -78,7 +78,8 @@ finish() {
   touch "$folder/stop"
   local pid
   for pid in "${pids[@]}"; do [ -z "$pid" ] || kill -9 "$pid" 2> /dev/null || true; done
-  wait
+  # The shell would name each that is killed.
+  wait 2> /dev/null || true
   rm -rf "$folder"
 }
 trap finish EXIT

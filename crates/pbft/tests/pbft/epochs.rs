@@ -57,22 +57,29 @@ fn a_change_discards_what_old_members_said_about_the_new_heights() {
     assert!(!believes(&mut script));
 }
 
-/// Heights whose rules a program does not know are decided by the others: it neither asks for their bodies nor votes, and
-/// takes no proof of them for one.
+/// Heights whose rules a program does not know are decided by the others: it votes on none of them, whether a message was
+/// checked before that was known or comes later, and takes no proof of them for one.
 #[test]
 fn nothing_is_voted_where_the_rules_are_unknown() {
-    let vote_on_two = |script: &mut Script| {
-        script.lines(&["propose 1a v0", "held 1a", "executed 1a"]);
-        script.line("propose 2a v0") + &script.line("held 2a")
+    let vote = |end: Option<BlockNumber>| {
+        let mut script = Script::new(1);
+        let pre_prepare = Message::PrePrepare(script.pre_prepare("2a", 0));
+        let message = verify(&rules(4, 100), script.machine_ref().committees(), pre_prepare).unwrap();
+        if let Some(end) = end {
+            script.step(Input::EndBefore(end));
+            assert_eq!(script.line("propose 2a v0"), "refused: no members are known for height 2\n");
+        }
+        let one = script.line("propose 1a v0") + &script.lines(&["held 1a", "executed 1a", "prepare 1a v0 by 0 2"]);
+        let two = script.step(Input::Message { from: key(0).public(), message }) + &script.line("held 2a");
+        (one, two)
     };
-    let mut script = Script::new(1);
-    assert!(vote_on_two(&mut script).contains("send prepare 2a v0"), "it votes where it knows the rules");
-    let mut script = Script::new(1);
-    script.step(Input::EndBefore(BlockNumber(2)));
-    assert_eq!(vote_on_two(&mut script), "");
-    assert!(script.machine_ref().committees().at(BlockNumber(1)).is_some());
-    assert!(script.machine_ref().committees().at(BlockNumber(2)).is_none());
-    assert!(!script.lines(&["prepare 1a v0 by 0 2"]).is_empty(), "the last height that it knows is decided");
+    let ((one, two), (last_one, beyond)) = (vote(None), vote(Some(BlockNumber(2))));
+    assert!(two.contains("send prepare 2a v0"), "{two}");
+    assert!(!beyond.contains("2a v0"), "{beyond}");
+    assert!(
+        one.contains("send commit 1a v0") && one == last_one,
+        "the last height that it knows is decided: {last_one}"
+    );
 
     let mut script = Script::new(1);
     let outdated = outdated(&mut script);

@@ -261,9 +261,12 @@ fn a_further_node_needs_a_network_with_its_authority() {
     assert!(!dir.join("ca/operator.key").exists(), "an operator was named");
     assert!(refused(&dir, "node0").contains("has a node `node0` already"));
     assert!(refused(&dir, "not a name").contains("not a name"));
-    let said = succeed(&["init", "--join", text(&dir), "--name", "node1", "--host", "10.0.0.9"]);
+    let offset = free_offset();
+    let shown = offset.to_string();
+    let said =
+        succeed(&["init", "--join", text(&dir), "--name", "node1", "--host", "10.0.0.9", "--port-offset", &shown]);
     assert!(said.contains("lian gov add-institution bank1\n"), "{said}");
-    assert!(said.contains("10.0.0.9:30300"), "{said}");
+    assert!(said.contains(&format!("10.0.0.9:{}", 30_300 + offset)), "{said}");
     let check = ["node", "--check", "--config", text(&dir.join("node1/config.toml"))].map(str::to_owned);
     succeed(&check.iter().map(String::as_str).collect::<Vec<_>>());
     fs::remove_file(dir.join("ca/root.key")).unwrap();

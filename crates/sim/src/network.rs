@@ -192,7 +192,7 @@ impl Sim {
 
     pub(crate) fn transmit(&mut self, from: NodeId, to: NodeId, envelope: &Rc<Envelope>) {
         let Some(session) = self.network.end(from, to) else { return };
-        let is_consensus = matches!(envelope.payload(), GroupMessage::Consensus(_));
+        let is_consensus = matches!(envelope.payload(), GroupMessage::Consensus(_) | GroupMessage::Raft(_));
         let cuts = self.network.cuts[from][to];
         if is_consensus && (cuts.everything > 0 || cuts.consensus > 0) {
             return;

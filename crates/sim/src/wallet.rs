@@ -176,9 +176,9 @@ fn sign(name: Name) -> VerifiedTransaction {
 /// What the operator calls, and with what.
 fn govern(nonce: u64, sealers: u8) -> (Address, Vec<u8>) {
     if sealers == 0 {
-        // Small blocks, so that it shows; the smallest gas limit that there may be.
+        // Small blocks, so that it shows, which hold a second of load; the smallest gas limit that there may be.
         let (name, value) = if nonce.is_multiple_of(2) {
-            ("block_transactions_max", 2 + nonce % 8)
+            ("block_transactions_max", 12 + nonce % 8)
         } else {
             ("block_gas_limit", limits::TRANSACTION_GAS_LIMIT_MAX + nonce)
         };

@@ -118,6 +118,8 @@ impl World {
         let asked = there.first().ok_or("nobody is there")?;
         let (ledger, _) = self.open(*asked)?;
         let (_, committees) = chain.governance(&ledger)?;
+        // Whoever applies the plan opens it anew.
+        drop(ledger);
         let plan = Plan::of(&chain.rules, &committees, reports).map_err(|error| error.to_string())?;
         let plan = plan_from_json(&plan_to_json(&plan)).map_err(|error| error.to_string())?;
         self.sim.tell(|| format!("the plan: {:?} from {} reports", plan.retry, plan.reports.len()));

@@ -428,6 +428,33 @@ fn leaves_a_view() {
     );
 }
 
+/// §5: a quorum of prepares counts only where the bodies are held, or a proposal whose bodies a crash took from everybody
+/// would be forced in every later view.
+#[test]
+fn hides_a_prepared_proposal_without_bodies() {
+    let quorum = ["propose 1a v0", "prepare 1a v0 by 0 2 3"];
+    let leave = ["lost 0", "tick 251"];
+    check(
+        1,
+        &after(&quorum, &leave),
+        expect![[r#"
+        leave for v1: LeaderLost
+        persist view-change v1 base 0
+        send view-change v1 base 0
+    "#]],
+    );
+    // The same with the bodies.
+    check(
+        1,
+        &[&quorum[..], &["held 1a"], &leave].concat(),
+        expect![[r#"
+        leave for v1: LeaderLost
+        persist view-change v1 base 0 1a@0
+        send view-change v1 base 0 1a@0
+    "#]],
+    );
+}
+
 /// §5: nobody goes on to a further view before a quorum has left.
 #[test]
 fn does_not_run_ahead() {

@@ -157,7 +157,7 @@ const SITUATIONS: &[(&str, u64)] = &[
     ("certificates of what Raft committed", 20_000),
     ("crashes", 60),
     ("epochs begun", 20),
-    ("messages lost", 500),
+    ("messages lost", 50),
     ("torn writes", 5),
     ("vote logs lost", 3),
     ("vote logs renewed", 5),

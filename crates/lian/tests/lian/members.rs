@@ -35,11 +35,13 @@ pub(crate) struct Network {
 
 impl Network {
     /// Four members.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(consensus: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("net");
         let offset = free_offset();
-        succeed(&["init", "--dir", text(&dir), "--host", "127.0.0.1:4", "--port-offset", &offset.to_string()]);
+        let shown = offset.to_string();
+        let host = ["--host", "127.0.0.1:4", "--port-offset", &shown, "--consensus", consensus];
+        succeed(&[&["init", "--dir", text(&dir)], &host[..]].concat());
         let mut network = Self { _folder: folder, dir, offset, nodes: vec![] };
         (0..4).for_each(|node| network.start_node(node));
         network
@@ -181,7 +183,16 @@ async fn send(client: RpcClient, key: String, stop: Arc<AtomicBool>, done: Arc<A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_goes_from_four_to_seven_and_back_to_four_under_load() {
-    let mut network = Network::start();
+    grow_and_shrink("pbft").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raft_group_goes_from_four_to_seven_and_back_to_four_under_load() {
+    grow_and_shrink("raft").await;
+}
+
+async fn grow_and_shrink(consensus: &str) {
+    let mut network = Network::start(consensus);
     for node in 0..4 {
         network.wait_for(node, "connected", |status| status["peers"] == 3 && status["role"] == "sealer").await;
     }

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// its ledger is sound.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_stop_below_the_first_block_of_unknown_rules() {
-    let mut network = Network::start();
+    let mut network = Network::start("pbft");
     for node in 0..4 {
         network.wait_for(node, "connected", |status| status["peers"] == 3).await;
     }

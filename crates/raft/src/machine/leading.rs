@@ -116,10 +116,12 @@ impl Machine {
         }
         let ids: BTreeSet<_> = wanted.iter().map(raft_id).collect();
         let present = conf.voters().ids().iter().chain(conf.learners().iter().copied()).collect::<BTreeSet<_>>();
-        // Oneself last: whoever takes over removes the former leader.
+        // Those that do not follow first, since each that does is needed for a majority until they are gone. Oneself last:
+        // whoever takes over removes the former leader.
         let me = raft_id(&self.config.key);
+        let matched = |id: &u64| self.node.raft.prs().get(*id).map(|progress| progress.matched);
         let mut gone: Vec<_> = present.into_iter().filter(|id| !ids.contains(id)).collect();
-        gone.sort_unstable_by_key(|id| *id == me);
+        gone.sort_unstable_by_key(|id| (*id == me, matched(id)));
         let key = gone.into_iter().find_map(|id| self.keys.get(&id))?;
         Some(Change { kind: ChangeKind::Remove, key: *key })
     }

@@ -245,6 +245,25 @@ fn two_removals_at_once() {
     }
 }
 
+/// Two of five were away for good when these and a third were removed. The third went first, and the rest was no majority of
+/// those who were left (simulator seed 228).
+#[test]
+fn removals_begin_with_those_that_are_away() {
+    for seed in 40..46 {
+        let mut network = fair(seed, 5);
+        let leader = network.leader().unwrap();
+        let others: Vec<_> = (0..5).filter(|node| *node != leader).collect();
+        let (away, removed) = (&others[..2], others[2 + usize::try_from(seed).unwrap() % 2]);
+        away.iter().for_each(|node| network.crash(*node));
+        let stay: Vec<_> = (0..5).filter(|node| !away.contains(node) && *node != removed).collect();
+        let first = change(&mut network, 1, &stay);
+        network.until(20_000, "the configuration", |network| {
+            network.leader().is_some_and(|leader| configuration(network, leader) == (2, 0))
+        });
+        network.until(20_000, "blocks of two", |network| stay.iter().all(|node| network.height(*node) >= first + 20));
+    }
+}
+
 /// Members change while nodes go down at their persist points and messages are lost.
 #[test]
 fn members_change_in_bad_weather() {

@@ -36,13 +36,13 @@ async fn with_villain(
     plot: impl Plot,
 ) -> (Network, Middleman, usize, Load) {
     let mut network = Network::create(change).await;
-    // Height 1 of view 0 is led by the first member, as long as a term is longer than that.
+    // View 0 is led by the first member; its middleman may be found too late for it on a busy machine.
     let villain = 0;
     let middleman = Middleman::start(&network, villain, plot).await;
     (0..NODES).for_each(|node| network.start(node));
     network.wait_for_sessions(0..NODES).await;
-    assert_eq!(network.leader(1).await, villain);
     let load = Load::start_at(&network, &others(villain)).await;
+    network.make_leader(villain).await;
     (network, middleman, villain, load)
 }
 

@@ -30,6 +30,21 @@ async fn a_frozen_leader_is_left_and_catches_up() {
     network.check(load).await;
 }
 
+impl Network {
+    /// Waits until a member leads: whoever leads instead is frozen until the others have left it. There must be load.
+    pub(crate) async fn make_leader(&self, member: usize) {
+        loop {
+            let leader = self.leader(others(member)[0]).await;
+            if leader == member {
+                return;
+            }
+            self.signal(leader, Signal::SIGSTOP);
+            self.wait_for_other_leader(leader, &others(leader)).await;
+            self.signal(leader, Signal::SIGCONT);
+        }
+    }
+}
+
 /// Two of four are frozen: nothing can be final. The stall ends within a round after they thaw, however long it was:
 /// some seconds here, five minutes in the long form.
 #[tokio::test(flavor = "multi_thread")]

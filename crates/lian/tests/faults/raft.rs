@@ -41,7 +41,8 @@ async fn a_stopped_raft_leader_hands_over() {
     network.stop(leader);
     let status = network.status(other).await.unwrap();
     assert_eq!(status["consensus"], "raft");
-    assert_eq!(status["view"].as_u64().unwrap(), term + 1, "one election, at once: {status}");
+    // Nobody has noticed yet that it is gone, so this election was its own doing.
+    assert!(status["view"].as_u64().unwrap() > term, "no election: {status}");
     assert_ne!(status["leader"], format!("node{leader}"));
     load.wait_for_more(30).await;
     network.start(leader);

@@ -81,6 +81,8 @@ pub struct GroupStatus {
     pub pending: usize,
     /// Transactions in the pool that wait for an earlier nonce.
     pub queued: usize,
+    /// Whether this node sends no votes, because it does not know all that it has voted for (pbft §3).
+    pub abstains: bool,
     /// Why the group has stopped on this node, if it has.
     pub halted: Option<String>,
     /// The other nodes.

@@ -275,6 +275,7 @@ impl CoreThread {
         status.peers = self.core.connected().len();
         let counts = self.core.pool_counts();
         (status.pending, status.queued) = (counts.pending, counts.queued);
+        status.abstains = abstains;
         drop(status);
         self.measure(&consensus, best);
     }

@@ -329,6 +329,7 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
         peers: 0,
         pending: 0,
         queued: 0,
+        abstains: false,
         halted: None,
         nodes: Vec::new(),
     }

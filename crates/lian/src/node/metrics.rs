@@ -59,6 +59,7 @@ impl Watched {
         gauge("lian_lag_blocks", status.lag);
         gauge("lian_pbft_epoch", status.epoch.0);
         gauge("lian_members", u64::try_from(status.members).unwrap_or(u64::MAX));
+        gauge("lian_abstains", u64::from(status.abstains));
         gauge("lian_halted", u64::from(status.halted.is_some()));
         gauge("ethereum_peer_limit", u64::try_from(limits::MEMBERS_MAX).unwrap_or(u64::MAX));
     }
@@ -167,6 +168,7 @@ fn describe() {
         ("lian_members", "Voting members."),
         ("lian_pool_pending_transactions", "Transactions in the pool that could be proposed."),
         ("lian_pool_queued_transactions", "Transactions in the pool that wait for an earlier nonce."),
+        ("lian_abstains", "1 if the node sends no votes because it may have lost some of its own, else 0."),
         ("lian_halted", "1 if the group has stopped on this node, else 0."),
         ("ethereum_blockchain_height", "Height of the chain (EIP-2159)."),
         ("ethereum_best_known_block_number", "Highest block number known (EIP-2159)."),

@@ -20,6 +20,10 @@ pub(crate) async fn run(args: NodeArgs) -> Result<()> {
     }
     say(format!("chain {} · {}", status["chain_id"], args.rpc_url))?;
     print(columns(&rows(&status)))?;
+    if answer["abstains"] == json!(true) {
+        let node = printable(&text(&answer, "node"));
+        say(format!("{node} abstains: it may have lost votes of its own (docs/operations.md, A lost disk)"))?;
+    }
     if let Some(reason) = answer["halted"].as_str() {
         say(printable(&format!("{} has stopped: {reason}", text(&answer, "node"))))?;
     }

@@ -175,7 +175,9 @@ impl Machine {
     /// nothing from before the loss can be above it.
     fn settle_abstention(&mut self) {
         let members = &self.committee.members.members;
-        let needed = members.quorum().min(members.len().saturating_sub(1));
+        // Others only. One that is the only member has nobody to ask, and never returns.
+        let others = members.len().saturating_sub(usize::from(self.me.is_some()));
+        let needed = members.quorum().min(others).max(1);
         let (epoch, window, own) = (self.epoch(), self.config.rules.window, self.head.height);
         let Some(abstention) = self.abstention.as_mut().filter(|abstention| abstention.resume.is_none()) else {
             return;
@@ -203,10 +205,12 @@ impl Machine {
         }
     }
 
-    /// Ends the abstention where it is certain that nothing can be contradicted any more.
+    /// Ends the abstention where nothing can be contradicted any more: all heights that may have votes are final, and
+    /// nothing is signed again in a view below the one promised, which is beyond all that may have been.
     pub(super) fn end_abstention(&mut self) {
         let resume = self.abstention.as_ref().and_then(|abstention| abstention.resume);
-        if resume.is_some_and(|resume| self.head.height >= resume.height && self.view >= resume.view) {
+        let promised = self.own_change.as_ref().map_or(self.view, |change| change.signed.change.view);
+        if resume.is_some_and(|resume| self.head.height >= resume.height && promised >= resume.view) {
             self.abstention = None;
             self.push(Effect::Persist(vec![Record::Abstains(false)]));
         }

@@ -54,6 +54,7 @@ impl Machine {
         self.own_change = Some(message.clone());
         self.changes.insert(signer, message.clone());
         self.push(Effect::Persist(vec![Record::ViewPromise(message.clone())]));
+        self.end_abstention();
         self.send_all(Message::ViewChange(message));
         self.changes_moved();
     }

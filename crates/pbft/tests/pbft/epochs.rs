@@ -5,8 +5,8 @@ use crate::{
     script::Script,
 };
 use lian_crypto::Verified;
-use lian_pbft::{Committee, Input, Message, verify};
-use lian_types::{BlockNumber, CertificateKind, Epoch};
+use lian_pbft::{Committee, Heartbeat, Input, LogCondition, Message, verify};
+use lian_types::{BlockNumber, CertificateKind, Epoch, View};
 
 /// The members of height 3 and above, none of whom decided before.
 fn change() -> Input {
@@ -86,4 +86,28 @@ fn nothing_is_voted_where_the_rules_are_unknown() {
     script.step(outdated);
     script.step(Input::EndBefore(BlockNumber(3)));
     assert!(!believes(&mut script));
+}
+
+/// §3: one that lost its votes and catches up through an epoch of a single member asks that member, if it is not itself;
+/// one that is the only member has nobody to ask.
+#[test]
+fn who_lost_its_votes_asks_a_single_member() {
+    for (member, returns) in [(7, true), (1, false)] {
+        let mut script = Script::new(1);
+        script.restart(LogCondition::Lost);
+        script.step(Input::Members(Committee::new(Epoch(1), BlockNumber(3), members(member..member + 1))));
+        script.line("final 1a");
+        script.line("final 2a");
+        let mut beat = |from: usize, epoch: u64| {
+            let view = View::ZERO;
+            let (epoch, height) = (Epoch(epoch), BlockNumber(2));
+            let beat = Heartbeat { epoch, height, view, promised: view, starving: false, abstains_until: None };
+            script.message(from, Message::Heartbeat(beat));
+            script.machine_ref().status().abstains_until.unwrap().0
+        };
+        // A member of another epoch is not asked, and one that is further on says that others decide by now.
+        assert_eq!(beat(0, 1), u64::MAX);
+        assert_eq!(beat(7, 2), u64::MAX);
+        assert_eq!(beat(7, 1) < u64::MAX, returns);
+    }
 }

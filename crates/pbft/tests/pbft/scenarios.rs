@@ -409,20 +409,35 @@ fn a_lost_vote_log_abstains_and_returns() {
         None
     }));
     network.reach(0..4, height + 200, 20_000);
+    // Its heights have passed, and it has promised a view that it cannot have promised before: it waits for that one.
     let status = network.status(3);
-    assert!(
-        status.abstains_until.is_some_and(|until| until.0 >= lost_at + 8 && until.0 < network.height(3)),
-        "{status:?}"
-    );
-    // It knows when its heights have passed, and waits for a view that it cannot have promised before.
-    assert_eq!(status.promised.0, 2);
+    assert_eq!((status.abstains_until, status.view.0, status.promised.0), (None, 0, 2), "{status:?}");
     assert!(sent.lock().unwrap().iter().all(|(height, _)| height.0 > lost_at + 8));
     // When the leader dies the three that are left need it, and have it.
     network.crash(0, None);
     let height = network.height(1);
     network.reach(1..4, height + 30, 15_000);
-    assert_eq!(network.status(3).abstains_until, None);
     assert!(sent.lock().unwrap().iter().any(|(_, view)| view.0 >= 2));
+    network.nobody_halted();
+}
+
+/// §3: one that has made its promise abstains no more, and its reports count for the next one that loses its log.
+#[test]
+fn one_after_the_other_loses_its_log() {
+    let mut network = Network::with(4, 4, 1, rules(4, 1_000));
+    network.connect();
+    network.reach(0..4, 10, 5_000);
+    for (node, promise) in [(3, 2), (2, 4)] {
+        network.crash(node, None);
+        network.nodes[node].disk.clear();
+        network.nodes[node].log = LogCondition::Lost;
+        network.start(node);
+        network.connect();
+        let height = network.height(1);
+        network.reach(0..4, height + 200, 20_000);
+        let status = network.status(node);
+        assert_eq!((status.abstains_until, status.promised.0), (None, promise), "{status:?}");
+    }
     network.nobody_halted();
 }
 

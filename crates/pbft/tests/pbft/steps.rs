@@ -781,6 +781,7 @@ fn abstains_after_losing_its_log() {
         forget 13a
         leave for v3: Rejoin
         persist view-change v3 base 13
+        persist abstains false
         send view-change v3 base 13
     "#]]
     .assert_eq(&script.line("final 13a"));

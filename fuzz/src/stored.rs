@@ -115,7 +115,7 @@ pub(crate) fn block_log(data: &[u8]) {
 pub(crate) fn vote_log(data: &[u8]) {
     let memory = MemoryStorage::new();
     let open = |is_new| {
-        VoteLog::open(Arc::new(memory.clone()), Path::new("/node"), BlockNumber(0), is_new)
+        VoteLog::open(Arc::new(memory.clone()), Path::new("/node"), is_new)
             .unwrap_or_else(|error| unreachable!("damage is a condition, not an error: {error}"))
     };
     let (log, _, condition) = open(true);

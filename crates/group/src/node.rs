@@ -184,6 +184,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
                 genesis: &genesis,
                 group,
                 suite: genesis.suite.parse()?,
+                own: key.public(),
                 config: setup.ledger_config(),
                 storage: Arc::new(FileStorage),
                 network: network.clone(),

@@ -56,16 +56,15 @@ pub(crate) fn options(folder: &Path) -> LogOptions {
 }
 
 impl VoteLog {
-    /// Opens the log in `votes` below `folder`, and returns its records in order. `height` is that of the ledger: with
-    /// blocks, a missing log cannot be a fresh one; nor can it if `key_is_new` is false, which says that nobody noted
-    /// that the key has never voted: the whole folder may have been lost.
+    /// Opens the log in `votes` below `folder`, and returns its records in order. Only where `key_is_new` can a missing log
+    /// be a fresh one: it is noted that the key has never voted (without such a note the whole folder may have been lost),
+    /// and the ledger has no block beyond the one that it began with, which may be a snapshot's.
     ///
     /// # Errors
     /// [`LogError::Storage`] if files cannot be read or written. Damage is not an error but a [`Condition`].
     pub fn open(
         storage: Arc<dyn Storage>,
         folder: &Path,
-        height: BlockNumber,
         key_is_new: bool,
     ) -> Result<(Self, Vec<Vec<u8>>, Condition), LogError> {
         let options = options(folder);
@@ -78,7 +77,7 @@ impl VoteLog {
         let found = read_records(&storage, &options)?;
         let condition = match &found.problem {
             Some(reason) => Condition::Damaged { reason: reason.clone() },
-            None if found.log.is_none() && (begun || height > BlockNumber::ZERO || !key_is_new) => {
+            None if found.log.is_none() && (begun || !key_is_new) => {
                 let reason = format!("{} is missing, but this node may have voted", options.folder.display());
                 Condition::Damaged { reason }
             }

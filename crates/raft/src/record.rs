@@ -56,14 +56,11 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
             Some((&Self::VERSION, rest)) => decode_exact("raft record", rest, limits::FRAME_BYTES_MAX),
-            first => Err(DecodeError::Malformed {
-                what: "raft record",
-                reason: format!(
-                    "version {:?}, this program knows {}",
-                    first.map(|(version, _)| *version),
-                    Self::VERSION
-                ),
-            }),
+            Some((version, _)) => {
+                let reason = format!("version {version}, this program knows {}", Self::VERSION);
+                Err(DecodeError::Malformed { what: "raft record", reason })
+            }
+            None => Err(DecodeError::Malformed { what: "raft record", reason: "no bytes".to_owned() }),
         }
     }
 

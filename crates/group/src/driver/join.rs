@@ -31,6 +31,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) genesis: &'a Genesis,
     pub(crate) group: &'a GroupGenesis,
     pub(crate) suite: Suite,
+    /// This node's key.
+    pub(crate) own: ConsensusKey,
     pub(crate) config: LedgerConfig,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) network: NetworkHandle,
@@ -60,7 +62,7 @@ impl Joining<'_> {
         let config = SnapshotConfig {
             suite: self.suite,
             height_min: self.height_min,
-            peers: self.genesis.nodes.len().saturating_sub(1),
+            peers_min: self.genesis.nodes.iter().filter(|node| node.consensus_key != self.own).count(),
         };
         let mut machine = SnapshotSync::new(Millis::ZERO, config, kept);
         let mut inputs: VecDeque<_> = connected.iter().map(|peer| SnapshotInput::Connected(*peer)).collect();

@@ -134,8 +134,7 @@ pub(crate) fn start(setup: &GroupSetup<'_>) -> Result<RunningGroup, StartError> 
         node: setup.name.to_owned(),
     });
     let start = start_of(&ledger);
-    let votes =
-        votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, start.head.height)?;
+    let votes = votes::Votes::open(&storage, &folder, &never_voted(setup.data_dir, group.group), suite, &ledger)?;
     let evidence = EvidenceFiles::new(storage, &folder);
     evidence.check_start(&votes.recovered.records, start.epoch)?;
     let rules = lian_pbft::Rules {

@@ -6,7 +6,7 @@ use crate::{
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_crypto::Suite;
-use lian_ledger::{Condition, LogError, Storage, VoteLog};
+use lian_ledger::{Condition, Ledger, LogError, Storage, VoteLog};
 use lian_pbft::LogCondition;
 use lian_types::{BlockNumber, Transaction};
 use std::{path::Path, sync::Arc};
@@ -34,17 +34,19 @@ struct Borrowed<'a> {
 }
 
 impl Votes {
-    /// Opens the log in a group's folder; `height` is the ledger's, `note` the file that says that the key never voted.
+    /// Opens the log in a group's folder. `note` is the file that says that the key never voted; it is not believed where the
+    /// ledger has grown since it was begun, as after somebody put back an old copy of the note.
     pub(super) fn open(
         storage: &Arc<dyn Storage>,
         folder: &Path,
         note: &Path,
         suite: Suite,
-        height: BlockNumber,
+        ledger: &Ledger,
     ) -> Result<Self, StartError> {
-        let key_is_new = note.exists();
-        let (log, entries, condition) = VoteLog::open(Arc::clone(storage), folder, height, key_is_new)?;
-        if key_is_new {
+        let is_noted = note.exists();
+        let has_grown = ledger.head().number > ledger.oldest_block();
+        let (log, entries, condition) = VoteLog::open(Arc::clone(storage), folder, is_noted && !has_grown)?;
+        if is_noted {
             // From here on the log itself says that there were votes.
             storage.remove(note).map_err(LogError::from)?;
         }

@@ -164,7 +164,7 @@ impl<'a> Operator<'a> {
     ) -> Result<Self, RecoverError> {
         let files = EvidenceFiles::new(Arc::clone(&storage), folder);
         let evidence = files.read()?;
-        let (log, entries, condition) = VoteLog::open(storage, folder, head.height, false)?;
+        let (log, entries, condition) = VoteLog::open(storage, folder, false)?;
         let decode = |bytes: &Vec<u8>| decode_record(rules.suite, bytes).map(|durable| durable.record);
         let records = entries.iter().map(decode).collect::<Result<Vec<_>, _>>().map_err(RecoverError::VoteRecord)?;
         let signed = records.iter().filter_map(|record| match record {

@@ -51,7 +51,7 @@ impl Place {
     }
 
     fn append(&self, records: Vec<DurableRecord>) {
-        let (log, _, _) = VoteLog::open(self.storage(), &self.folder(), BlockNumber(0), true).unwrap();
+        let (log, _, _) = VoteLog::open(self.storage(), &self.folder(), true).unwrap();
         for record in records {
             let (height, bytes) = encode_record(&record);
             log.append(&[(height, &bytes)]).unwrap();

@@ -42,7 +42,7 @@ fn a_newer_vote_log_is_left_alone() {
     let storage = MemoryStorage::new();
     let open = || {
         let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-        VoteLog::open(storage, Path::new("/node"), BlockNumber(1), true)
+        VoteLog::open(storage, Path::new("/node"), true)
     };
     open().unwrap().0.append(&[(BlockNumber(2), b"prepare")]).unwrap();
     let path = make_newer(&storage, "/node/votes");

@@ -42,6 +42,7 @@ impl Network {
         let shown = offset.to_string();
         let host = ["--host", "127.0.0.1:4", "--port-offset", &shown, "--consensus", consensus];
         succeed(&[&["init", "--dir", text(&dir)], &host[..]].concat());
+        (0..4).for_each(|node| snapshot_often(&dir, &format!("node{node}")));
         let mut network = Self { _folder: folder, dir, offset, nodes: vec![] };
         (0..4).for_each(|node| network.start_node(node));
         network
@@ -63,6 +64,7 @@ impl Network {
         let mut verbs = said.lines().filter_map(|line| line.strip_prefix("lian gov ")).map(str::to_owned);
         let added: Vec<_> = verbs.by_ref().take_while(|verb| !verb.starts_with("set-role")).collect();
         assert_eq!(added.len(), 2, "{said}");
+        snapshot_often(&self.dir, &name);
         for verb in added {
             self.govern(&verb.split(' ').collect::<Vec<_>>());
         }
@@ -106,6 +108,16 @@ impl Network {
         log.lines().rev().take(15).collect::<Vec<_>>().join("\n")
     }
 
+    /// SIGTERM, and a start without any block.
+    fn lose_data(&mut self, node: usize) {
+        let process = &mut self.nodes[node];
+        kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).unwrap();
+        assert!(process.wait().unwrap().success());
+        fs::remove_dir_all(self.dir.join(format!("node{node}/data/group0"))).unwrap();
+        self.start_node(node);
+        self.nodes[node] = self.nodes.pop().unwrap();
+    }
+
     fn stop(&mut self) {
         for node in &self.nodes {
             kill(Pid::from_raw(node.id().cast_signed()), Signal::SIGTERM).unwrap();
@@ -124,6 +136,18 @@ impl Drop for Network {
             let _ = node.wait();
         }
     }
+}
+
+/// Lets a node make snapshots often, and begin with one of a chain however short.
+fn snapshot_often(dir: &Path, node: &str) {
+    let path = dir.join(node).join("config.toml");
+    let mut config = fs::read_to_string(&path).unwrap();
+    for (from, to) in [("interval = 10000", "interval = 20"), ("snapshot_height_min = 5000", "snapshot_height_min = 1")]
+    {
+        assert!(config.contains(from), "{config}");
+        config = config.replace(from, to);
+    }
+    fs::write(path, config).unwrap();
 }
 
 /// Clients that send one transaction after the other, each to a node of its own, and that bear no error.
@@ -202,7 +226,9 @@ async fn grow_and_shrink(consensus: &str) {
         network.join(node);
         network
             .wait_for(node, "a candidate that follows", |status| {
+                // Its key has never voted, however many blocks its snapshot stands for.
                 status["role"] == "candidate"
+                    && status["abstains"] == false
                     && status["peers"].as_u64() >= Some(4)
                     && status["height"].as_u64() > Some(1)
             })
@@ -229,6 +255,12 @@ async fn grow_and_shrink(consensus: &str) {
             .await;
     }
     load.wait_for_more(40).await;
+    // One that has lost everything begins with a snapshot, whose members it proves from genesis on over all epochs.
+    network.lose_data(2);
+    network.wait_for(2, "far", |status| status["height"].as_u64() > Some(60) && status["lag"] == 0).await;
+    assert!(network.status(2).await["oldest"].as_u64() >= Some(20));
+    load.wait_for_more(10).await;
+
     // One that leaves altogether is disconnected, and the group goes on.
     network.govern(&["set-role", "node2=none"]);
     network.wait_for(2, "alone", |status| status["peers"] == 0).await;
@@ -239,10 +271,11 @@ async fn grow_and_shrink(consensus: &str) {
     for node in [0, 1, 3, 4, 5, 6] {
         network.wait_for(node, "at the last block", |status| status["height"].as_u64() >= Some(height)).await;
         let receipt: Value =
-            network.client(node).request("eth_getTransactionReceipt", vec![json!(sent[0])]).await.unwrap();
+            network.client(node).request("eth_getTransactionReceipt", vec![json!(sent.last())]).await.unwrap();
         assert_eq!(receipt["status"], "0x1");
         // Certificates of every epoch name their own members.
-        for (block, epoch, members) in [(1, 0, 4), (height, 2, 4)] {
+        // Who joined later began with a snapshot.
+        for (block, epoch, members) in [(1, 0, 4), (height, 2, 4)].into_iter().skip(usize::from(node > 3)) {
             let certificate: Value =
                 network.client(node).request("lian_getCertificate", vec![json!(format!("{block:#x}"))]).await.unwrap();
             assert_eq!(certificate["epoch"], format!("{epoch:#x}"), "{certificate}");
@@ -252,9 +285,20 @@ async fn grow_and_shrink(consensus: &str) {
     let listed = network.govern(&["set-parameter", "block_transactions_max", "5000"]);
     assert!(listed.contains("acts from block"), "{listed}");
     network.stop();
-    for node in [0, 3, 6] {
+    for node in [0, 2, 3, 6] {
         succeed(&["verify", "--dir", text(&network.dir.join(format!("node{node}")))]);
     }
+
+    // The same by hand: a snapshot of one node, proven by the genesis file alone, begins another one.
+    let (snapshot, genesis) = (network.dir.join("snapshot"), network.dir.join("genesis.json"));
+    let (from, to) = (network.dir.join("node3"), network.dir.join("node6"));
+    succeed(&["snapshot", "create", "--dir", text(&from), "--out", text(&snapshot)]);
+    let said = succeed(&["snapshot", "verify", text(&snapshot), "--genesis", text(&genesis)]);
+    assert!(said.contains("sound"), "{said}");
+    fs::remove_dir_all(to.join("data/group0")).unwrap();
+    succeed(&["snapshot", "restore", text(&snapshot), "--dir", text(&to)]);
+    let said = succeed(&["verify", "--dir", text(&to)]);
+    assert!(said.contains("sound"), "{said}");
 }
 
 /// What a further node needs is made from the network's folder, or refused with the reason.

@@ -71,7 +71,7 @@ impl Network {
         let config = LedgerConfig::new(&folder);
         let (ledger, _) = Ledger::open(config, Arc::clone(&storage), suite, &genesis, group).unwrap();
         let head = start_of(&ledger).head;
-        let (log, _, _) = VoteLog::open(Arc::clone(&storage), &folder, BlockNumber(0), true).unwrap();
+        let (log, _, _) = VoteLog::open(Arc::clone(&storage), &folder, true).unwrap();
         fs::remove_file(self.node(node).join("data/group0.never-voted")).unwrap();
         let hash = B256::repeat_byte(result);
         let vote = Vote {

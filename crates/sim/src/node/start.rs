@@ -53,8 +53,9 @@ impl Node {
         if matches!(recovery.view, ViewRecovery::Rebuilt(_)) {
             sim.count("views rebuilt");
         }
+        let has_grown = ledger.head().number > ledger.oldest_block();
         let (votes, entries, condition) =
-            VoteLog::open(storage, &folder, ledger.head().number, !self.was_emptied).map_err(text)?;
+            VoteLog::open(storage, &folder, !self.was_emptied && !has_grown).map_err(text)?;
         sim.tell(|| format!("n{} opens its vote log: {} records, {condition:?}", self.id, entries.len()));
         match condition {
             Condition::CutTail { .. } => sim.count("torn vote logs"),

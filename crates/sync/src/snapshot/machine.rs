@@ -13,8 +13,8 @@ pub struct SnapshotConfig {
     pub suite: Suite,
     /// The lowest height of a snapshot that is worth it: below, replaying blocks is as quick.
     pub height_min: BlockNumber,
-    /// How many other nodes there are.
-    pub peers: usize,
+    /// How many other nodes there are at least, as far as is known without blocks: those of genesis.
+    pub peers_min: usize,
 }
 
 /// A snapshot whose manifest was found to hold: what has to be fetched.
@@ -441,10 +441,13 @@ impl SnapshotSync {
             return;
         }
         let answered = || self.peers.values().filter(|peer| peer.connected && !peer.left && peer.head.is_some());
-        let (heard, half) = (answered().count(), self.config.peers.div_ceil(2));
+        // Who joined after genesis counts as soon as it is connected.
+        let connected = self.peers.values().filter(|peer| peer.connected && !peer.left).count();
+        let expected = self.config.peers_min.max(connected);
+        let (heard, half) = (answered().count(), expected.div_ceil(2));
         let is_short = answered().all(|peer| peer.head < Some(self.config.height_min));
         let in_time = now < self.looking_until();
-        if heard < self.config.peers && in_time && !(is_short && heard >= half.max(1)) {
+        if heard < expected && in_time && !(is_short && heard >= half.max(1)) {
             return;
         }
         if self.kept.take().is_some() {

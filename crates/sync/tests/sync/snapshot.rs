@@ -75,7 +75,7 @@ fn key(peer: usize) -> ConsensusKey {
 
 impl World {
     fn new(characters: &[Character], kept: Option<(SnapshotPlan, BTreeMap<u32, Vec<u8>>)>) -> Self {
-        let config = SnapshotConfig { suite: SUITE, height_min: BlockNumber(5_000), peers: characters.len() };
+        let config = SnapshotConfig { suite: SUITE, height_min: BlockNumber(5_000), peers_min: characters.len() };
         let durable = kept.as_ref().map(|(plan, disk)| (plan.clone(), disk.keys().copied().collect::<BTreeSet<_>>()));
         let (plan, disk) = kept.map_or((None, BTreeMap::new()), |(plan, disk)| (Some(plan), disk));
         let mut world = Self {
@@ -243,7 +243,7 @@ fn a_restart_fetches_only_what_is_not_on_disk() {
 
 #[test]
 fn a_short_chain_is_begun_with_block_0_at_once() {
-    let config = SnapshotConfig { suite: SUITE, height_min: BlockNumber(5_000), peers: 3 };
+    let config = SnapshotConfig { suite: SUITE, height_min: BlockNumber(5_000), peers_min: 3 };
     let mut sync = SnapshotSync::new(Millis(0), config, None);
     let mut effects = vec![];
     for peer in 0..2 {

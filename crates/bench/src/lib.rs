@@ -7,15 +7,18 @@
 //!   whether it counts;
 //! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
 //!
-//! How a new node joins is measured without a network: [`sync::measure`].
+//! How a new node joins is measured without a network: [`sync::measure`]. Long chains and large states for a local network
+//! are made by [`state::extend`].
 //!
 //! Main functions: [`limit::measure`], [`run::run`].
 
+pub mod chain;
 pub mod http;
 pub mod limit;
 pub mod machine;
 pub mod report;
 pub mod run;
+pub mod state;
 pub mod sync;
 pub mod tracker;
 pub mod traffic;

@@ -281,7 +281,8 @@ async fn set_up(control: &mut Connection, config: &RunConfig, chain_id: u64, acc
     let params = json!([funder.address, "pending"]);
     let mut nonce = quantity(&control.call("eth_getTransactionCount", params).await?)?;
     let token = funder.address.create(nonce);
-    let creation = funder.sign(chain_id, nonce, workload::DEPLOY_GAS, TxKind::Create, workload::token_creation()?)?;
+    let creation =
+        funder.sign(chain_id, nonce, workload::DEPLOY_GAS, TxKind::Create, U256::ZERO, workload::token_creation()?)?;
     control.call("eth_sendRawTransaction", json!([creation.raw])).await?;
     wait_for(control, creation.hash).await?;
     let share = workload::SUPPLY / accounts.len().max(1) as u128;
@@ -291,7 +292,7 @@ async fn set_up(control: &mut Connection, config: &RunConfig, chain_id: u64, acc
         for account in chunk {
             nonce += 1;
             let data = workload::transfer(account.address, share);
-            let signed = funder.sign(chain_id, nonce, workload::TRANSFER_GAS, TxKind::Call(token), data)?;
+            let signed = funder.sign(chain_id, nonce, workload::TRANSFER_GAS, TxKind::Call(token), U256::ZERO, data)?;
             raw.push(json!([signed.raw]));
             last = Some(signed.hash);
         }

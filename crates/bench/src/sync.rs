@@ -4,23 +4,20 @@
 //! a network: the same checks, executions and writes as a node does, on blocks and chunks that are there already.
 
 use crate::{
+    chain::ChainMaker,
     machine,
     workload::{self, Account},
 };
 use alloy_primitives::{Address, B256};
 use anyhow::{Context, Result, ensure};
 use lian_client::Table;
-use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
-use lian_executor::{Rules, execute_proposal};
-use lian_group::{ChainInfo, KnownMembers, check_blocks, execution::SpeculativeChain, finality::replay};
-use lian_ledger::{
-    FileStorage, FinalBlock, Ledger, LedgerConfig, SnapshotChain, SnapshotFolder, Storage, place_snapshot,
-};
-use lian_pbft::{Committee, Committees};
+use lian_crypto::{ConsensusSecretKey, Suite};
+use lian_group::{KnownMembers, check_blocks, execution::SpeculativeChain, finality::replay};
+use lian_ledger::{FileStorage, Ledger, LedgerConfig, SnapshotFolder, Storage, place_snapshot};
 use lian_sync::{Anchor, BlockWithCertificate};
 use lian_types::{
-    BlockNumber, Certificate, CertificateKind, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId, Institution,
-    MemberIndex, MemberSignature, Millis, NodeEntry, Proposal, Transaction, View, limits,
+    BlockNumber, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, Transaction,
+    limits,
 };
 use serde::Serialize;
 use std::{
@@ -78,102 +75,33 @@ impl SyncReport {
     }
 }
 
-/// The network whose chain it is.
-struct Network {
-    genesis: Genesis,
-    keys: Vec<ConsensusSecretKey>,
-    info: ChainInfo,
-    committees: Arc<Committees>,
-}
-
-impl Network {
-    fn new() -> Result<Self> {
-        let keys: Vec<_> = (1..=4).map(|seed| ConsensusSecretKey::from_bytes(SUITE, &[seed; 32])).collect();
-        let node = |(number, key): (usize, &ConsensusSecretKey)| NodeEntry {
-            name: format!("node{number}"),
-            institution: "bank".to_owned(),
-            consensus_key: key.public(),
-        };
-        let group = GroupGenesis {
-            group: GroupId(0),
-            chain_id: 20_200,
-            time: Millis(1_700_000_000_000),
-            block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
-            consensus: ConsensusParameters::default(),
-            sealers: (0..4).map(|number| format!("node{number}")).collect(),
-            operators: vec![],
-            accounts: BTreeMap::new(),
-        };
-        let genesis = Genesis {
-            version: 1,
-            suite: SUITE.name().to_owned(),
-            certificate_authorities: vec![],
-            institutions: vec![Institution { name: "bank".to_owned() }],
-            nodes: keys.iter().enumerate().map(node).collect(),
-            groups: vec![group],
-        };
-        let group = genesis.groups.first().context("no group")?;
-        let chain = SnapshotChain { suite: SUITE, genesis: &genesis, group };
-        let members = chain.first_members()?.members;
-        let info = ChainInfo {
-            group: group.group,
-            chain_id: group.chain_id,
-            genesis_hash: lian_executor::genesis_block(SUITE, &genesis, group)?.hash,
-            suite: SUITE,
-            rules: Rules::new(SUITE, group.chain_id),
-            block_gas_limit: group.block_gas_limit,
-            consensus: group.consensus.kind,
-            context: chain.context(),
-            node: "bench".to_owned(),
-        };
-        let committees = Committees::new([Committee::new(Epoch::ZERO, BlockNumber::ZERO, members)]);
-        Ok(Self { keys, info, committees: Arc::new(committees), genesis })
-    }
-
-    fn chain(&self) -> Result<SnapshotChain<'_>> {
-        let group = self.genesis.groups.first().context("no group")?;
-        Ok(SnapshotChain { suite: SUITE, genesis: &self.genesis, group })
-    }
-
-    fn open(&self, folder: &Path) -> Result<Arc<Ledger>> {
-        let storage: Arc<dyn Storage> = Arc::new(FileStorage);
-        let SnapshotChain { suite, genesis, group } = self.chain()?;
-        Ok(Ledger::open(LedgerConfig::new(folder), storage, suite, genesis, group)?.0)
-    }
-
-    /// The next block, certified.
-    fn block(&self, ledger: &Ledger, transaction: &Arc<VerifiedTransaction>) -> Result<FinalBlock> {
-        let head = ledger.head();
-        let proposer = self.keys.first().context("no key")?.public();
-        let proposal = Proposal {
-            chain_id: self.info.chain_id,
-            group: self.info.group,
-            epoch: Epoch::ZERO,
-            height: head.number.next(),
-            parent: head.digest,
-            time: Millis(head.block.extension.time.0.saturating_add(5)),
-            proposer,
-            transactions: vec![transaction.hash()],
-        };
-        let (nodes, bodies) = (ledger.nodes(), [Arc::clone(transaction)]);
-        let gas = self.info.block_gas_limit;
-        let executed = execute_proposal(&self.info.rules, gas, &head.parent, nodes.as_ref(), &proposal, &bodies)?;
-        let mut certificate = Certificate {
-            epoch: Epoch::ZERO,
-            height: proposal.height,
-            digest: executed.digest,
-            block_hash: executed.hash,
-            kind: CertificateKind::Commit { view: View(0) },
-            signatures: vec![],
-        };
-        let vote = certificate.vote().signing_bytes(&self.info.context);
-        let sign = |(signer, key): (u16, &ConsensusSecretKey)| MemberSignature {
-            signer: MemberIndex(signer),
-            signature: key.sign(&vote),
-        };
-        certificate.signatures = (0..3).zip(&self.keys).map(sign).collect();
-        Ok(FinalBlock { executed, certificate: Arc::new(certificate) })
-    }
+/// A network of four members that exists for the measurement only.
+pub(crate) fn own_network() -> Result<ChainMaker> {
+    let keys: Vec<_> = (1..=4).map(|seed| ConsensusSecretKey::from_bytes(SUITE, &[seed; 32])).collect();
+    let node = |(number, key): (usize, &ConsensusSecretKey)| NodeEntry {
+        name: format!("node{number}"),
+        institution: "bank".to_owned(),
+        consensus_key: key.public(),
+    };
+    let group = GroupGenesis {
+        group: GroupId(0),
+        chain_id: 20_200,
+        time: Millis(1_700_000_000_000),
+        block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
+        consensus: ConsensusParameters::default(),
+        sealers: (0..4).map(|number| format!("node{number}")).collect(),
+        operators: vec![],
+        accounts: BTreeMap::new(),
+    };
+    let genesis = Genesis {
+        version: 1,
+        suite: SUITE.name().to_owned(),
+        certificate_authorities: vec![],
+        institutions: vec![Institution { name: "bank".to_owned() }],
+        nodes: keys.iter().enumerate().map(node).collect(),
+        groups: vec![group],
+    };
+    ChainMaker::new(SUITE, genesis, GroupId(0), keys)
 }
 
 /// Makes a chain of so many blocks in a folder and joins it in both ways. `progress` is told what is being done.
@@ -182,7 +110,7 @@ impl Network {
 /// What failed; also if the three ledgers do not end with one state root.
 pub fn measure(blocks: u64, live_rate: f64, command: String, progress: &dyn Fn(&str)) -> Result<SyncReport> {
     let folder = tempfile::tempdir()?;
-    let network = Network::new()?;
+    let network = own_network()?;
     let place = |name: &str| folder.path().join(name);
     progress(&format!("making a chain of {blocks} blocks"));
     let source = make(&network, &place("source"), blocks)?;
@@ -199,7 +127,7 @@ pub fn measure(blocks: u64, live_rate: f64, command: String, progress: &dyn Fn(&
     let begun = Instant::now();
     let config = LedgerConfig::new(place("joined"));
     place_snapshot(network.chain()?, &config, &storage, &snapshots, manifest.height())?;
-    let joined = network.open(&config.folder)?;
+    let joined = network.open(config)?;
     let joined_in = begun.elapsed();
     ensure!(joined.head().block.header.state_root == root, "the snapshot ends with another state root");
 
@@ -220,8 +148,8 @@ pub fn measure(blocks: u64, live_rate: f64, command: String, progress: &dyn Fn(&
     })
 }
 
-fn make(network: &Network, folder: &Path, blocks: u64) -> Result<Arc<Ledger>> {
-    let ledger = network.open(folder)?;
+fn make(network: &ChainMaker, folder: &Path, blocks: u64) -> Result<Arc<Ledger>> {
+    let ledger = network.open(LedgerConfig::new(folder))?;
     let _flusher = ledger.start_flusher()?;
     let accounts: Vec<_> = (0..ACCOUNTS).map(|index| Account::numbered(7, index)).collect::<Result<_>>()?;
     let mut nonces = vec![0; accounts.len()];
@@ -229,33 +157,33 @@ fn make(network: &Network, folder: &Path, blocks: u64) -> Result<Arc<Ledger>> {
     for _ in 0..blocks {
         if waiting.is_empty() {
             let to = Address::repeat_byte(0x11);
-            let signed = workload::sign_transfers(&accounts, &mut nonces, network.info.chain_id, to, accounts.len())?;
+            let signed = workload::sign_transfers(&accounts, &mut nonces, network.info().chain_id, to, accounts.len())?;
             for signed in signed.into_iter().rev() {
                 let transaction = Arc::new(Transaction::decode(signed.raw)?);
                 waiting.push(Arc::new(SUITE.recover_sender(transaction)?));
             }
         }
         let transaction = waiting.pop().context("no transaction")?;
-        ledger.append(&[network.block(&ledger, &transaction)?])?;
+        ledger.append(&[network.block(&ledger, &[transaction])?])?;
     }
     Ok(ledger)
 }
 
 /// Checks and executes every block of a ledger into a new one, as catching up does: the next batch is checked while one is
 /// executed.
-fn replay_all(network: &Network, source: &Ledger, folder: &Path) -> Result<(Arc<Ledger>, Duration)> {
+fn replay_all(network: &ChainMaker, source: &Ledger, folder: &Path) -> Result<(Arc<Ledger>, Duration)> {
     let begun = Instant::now();
-    let ledger = network.open(folder)?;
+    let ledger = network.open(LedgerConfig::new(folder))?;
     let flusher = ledger.start_flusher()?;
-    let mut chain = SpeculativeChain::new(network.info.rules, network.info.block_gas_limit, Arc::clone(&ledger));
+    let mut chain = SpeculativeChain::new(network.info().rules, network.info().block_gas_limit, Arc::clone(&ledger));
     let head = ledger.head();
     let mut anchor =
         Anchor { height: head.number, hash: head.hash, digest: head.digest, members: head.block.extension.members };
     let mut checked: Vec<BlockWithCertificate> = Vec::new();
     loop {
         let next = read(source, anchor.height)?;
-        let known = KnownMembers { committees: Arc::clone(&network.committees), head: ledger.head().number };
-        let check = || check_blocks(&network.info, limits::WINDOW_DEFAULT, &known, anchor, &next);
+        let known = KnownMembers { committees: Arc::clone(network.committees()), head: ledger.head().number };
+        let check = || check_blocks(network.info(), limits::WINDOW_DEFAULT, &known, anchor, &next);
         let (outcome, applied) = rayon::join(check, || apply(&ledger, &mut chain, &checked));
         ensure!(outcome? == next.len(), "who decides a block is not known");
         applied?;

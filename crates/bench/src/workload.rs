@@ -53,12 +53,20 @@ impl Account {
         Self::new(keccak256([seed.to_be_bytes(), index.to_be_bytes()].concat()).0)
     }
 
-    /// Signs a transaction that costs nothing.
+    /// Signs a transaction that moves so many wei and costs nothing.
     ///
     /// # Errors
     /// Where the curve refuses the key, which cannot happen after [`Account::new`].
-    pub fn sign(&self, chain_id: u64, nonce: u64, gas_limit: u64, to: TxKind, input: Bytes) -> Result<Signed> {
-        let transaction = TxEip1559 { chain_id, nonce, gas_limit, to, input, ..Default::default() };
+    pub fn sign(
+        &self,
+        chain_id: u64,
+        nonce: u64,
+        gas_limit: u64,
+        to: TxKind,
+        value: U256,
+        input: Bytes,
+    ) -> Result<Signed> {
+        let transaction = TxEip1559 { chain_id, nonce, gas_limit, to, value, input, ..Default::default() };
         let message = Message::from_digest(transaction.signature_hash().0);
         let (id, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &self.secret).serialize_compact();
         let signature = Signature::from_bytes_and_parity(&bytes, i32::from(id) == 1);
@@ -134,6 +142,8 @@ pub fn sign_transfers(
         *nonce += 1;
     }
     plan.into_par_iter()
-        .map(|(payer, payee, nonce)| payer.sign(chain_id, nonce, TRANSFER_GAS, TxKind::Call(token), transfer(payee, 1)))
+        .map(|(payer, payee, nonce)| {
+            payer.sign(chain_id, nonce, TRANSFER_GAS, TxKind::Call(token), U256::ZERO, transfer(payee, 1))
+        })
         .collect()
 }

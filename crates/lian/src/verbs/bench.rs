@@ -1,5 +1,7 @@
 //! `lian bench`: load against a running network, and the cost of the primitives on this machine.
 
+mod state;
+
 use crate::output::{print, say};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -16,6 +18,8 @@ pub(crate) enum BenchVerb {
     Run(RunArgs),
     /// Make a long chain and measure how long a new node takes to join it, by snapshot and by replaying every block.
     Sync(SyncArgs),
+    /// Add accounts and blocks to a stopped local network, to measure what a large state and a long chain cost.
+    State(state::StateArgs),
     /// Measure the primitives that bound a transfer, each by the plain library call in a tight loop.
     Limit {
         /// Print one JSON object.
@@ -106,6 +110,7 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
             }
             Ok(())
         }
+        BenchVerb::State(args) => state::run(&args),
         BenchVerb::Run(args) => tokio::runtime::Runtime::new()?.block_on(load(args)),
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod folders;
 mod layers;
 mod local_network;
+mod long_chain;
 mod members;
 mod program;
 mod protocol;

@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /// A network under `lian up`.
-struct Up {
+pub(crate) struct Up {
     process: Child,
     offset: u16,
 }
 
 impl Up {
     /// Starts it and waits until all nodes serve.
-    fn start(dir: &Path, offset: u16) -> Self {
+    pub(crate) fn start(dir: &Path, offset: u16) -> Self {
         let mut process = lian(&["up", "--dir", text(dir), "--port-offset", &offset.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -40,12 +40,12 @@ impl Up {
         Self { process, offset }
     }
 
-    fn url(&self, node: u16) -> String {
+    pub(crate) fn url(&self, node: u16) -> String {
         format!("http://127.0.0.1:{}", 8_545 + self.offset + node)
     }
 
     /// Sends transactions, each in a block of its own.
-    fn send(&self, count: usize) {
+    pub(crate) fn send(&self, count: usize) {
         for _ in 0..count {
             succeed(&[
                 "send",
@@ -61,13 +61,13 @@ impl Up {
     }
 
     /// What a node says about itself.
-    fn status(&self, node: u16) -> Value {
+    pub(crate) fn status(&self, node: u16) -> Value {
         let all: Value = serde_json::from_str(&succeed(&["status", "--json", "--rpc-url", &self.url(node)])).unwrap();
         let name = format!("node{node}");
         all["nodes"].as_array().unwrap().iter().find(|other| other["name"] == *name).unwrap()["groups"][0].clone()
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert_eq!(self.process.wait().unwrap().code(), Some(0));
     }
@@ -82,7 +82,7 @@ impl Drop for Up {
 }
 
 /// Waits until a condition holds.
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");

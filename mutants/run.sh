@@ -32,10 +32,10 @@ shared=${CARGO_TARGET_DIR:-$root/target}
 work=$shared/mutants
 copy=$work/workspace
 log=$work/log
-# A folder of its own: what is compiled from the copy must never pass for the workspace's own.
 export CARGO_TARGET_DIR=$work/target
 # A check that takes longer has proved nothing.
 seconds_max=300
+source "$root/tests/copies.sh"
 
 wanted() {
     [ $# -eq 1 ] && return 0
@@ -47,12 +47,11 @@ wanted() {
 
 checks_of() { sed -n '/^diff /q; s/^Check: //p' "$1"; }
 
-# Makes the copy with everything planted. Files that differ are written anew and no others, so that only what has changed
-# is compiled again. Patches that do not apply are left out, and named in $log/refused.
+# Makes the copy with everything planted. Patches that do not apply are left out, and named in $log/refused.
 make_copy() {
     local fresh=$work/fresh patch name file
     rm -rf "$fresh"
-    mkdir -p "$fresh/.cargo" "$copy"
+    mkdir -p "$fresh"
     (cd "$root" && git ls-files -z --cached --others --exclude-standard |
         while IFS= read -r -d '' file; do [ ! -f "$file" ] || printf '%s\0' "$file"; done |
         tar --create --null --files-from=-) | tar --extract --directory="$fresh"
@@ -72,33 +71,7 @@ pub fn mutant(number: &str) -> bool {
     MUTANT.get_or_init(|| std::env::var("LIAN_MUTANT").ok()).as_deref() == Some(number)
 }
 RUST
-    # The checks are short: less optimisation of our own crates saves more than it costs.
-    for file in "$fresh"/crates/*/Cargo.toml "$fresh"/fuzz/Cargo.toml; do
-        sed -n 's/^name = "\(.*\)"$/[profile.release.package.\1]\nopt-level = 1/p' "$file" | head -n 2
-    done >"$fresh/.cargo/config.toml"
-    (cd "$copy" && find . -type f -print0) | while IFS= read -r -d '' file; do
-        [ -f "$fresh/$file" ] || rm "$copy/$file"
-    done
-    (cd "$fresh" && find . -type f -print0) | while IFS= read -r -d '' file; do
-        if ! cmp -s "$fresh/$file" "$copy/$file"; then
-            mkdir -p "$(dirname "$copy/$file")"
-            cp "$fresh/$file" "$copy/$file"
-        fi
-    done
-}
-
-# Links the crates of others that the workspace has compiled already into the copy's target folder.
-share_dependencies() {
-    local part from to
-    for part in .fingerprint build deps; do
-        from=$shared/release/$part to=$CARGO_TARGET_DIR/release/$part
-        mkdir -p "$to"
-        [ -d "$from" ] || continue
-        comm -23 <(find "$from" -mindepth 1 -maxdepth 1 ! -name 'lian*' ! -name 'liblian*' -printf '%f\n' | sort) \
-            <(find "$to" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort) |
-            if [ "$part" = deps ]; then grep '^lib' || true; else cat; fi |
-            (cd "$from" && xargs --no-run-if-empty cp --archive --link --target-directory="$to")
-    done
+    renew "$fresh" "$copy"
 }
 
 # Builds what a check of the standard input needs, and writes where each test program is to $work/programs: kind, crate,
@@ -196,7 +169,7 @@ rm -rf "$log"
 mkdir -p "$log"
 touch "$log/refused" "$log/failed" "$log/caught"
 make_copy
-share_dependencies
+share_dependencies "$shared"
 if ! (cd "$copy" && compile) < <(printf '%s\n' "${checks[@]}" | awk '{ print $1, $1 == "sim" ? "" : $2 }' | sort -u); then
     echo "the copy with all mutants does not compile" >&2
     exit 1

@@ -11,6 +11,7 @@ set -euo pipefail
 new=$(realpath "$1")
 cd "$(dirname "$0")/.."
 shared=$(realpath "${CARGO_TARGET_DIR:-target}")
+source tests/copies.sh
 # Longer takes only what hangs, on however busy a machine.
 seconds_max=180
 
@@ -34,37 +35,15 @@ fi
 # Only what every later program can upgrade from: members that the chain names.
 git cat-file -e "$previous:crates/lian/src/verbs/gov.rs" 2> /dev/null || skip "${previous:0:8} has no operators"
 
-# The previous program, linked with the dependencies that the workspace has compiled already, in a folder of its own: what
-# is compiled from another commit must never pass for the workspace's own.
+# The previous program, linked with the dependencies that the workspace has compiled already.
 copy=$shared/upgrade/workspace
 export CARGO_TARGET_DIR=$shared/upgrade/target
 fresh=$shared/upgrade/fresh
 rm -rf "$fresh"
-mkdir -p "$fresh/.cargo" "$copy"
+mkdir -p "$fresh"
 git archive "$previous" | tar --extract --directory="$fresh"
-# It is built in a third of the time so, and fast enough.
-for file in "$fresh"/crates/*/Cargo.toml "$fresh"/fuzz/Cargo.toml; do
-  sed -n 's/^name = "\(.*\)"$/[profile.release.package.\1]\nopt-level = 1/p' "$file" | head -n 2
-done > "$fresh/.cargo/config.toml"
-# Files that differ are written anew and no others, so that only what has changed is compiled again.
-(cd "$copy" && find . -type f -print0) | while IFS= read -r -d '' file; do
-  [ -f "$fresh/$file" ] || rm "$copy/$file"
-done
-(cd "$fresh" && find . -type f -print0) | while IFS= read -r -d '' file; do
-  if ! cmp -s "$fresh/$file" "$copy/$file"; then
-    mkdir -p "$(dirname "$copy/$file")"
-    cp "$fresh/$file" "$copy/$file"
-  fi
-done
-for part in .fingerprint build deps; do
-  from=$shared/release/$part to=$CARGO_TARGET_DIR/release/$part
-  mkdir -p "$to"
-  [ -d "$from" ] || continue
-  comm -23 <(find "$from" -mindepth 1 -maxdepth 1 ! -name 'lian*' ! -name 'liblian*' -printf '%f\n' | sort) \
-    <(find "$to" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort) |
-    if [ "$part" = deps ]; then grep '^lib' || true; else cat; fi |
-    (cd "$from" && xargs --no-run-if-empty cp --archive --link --target-directory="$to")
-done
+renew "$fresh" "$copy"
+share_dependencies "$shared"
 echo "upgrade: building the program of ${previous:0:8}"
 # As the tests do, whose features the compiled dependencies have.
 (cd "$copy" && cargo test --release --locked --workspace --test lian --no-run --quiet)

@@ -28,8 +28,8 @@ struct Peer {
 
 /// Spreads transactions among members, each body to each peer once.
 ///
-/// Members are connected to each other all, so a node sends what its own clients gave it and relays nothing. What a peer
-/// misses (a full line, a session that broke) it fetches by hash when it is proposed.
+/// Members are connected to each other all, so a node sends what its own clients gave it, and relays only what the leader
+/// seems not to have. What another peer misses (a full line, a session that broke) it fetches by hash when it is proposed.
 #[derive(Debug, Default)]
 pub struct Gossip {
     peers: BTreeMap<ConsensusKey, Peer>,
@@ -67,6 +67,13 @@ impl Gossip {
     /// Puts a transaction from a client of this node into the line to every peer that does not have it.
     pub fn enqueue(&mut self, transaction: &Arc<VerifiedTransaction>) {
         for line in self.peers.values_mut() {
+            line.enqueue(transaction);
+        }
+    }
+
+    /// Puts a transaction into the line to one peer, if that one does not have it.
+    pub fn relay(&mut self, peer: &ConsensusKey, transaction: &Arc<VerifiedTransaction>) {
+        if let Some(line) = self.peers.get_mut(peer) {
             line.enqueue(transaction);
         }
     }

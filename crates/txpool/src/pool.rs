@@ -201,6 +201,12 @@ impl Pool {
         self.queues.waiting_since()
     }
 
+    /// Ready transactions that were not proposed since a time, those that wait longest first, at most so many.
+    #[must_use]
+    pub fn waiting(&self, since: Millis, count_max: usize) -> Vec<Arc<VerifiedTransaction>> {
+        self.queues.waiting(since).take(count_max).filter_map(|hash| self.get(&hash).cloned()).collect()
+    }
+
     /// When [`Pool::expire`] has something to do.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {

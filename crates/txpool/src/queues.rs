@@ -135,6 +135,12 @@ impl Queues {
         self.waiting.first().map(|(since, _)| *since)
     }
 
+    /// The ready transactions that were not proposed since a time, in the order in which they wait.
+    pub(crate) fn waiting(&self, since: Millis) -> impl Iterator<Item = TxHash> {
+        let waiting = self.waiting.iter().take_while(move |(from, _)| *from <= since);
+        waiting.filter_map(|(_, sequence)| self.ready.get(sequence).map(|candidate| candidate.hash))
+    }
+
     /// The queued transactions of an origin, the oldest first.
     pub(crate) fn queued(&self, origin: Origin) -> impl Iterator<Item = &Candidate> {
         match origin {

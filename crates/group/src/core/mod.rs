@@ -10,6 +10,7 @@ mod message;
 mod pacing;
 mod raft;
 mod record;
+mod relay;
 mod report;
 mod transactions;
 
@@ -30,6 +31,7 @@ use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Millis};
 use machine::Machine;
 use pacing::Pacing;
 use parking_lot::Mutex;
+use relay::Relaying;
 use report::Reporting;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -93,6 +95,7 @@ pub struct Core {
     selection: Option<(BlockNumber, Vec<TxHash>)>,
     /// When gossip leaves.
     gossip_due: Option<Millis>,
+    relaying: Relaying,
     /// What the consensus machine was told of the pool last.
     told: (bool, Option<Millis>),
     /// The epoch of the next height.
@@ -140,6 +143,7 @@ impl Core {
             reporting: Reporting::default(),
             selection: None,
             gossip_due: None,
+            relaying: Relaying::default(),
             told: (false, None),
             halted: false,
         }
@@ -194,6 +198,7 @@ impl Core {
             self.fetches.deadline(),
             self.gossip_due,
             pacing,
+            self.relay_deadline(),
             self.report_deadline(),
             self.pool.lock().deadline(),
         ]
@@ -273,6 +278,9 @@ impl Core {
     }
 
     fn run_timers(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.relay_deadline().is_some_and(|due| due <= now) {
+            self.relay(now);
+        }
         if self.gossip_due.is_some_and(|due| due <= now) {
             self.gossip_due = None;
             self.send_gossip(effects);

@@ -17,6 +17,12 @@ fn timers_rest_while_nothing_waits() {
     pass(&[17, 44, 130]);
 }
 
+/// A Byzantine node gave its clients' transactions to everybody but the only member, and nobody told that one.
+#[test]
+fn what_the_leader_was_not_given_is_relayed_to_it() {
+    pass(&[4668]);
+}
+
 /// "I have not got it" made a node ask again at once, and nobody had the bodies of what was final already.
 #[test]
 fn bodies_that_nobody_has_are_asked_for_with_pauses() {

@@ -36,6 +36,12 @@ fn a_body_goes_to_each_peer_once() {
     gossip.enqueue(&all[0]);
     assert_eq!(batch(&mut gossip, A, usize::MAX, 9), NONE);
     assert_eq!(batch(&mut gossip, B, usize::MAX, 9), [hash(0)]);
+    // What the leader seems to lack is relayed to it alone, and once.
+    let late = transfer(1, 5, 0);
+    gossip.relay(&B, &late);
+    gossip.relay(&B, &late);
+    assert_eq!(batch(&mut gossip, A, usize::MAX, 9), NONE);
+    assert_eq!(batch(&mut gossip, B, usize::MAX, 9), [late.hash()]);
     // A new session starts over with what still waits in the pool.
     gossip.disconnected(&A);
     assert_eq!(batch(&mut gossip, A, usize::MAX, 9), NONE);

@@ -114,6 +114,11 @@ impl Model {
         }
         let oldest = self.pooled.values().filter_map(|(_, since)| *since).min();
         assert_eq!(pool.eligible_since(), oldest.map(Millis));
+        for until in [oldest.unwrap_or_default(), u64::MAX] {
+            let waiting = self.pooled.values().filter(|(_, since)| since.is_some_and(|since| since <= until));
+            let found: BTreeSet<_> = pool.waiting(Millis(until), usize::MAX).iter().map(|one| one.hash()).collect();
+            assert_eq!(found, waiting.map(|(name, _)| hash(name)).collect());
+        }
         for name in self.open.values().flatten().filter(|name| self.bodies.contains(*name)) {
             assert!(pool.get(&hash(name)).is_some(), "the body of {name:?} is needed");
         }

@@ -19,34 +19,25 @@ use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
-use revm::{DatabaseCommit, MainBuilder};
+use revm::{Database, DatabaseCommit, MainBuilder};
 
-type BlockContext<'a> = MainnetContext<BlockState<'a>>;
+type BlockContext<D> = MainnetContext<D>;
+type Instructions<D> = EthInstructions<EthInterpreter, BlockContext<D>>;
 type Frame = EthFrame<EthInterpreter>;
 
-/// One EVM for all transactions of a block: revm's, with EIP-7610.
+/// One EVM for the transactions of a block: revm's, with EIP-7610, over the state that one after the other leaves or over
+/// what one of several threads sees of it.
 ///
 /// That rule, that no contract is created over storage, matters for states that no transaction of today can make. Lian's
 /// genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
-pub(crate) struct BlockEvm<'a> {
-    evm: Evm<
-        BlockContext<'a>,
-        (),
-        EthInstructions<EthInterpreter, BlockContext<'a>>,
-        ChainPrecompiles,
-        EthFrame<EthInterpreter>,
-    >,
+pub(crate) struct BlockEvm<D: Database> {
+    evm: Evm<BlockContext<D>, (), Instructions<D>, ChainPrecompiles, Frame>,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
 }
 
-impl<'a> BlockEvm<'a> {
-    pub(crate) fn new(
-        rules: &Rules,
-        environment: &BlockEnvironment,
-        state: BlockState<'a>,
-        occupied: AddressSet,
-    ) -> Self {
+impl<D: Database<Error = StateError>> BlockEvm<D> {
+    pub(crate) fn new(rules: &Rules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
         let evm = BlockContext::new(state, rules.spec)
             .with_cfg(rules.configuration())
             .with_block(environment.block_env())
@@ -55,27 +46,20 @@ impl<'a> BlockEvm<'a> {
         Self { evm, occupied }
     }
 
-    /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
-    pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
+    /// Runs a transaction and gives what it changed, without keeping it. What an invalid one gives means nothing.
+    pub(crate) fn run(&mut self, transaction: TxEnv) -> (Result<ExecutionResult, EVMError<StateError>>, EvmState) {
         self.evm.ctx.set_tx(transaction);
         let result = MainnetHandler::<Self, EVMError<StateError>, Frame>::default().run(self);
-        let changes = self.finalize();
-        if result.is_ok() {
-            self.state().commit(changes);
-        }
-        result
+        // Empties the journal, for the next transaction.
+        let changes = self.evm.ctx.journal_mut().finalize();
+        (result, changes)
     }
 
-    /// Empties the journal, for the next transaction.
-    fn finalize(&mut self) -> EvmState {
-        self.evm.ctx.journal_mut().finalize()
-    }
-
-    pub(crate) const fn state(&mut self) -> &mut BlockState<'a> {
+    pub(crate) const fn state(&mut self) -> &mut D {
         &mut self.evm.ctx.journaled_state.database
     }
 
-    pub(crate) fn into_state(self) -> BlockState<'a> {
+    pub(crate) fn into_state(self) -> D {
         self.evm.ctx.journaled_state.database
     }
 
@@ -85,7 +69,7 @@ impl<'a> BlockEvm<'a> {
         &mut self,
         depth: usize,
         inputs: &CreateInputs,
-    ) -> Result<Option<FrameResult>, ContextDbError<BlockContext<'a>>> {
+    ) -> Result<Option<FrameResult>, ContextDbError<BlockContext<D>>> {
         if depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX) {
             return Ok(None);
         }
@@ -113,9 +97,20 @@ impl<'a> BlockEvm<'a> {
     }
 }
 
-impl<'a> EvmTr for BlockEvm<'a> {
-    type Context = BlockContext<'a>;
-    type Instructions = EthInstructions<EthInterpreter, BlockContext<'a>>;
+impl BlockEvm<BlockState<'_>> {
+    /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
+    pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
+        let (result, changes) = self.run(transaction);
+        if result.is_ok() {
+            self.state().commit(changes);
+        }
+        result
+    }
+}
+
+impl<D: Database<Error = StateError>> EvmTr for BlockEvm<D> {
+    type Context = BlockContext<D>;
+    type Instructions = Instructions<D>;
     type Precompiles = ChainPrecompiles;
     type Frame = Frame;
 

@@ -7,10 +7,12 @@
 //!   whether it counts;
 //! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
 //!
-//! How a new node joins is measured without a network: [`sync::measure`].
+//! How a new node joins and how threads execute blocks is measured without a network: [`sync::measure`],
+//! [`execute::measure`].
 //!
 //! Main functions: [`limit::measure`], [`run::run`].
 
+pub mod execute;
 pub mod http;
 pub mod limit;
 pub mod machine;

@@ -4,7 +4,7 @@
 use super::scheduler::Version;
 use crate::database::{BlockState, Effect, before};
 use crate::{AccountState, StateError};
-use alloy_primitives::map::{DefaultHashBuilder, HashMap};
+use alloy_primitives::map::{AddressMap, U256Map};
 use alloy_primitives::{Address, B256, U256};
 use parking_lot::Mutex;
 use revm::DatabaseRef;
@@ -25,17 +25,6 @@ pub(super) enum Location {
     Slot(Address, U256),
     /// That all storage of an account was forgotten.
     Clearing(Address),
-}
-
-/// What stands at a location.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    /// The account and, where the block gave it, its code.
-    Account(Option<AccountState>, Option<Bytecode>),
-    /// The slot's value.
-    Slot(U256),
-    /// Nothing but that it happened.
-    Cleared,
 }
 
 /// An account and, where the block gave it, its code.
@@ -64,29 +53,68 @@ pub(super) enum Found<T> {
 
 /// A value or, of an execution that was in vain, `None`: an estimate that the next execution writes here, too.
 #[derive(Clone, Debug)]
-struct Written {
+struct Written<V> {
     version: Version,
-    value: Option<Value>,
+    value: Option<V>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Cell {
+/// What stands at one location.
+#[derive(Clone, Debug)]
+struct Cell<V> {
     /// What stood here before the block, once somebody has asked.
-    base: Option<Value>,
+    base: Option<V>,
     /// By rising position.
-    written: Vec<Written>,
-    /// The positions that have looked here are lower than this.
+    written: Vec<Written<V>>,
+    /// The positions that have looked here are not above this.
     readers: usize,
 }
 
-impl Cell {
+impl<V> Default for Cell<V> {
+    fn default() -> Self {
+        Self { base: None, written: Vec::new(), readers: 0 }
+    }
+}
+
+impl<V: Clone> Cell<V> {
+    /// What the transaction at a position finds; `None` where what stood here before the block is not known yet.
+    fn read(&mut self, position: usize) -> Option<Found<V>> {
+        self.readers = self.readers.max(position);
+        match self.before(position) {
+            Some(Written { version, value: Some(value) }) => Some(Found::Value(Some(*version), value.clone())),
+            Some(Written { version, value: None }) => Some(Found::Estimate(version.position)),
+            None => self.base.clone().map(|base| Found::Value(None, base)),
+        }
+    }
+
+    /// Writes, and says whether a later transaction has looked here while this one had written nothing here.
+    fn write(&mut self, version: Version, value: V) -> bool {
+        let written = Written { version, value: Some(value) };
+        match self.of(version.position) {
+            Ok(former) => {
+                *former = written;
+                false
+            }
+            Err(index) => {
+                if self.written.is_empty() {
+                    // Most locations are written once.
+                    self.written.reserve_exact(1);
+                }
+                self.written.insert(index, written);
+                self.readers > version.position
+            }
+        }
+    }
+}
+
+impl<V> Cell<V> {
     /// The last write before a position.
-    fn before(&self, position: usize) -> Option<&Written> {
+    fn before(&self, position: usize) -> Option<&Written<V>> {
         let index = self.written.partition_point(|written| written.version.position < position);
         self.written.get(index.checked_sub(1)?)
     }
 
-    fn of(&mut self, position: usize) -> Result<&mut Written, usize> {
+    /// The write of a position, or where it would be.
+    fn of(&mut self, position: usize) -> Result<&mut Written<V>, usize> {
         let index = self.written.partition_point(|written| written.version.position < position);
         match self.written.get_mut(index) {
             Some(written) if written.version.position == position => Ok(written),
@@ -95,7 +123,60 @@ impl Cell {
     }
 }
 
-type Shard = HashMap<Location, Cell, DefaultHashBuilder>;
+/// What is done alike to the cells of all kinds of locations.
+trait Versions {
+    /// Who before a position wrote last; the position of an estimate is an error.
+    fn origin(&mut self, position: usize) -> Result<Origin, usize>;
+    /// Makes the write of a position an estimate.
+    fn estimate(&mut self, position: usize);
+    /// Removes what an earlier version of the same transaction wrote.
+    fn remove_before(&mut self, version: Version);
+}
+
+impl<V> Versions for Cell<V> {
+    fn origin(&mut self, position: usize) -> Result<Origin, usize> {
+        self.readers = self.readers.max(position);
+        match self.before(position) {
+            None => Ok(None),
+            Some(Written { version, value: Some(_) }) => Ok(Some(*version)),
+            Some(Written { version, value: None }) => Err(version.position),
+        }
+    }
+
+    fn estimate(&mut self, position: usize) {
+        if let Ok(written) = self.of(position) {
+            written.value = None;
+        }
+    }
+
+    fn remove_before(&mut self, version: Version) {
+        self.written.retain(|written| {
+            written.version.position != version.position || written.version.incarnation == version.incarnation
+        });
+    }
+}
+
+/// The cells of some locations.
+#[derive(Debug, Default)]
+struct Shard {
+    accounts: AddressMap<Cell<FoundAccount>>,
+    slots: AddressMap<U256Map<Cell<U256>>>,
+    clearings: AddressMap<Cell<()>>,
+}
+
+impl Shard {
+    fn slot(&mut self, address: Address, slot: U256) -> &mut Cell<U256> {
+        self.slots.entry(address).or_default().entry(slot).or_default()
+    }
+
+    fn cell(&mut self, location: Location) -> &mut dyn Versions {
+        match location {
+            Location::Account(address) => self.accounts.entry(address).or_default(),
+            Location::Slot(address, slot) => self.slot(address, slot),
+            Location::Clearing(address) => self.clearings.entry(address).or_default(),
+        }
+    }
+}
 
 /// The memory of one block.
 pub(super) struct Memory<'a> {
@@ -120,11 +201,19 @@ impl<'a> Memory<'a> {
 
     /// What the transaction at a position sees of an account.
     pub(super) fn account(&self, address: Address, position: usize) -> Result<Found<FoundAccount>, StateError> {
-        Ok(match self.read(Location::Account(address), position)? {
-            Found::Value(origin, Value::Account(state, code)) => Found::Value(origin, (state, code)),
-            Found::Value(origin, _) => Found::Value(origin, (None, None)),
-            Found::Estimate(on) => Found::Estimate(on),
-        })
+        let shard = self.shard(Location::Account(address));
+        if let Some(found) = shard.lock().accounts.entry(address).or_default().read(position) {
+            return Ok(found);
+        }
+        // Reading the state can take long, and others want other things of this shard. Whoever writes here meanwhile is
+        // found out by validation.
+        let state = self.beginning.basic_ref(address)?.map(|info| AccountState {
+            nonce: info.nonce,
+            balance: info.balance,
+            code_hash: info.code_hash,
+        });
+        shard.lock().accounts.entry(address).or_default().base = Some((state, None));
+        Ok(Found::Value(None, (state, None)))
     }
 
     /// What the transaction at a position sees in a slot, and the read to be remembered.
@@ -135,14 +224,20 @@ impl<'a> Memory<'a> {
         position: usize,
     ) -> Result<Found<(U256, Read)>, StateError> {
         let location = Location::Slot(address, slot);
-        let (origin, value) = match self.read(location, position)? {
-            Found::Value(origin, Value::Slot(value)) => (origin, value),
-            Found::Value(origin, _) => (origin, U256::ZERO),
-            Found::Estimate(on) => return Ok(Found::Estimate(on)),
+        let shard = self.shard(location);
+        let found = shard.lock().slot(address, slot).read(position);
+        let (origin, value) = match found {
+            Some(Found::Value(origin, value)) => (origin, value),
+            Some(Found::Estimate(on)) => return Ok(Found::Estimate(on)),
+            None => {
+                let base = self.beginning.storage_ref(address, slot)?;
+                shard.lock().slot(address, slot).base = Some(base);
+                (None, base)
+            }
         };
         let cleared = match self.cleared(address, position) {
-            Found::Value(cleared, ()) => cleared,
-            Found::Estimate(on) => return Ok(Found::Estimate(on)),
+            Ok(cleared) => cleared,
+            Err(on) => return Ok(Found::Estimate(on)),
         };
         // Who forgets storage may write it anew, but what others wrote before is gone.
         let gone = cleared.is_some_and(|cleared| origin.is_none_or(|origin| origin.position < cleared.position));
@@ -150,15 +245,9 @@ impl<'a> Memory<'a> {
         Ok(Found::Value(origin, (value, Read { location, origin, cleared })))
     }
 
-    /// Who before a position forgot an account's storage last.
-    fn cleared(&self, address: Address, position: usize) -> Found<()> {
-        if !self.clearing.load(Ordering::SeqCst) {
-            return Found::Value(None, ());
-        }
-        match self.origin(Location::Clearing(address), position) {
-            Ok(origin) => Found::Value(origin, ()),
-            Err(on) => Found::Estimate(on),
-        }
+    /// Who before a position forgot an account's storage last; the position of an estimate is an error.
+    fn cleared(&self, address: Address, position: usize) -> Result<Origin, usize> {
+        if self.clearing.load(Ordering::SeqCst) { self.origin(Location::Clearing(address), position) } else { Ok(None) }
     }
 
     /// Whether repeating a transaction's reads would find the same.
@@ -177,45 +266,59 @@ impl<'a> Memory<'a> {
     /// Records what a version changed, in place of what the version before it wrote. `locations` are those of that version and
     /// become those of this one. Says whether a later transaction has looked where this one writes for the first time.
     pub(super) fn record(&self, version: Version, changes: &EvmState, locations: &mut Vec<Location>) -> bool {
-        let former = std::mem::take(locations);
+        // Each account that changed, and its slots.
+        let written = changes.values().map(|account| account.storage.len().saturating_add(1)).sum();
+        let former = std::mem::replace(locations, Vec::with_capacity(written));
         let mut disturbs = false;
-        // The order does not matter: nothing is looked at before all is there.
+        // The order does not matter: what is seen in part is found out by validation.
         for (address, account) in changes {
             let Some(effect) = Effect::of(account) else { continue };
-            let before = before(account);
-            let mut write = |location, value| {
-                locations.push(location);
-                disturbs |= self.write(location, version, value);
-            };
+            let (address, before) = (*address, before(account));
             let (after, cleared) = match effect {
                 Effect::Deleted => (None, true),
                 Effect::Written { state, cleared } => (Some(state), cleared),
             };
             if after != before {
                 let code = after.is_some_and(|state| state.has_code()).then(|| account.info.code.clone()).flatten();
-                write(Location::Account(*address), Value::Account(after, code));
+                let location = Location::Account(address);
+                locations.push(location);
+                let mut shard = self.shard(location).lock();
+                disturbs |= shard.accounts.entry(address).or_default().write(version, (after, code));
             }
             // Where nothing was, nothing can be forgotten.
             if cleared && before.is_some() {
-                self.clearing.store(true, Ordering::SeqCst);
-                write(Location::Clearing(*address), Value::Cleared);
+                disturbs |= self.clear(version, address);
+                locations.push(Location::Clearing(address));
             }
             if after.is_some() {
                 for (slot, value) in account.storage.iter().filter(|(_, slot)| slot.is_changed()) {
-                    write(Location::Slot(*address, *slot), Value::Slot(value.present_value));
+                    let location = Location::Slot(address, *slot);
+                    locations.push(location);
+                    disturbs |= self.shard(location).lock().slot(address, *slot).write(version, value.present_value);
                 }
             }
         }
-        self.remove_former(version, &former);
+        for location in former {
+            self.shard(location).lock().cell(location).remove_before(version);
+        }
         disturbs
+    }
+
+    /// Records that a version forgets an account's storage. Readers of slots leave no trace here as long as nobody has done
+    /// so, and so it disturbs them whenever it is new.
+    fn clear(&self, version: Version, address: Address) -> bool {
+        self.clearing.store(true, Ordering::SeqCst);
+        let mut shard = self.shard(Location::Clearing(address)).lock();
+        let cell = shard.clearings.entry(address).or_default();
+        let new = cell.of(version.position).is_err();
+        cell.write(version, ());
+        new
     }
 
     /// Marks what a version wrote as estimates.
     pub(super) fn estimate(&self, position: usize, locations: &[Location]) {
         for location in locations {
-            if let Ok(written) = self.shard(location).lock().entry(*location).or_default().of(position) {
-                written.value = None;
-            }
+            self.shard(*location).lock().cell(*location).estimate(position);
         }
     }
 
@@ -224,90 +327,14 @@ impl<'a> Memory<'a> {
         self.beginning.code_by_hash_ref(hash)
     }
 
-    fn read(&self, location: Location, position: usize) -> Result<Found<Value>, StateError> {
-        {
-            let mut shard = self.shard(&location).lock();
-            let cell = shard.entry(location).or_default();
-            cell.readers = cell.readers.max(position);
-            match (cell.before(position), &cell.base) {
-                (Some(Written { version, value: Some(value) }), _) => {
-                    return Ok(Found::Value(Some(*version), value.clone()));
-                }
-                (Some(Written { version, value: None }), _) => return Ok(Found::Estimate(version.position)),
-                (None, Some(base)) => return Ok(Found::Value(None, base.clone())),
-                (None, None) => {}
-            }
-        }
-        // Reading the state can take long, and others want other things of this shard.
-        let base = self.base(location)?;
-        let mut shard = self.shard(&location).lock();
-        shard.entry(location).or_default().base = Some(base.clone());
-        // Whoever has written here meanwhile is found out by validation.
-        Ok(Found::Value(None, base))
-    }
-
-    fn base(&self, location: Location) -> Result<Value, StateError> {
-        Ok(match location {
-            Location::Account(address) => {
-                let state = self.beginning.basic_ref(address)?.map(|info| AccountState {
-                    nonce: info.nonce,
-                    balance: info.balance,
-                    code_hash: info.code_hash,
-                });
-                Value::Account(state, None)
-            }
-            Location::Slot(address, slot) => Value::Slot(self.beginning.storage_ref(address, slot)?),
-            Location::Clearing(_) => Value::Cleared,
-        })
-    }
-
     /// Who before a position wrote last at a location; the position of an estimate is an error.
     fn origin(&self, location: Location, position: usize) -> Result<Origin, usize> {
-        let mut shard = self.shard(&location).lock();
-        let cell = shard.entry(location).or_default();
-        cell.readers = cell.readers.max(position);
-        match cell.before(position) {
-            None => Ok(None),
-            Some(Written { version, value: Some(_) }) => Ok(Some(*version)),
-            Some(Written { version, value: None }) => Err(version.position),
-        }
+        self.shard(location).lock().cell(location).origin(position)
     }
 
-    /// Writes, and says whether a later transaction has looked here while this one had written nothing here.
-    fn write(&self, location: Location, version: Version, value: Value) -> bool {
-        // Reads of slots look for clearings only once there are any, so that nothing shows who has read before.
-        let unseen = matches!(location, Location::Clearing(_));
-        let mut shard = self.shard(&location).lock();
-        let cell = shard.entry(location).or_default();
-        let looked = unseen || cell.readers > version.position;
-        let written = Written { version, value: Some(value) };
-        match cell.of(version.position) {
-            Ok(former) => {
-                *former = written;
-                false
-            }
-            Err(index) => {
-                cell.written.insert(index, written);
-                looked
-            }
-        }
-    }
-
-    /// Removes what the version before this one wrote and this one did not.
-    fn remove_former(&self, version: Version, former: &[Location]) {
-        for location in former {
-            let mut shard = self.shard(location).lock();
-            if let Some(cell) = shard.get_mut(location) {
-                cell.written.retain(|written| {
-                    written.version.position != version.position || written.version.incarnation == version.incarnation
-                });
-            }
-        }
-    }
-
-    fn shard(&self, location: &Location) -> &Mutex<Shard> {
+    fn shard(&self, location: Location) -> &Mutex<Shard> {
         // Addresses and slots are hashes or numbers, whose last bytes differ.
-        let last = |address: &Address| {
+        let last = |address: Address| {
             let [.., last] = address.into_array();
             last
         };

@@ -7,12 +7,13 @@
 //!   whether it counts;
 //! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
 //!
-//! How a new node joins is measured without a network: [`sync::measure`]. Long chains and large states for a local network
-//! are made by [`state::extend`].
+//! How a new node joins and how threads execute blocks is measured without a network: [`sync::measure`],
+//! [`execute::measure`]. Long chains and large states for a local network are made by [`state::extend`].
 //!
 //! Main functions: [`limit::measure`], [`run::run`].
 
 pub mod chain;
+pub mod execute;
 pub mod http;
 pub mod limit;
 pub mod machine;

@@ -26,10 +26,48 @@ struct CachedAccount {
     storage: U256Map<Slot>,
 }
 
+/// What a transaction leaves of an account that it touched.
+pub(crate) enum Effect {
+    /// Nothing: it is gone, and its storage with it.
+    Deleted,
+    /// This.
+    Written {
+        /// The account.
+        state: AccountState,
+        /// Whether all storage from before is gone.
+        cleared: bool,
+    },
+}
+
+impl Effect {
+    /// `None` of an account that was only read.
+    pub(crate) fn of(account: &Account) -> Option<Self> {
+        if !account.is_touched() {
+            return None;
+        }
+        let created = account.is_created();
+        if account.is_selfdestructed() || (!created && account.is_empty()) {
+            // EIP-161: an account that a transaction touches and leaves empty goes away.
+            return Some(Self::Deleted);
+        }
+        let AccountInfo { balance, nonce, code_hash, .. } = account.info;
+        Some(Self::Written { state: AccountState { nonce, balance, code_hash }, cleared: created })
+    }
+}
+
+/// The account as a transaction found it.
+pub(crate) fn before(account: &Account) -> Option<AccountState> {
+    if account.is_loaded_as_not_existing() {
+        return None;
+    }
+    let AccountInfo { balance, nonce, code_hash, .. } = account.original_info();
+    Some(AccountState { nonce, balance, code_hash })
+}
+
 /// A base state with the writes of the transactions so far.
 ///
-/// Each transaction's result is committed on its own, so that a later scheduler can run transactions against several of
-/// these and commit in order.
+/// Each transaction's result is committed on its own and in order. It may come from an EVM that read the same through
+/// something else ([`crate::parallel`]).
 #[derive(Clone)]
 pub(crate) struct BlockState<'a> {
     base: &'a dyn StateReader,
@@ -112,36 +150,30 @@ impl<'a> BlockState<'a> {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let base = self.base.account(address)?;
-                let storage = U256Map::default();
-                Ok(entry.insert(CachedAccount { base, present: base, cleared: false, storage }))
+                Ok(entry.insert(CachedAccount::new(base)))
             }
         }
     }
 
     /// Takes over what a transaction did to an account.
     fn commit_account(&mut self, address: Address, account: Account) {
-        if !account.is_touched() {
-            return;
-        }
-        // The EVM loads an account before it touches it, so that it is cached already.
-        let Some(cached) = self.accounts.get_mut(&address) else { return };
-        let created = account.is_created();
-        if account.is_selfdestructed() || (!created && account.is_empty()) {
-            // EIP-161: an account that a transaction touches and leaves empty goes away.
+        let Some(effect) = Effect::of(&account) else { return };
+        // The first to touch an account has found it as the base state has it.
+        let cached = self.accounts.entry(address).or_insert_with(|| CachedAccount::new(before(&account)));
+        let Effect::Written { state, cleared } = effect else {
             cached.delete();
             return;
-        }
-        if created {
+        };
+        if cleared {
             cached.cleared = true;
             cached.storage.clear();
         }
-        let AccountInfo { balance, nonce, code_hash, code, .. } = account.info;
-        if cached.present.is_none_or(|state| state.code_hash != code_hash)
-            && let Some(code) = code
+        if cached.present.is_none_or(|present| present.code_hash != state.code_hash)
+            && let Some(code) = account.info.code
         {
-            self.codes.entry(code_hash).or_insert(code);
+            self.codes.entry(state.code_hash).or_insert(code);
         }
-        cached.present = Some(AccountState { nonce, balance, code_hash });
+        cached.present = Some(state);
         for (key, EvmStorageSlot { original_value, present_value, .. }) in account.storage {
             if original_value != present_value {
                 let fresh = Slot { base: original_value, present: present_value };
@@ -168,6 +200,10 @@ impl<'a> BlockState<'a> {
 }
 
 impl CachedAccount {
+    fn new(base: Option<AccountState>) -> Self {
+        Self { base, present: base, cleared: false, storage: U256Map::default() }
+    }
+
     fn delete(&mut self) {
         self.present = None;
         self.cleared = true;

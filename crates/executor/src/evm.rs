@@ -19,34 +19,25 @@ use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
-use revm::{DatabaseCommit, MainBuilder};
+use revm::{Database, DatabaseCommit, MainBuilder};
 
-type BlockContext<'a> = MainnetContext<BlockState<'a>>;
+type BlockContext<D> = MainnetContext<D>;
+type Instructions<D> = EthInstructions<EthInterpreter, BlockContext<D>>;
 type Frame = EthFrame<EthInterpreter>;
 
-/// One EVM for all transactions of a block: revm's, with EIP-7610.
+/// One EVM for the transactions of a block: revm's, with EIP-7610, over the state that one after the other leaves or over
+/// what one of several threads sees of it.
 ///
 /// That rule, that no contract is created over storage, matters for states that no transaction of today can make. Lian's
 /// genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
-pub(crate) struct BlockEvm<'a> {
-    evm: Evm<
-        BlockContext<'a>,
-        (),
-        EthInstructions<EthInterpreter, BlockContext<'a>>,
-        ChainPrecompiles,
-        EthFrame<EthInterpreter>,
-    >,
+pub(crate) struct BlockEvm<D: Database> {
+    evm: Evm<BlockContext<D>, (), Instructions<D>, ChainPrecompiles, Frame>,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
 }
 
-impl<'a> BlockEvm<'a> {
-    pub(crate) fn new(
-        rules: &Rules,
-        environment: &BlockEnvironment,
-        state: BlockState<'a>,
-        occupied: AddressSet,
-    ) -> Self {
+impl<D: Database<Error = StateError>> BlockEvm<D> {
+    pub(crate) fn new(rules: &Rules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
         let evm = BlockContext::new(state, rules.spec)
             .with_cfg(rules.configuration())
             .with_block(environment.block_env())
@@ -55,27 +46,23 @@ impl<'a> BlockEvm<'a> {
         Self { evm, occupied }
     }
 
-    /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
-    pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
+    /// Runs a transaction and gives what it changed, without keeping it. What an invalid one gives means nothing.
+    pub(crate) fn run(&mut self, transaction: TxEnv) -> (Result<ExecutionResult, EVMError<StateError>>, EvmState) {
         self.evm.ctx.set_tx(transaction);
         let result = MainnetHandler::<Self, EVMError<StateError>, Frame>::default().run(self);
-        let changes = self.finalize();
-        if result.is_ok() {
-            self.state().commit(changes);
-        }
-        result
+        // What could not be read is in the result, if it mattered. The EVM can keep it, and would take it for the next
+        // transaction's.
+        self.evm.ctx.error = Ok(());
+        // Empties the journal, for the next transaction.
+        let changes = self.evm.ctx.journal_mut().finalize();
+        (result, changes)
     }
 
-    /// Empties the journal, for the next transaction.
-    fn finalize(&mut self) -> EvmState {
-        self.evm.ctx.journal_mut().finalize()
-    }
-
-    pub(crate) const fn state(&mut self) -> &mut BlockState<'a> {
+    pub(crate) const fn state(&mut self) -> &mut D {
         &mut self.evm.ctx.journaled_state.database
     }
 
-    pub(crate) fn into_state(self) -> BlockState<'a> {
+    pub(crate) fn into_state(self) -> D {
         self.evm.ctx.journaled_state.database
     }
 
@@ -85,7 +72,7 @@ impl<'a> BlockEvm<'a> {
         &mut self,
         depth: usize,
         inputs: &CreateInputs,
-    ) -> Result<Option<FrameResult>, ContextDbError<BlockContext<'a>>> {
+    ) -> Result<Option<FrameResult>, ContextDbError<BlockContext<D>>> {
         if depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX) {
             return Ok(None);
         }
@@ -113,9 +100,20 @@ impl<'a> BlockEvm<'a> {
     }
 }
 
-impl<'a> EvmTr for BlockEvm<'a> {
-    type Context = BlockContext<'a>;
-    type Instructions = EthInstructions<EthInterpreter, BlockContext<'a>>;
+impl BlockEvm<BlockState<'_>> {
+    /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
+    pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
+        let (result, changes) = self.run(transaction);
+        if result.is_ok() {
+            self.state().commit(changes);
+        }
+        result
+    }
+}
+
+impl<D: Database<Error = StateError>> EvmTr for BlockEvm<D> {
+    type Context = BlockContext<D>;
+    type Instructions = Instructions<D>;
     type Precompiles = ChainPrecompiles;
     type Frame = Frame;
 
@@ -148,5 +146,104 @@ impl<'a> EvmTr for BlockEvm<'a> {
         result: FrameResult,
     ) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
         self.evm.frame_return_result(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryState;
+    use alloy_primitives::{Address, B256, TxKind, U256, hex};
+    use lian_crypto::Suite;
+    use revm::bytecode::Bytecode;
+    use revm::state::AccountInfo;
+
+    /// A state that can be read so many times only.
+    struct Failing<'a> {
+        state: BlockState<'a>,
+        reads_before: Option<usize>,
+    }
+
+    impl Failing<'_> {
+        fn read(&mut self) -> Result<(), StateError> {
+            let Some(reads) = &mut self.reads_before else { return Ok(()) };
+            *reads = reads.checked_sub(1).ok_or_else(|| StateError::new("no page"))?;
+            Ok(())
+        }
+    }
+
+    impl Database for Failing<'_> {
+        type Error = StateError;
+
+        fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+            self.read()?;
+            self.state.basic(address)
+        }
+
+        fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+            self.read()?;
+            self.state.code_by_hash(hash)
+        }
+
+        fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+            self.read()?;
+            self.state.storage(address, slot)
+        }
+
+        fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+            self.read()?;
+            self.state.block_hash(number)
+        }
+    }
+
+    /// A worker goes on after a read that failed because its transaction must wait for another. Where a second read failed
+    /// when the first had ended the execution, that of the proposer, the EVM kept the first error.
+    #[test]
+    fn a_failed_read_does_not_fail_the_next_transaction() {
+        let target = Address::repeat_byte(2);
+        // SLOAD, SSTORE, BALANCE, EXTCODESIZE, EXTCODEHASH, EXTCODECOPY, CALL, STATICCALL, DELEGATECALL, CREATE,
+        // BLOCKHASH, SELFDESTRUCT, each alone, of what nothing has read before.
+        let programs: [&[u8]; 12] = [
+            &hex!("600154"),
+            &hex!("6001600155"),
+            &hex!("600931"),
+            &hex!("60093b"),
+            &hex!("60093f"),
+            &hex!("60015f5f60093c"),
+            &hex!("5f5f5f5f5f60095af1"),
+            &hex!("5f5f5f5f60095afa"),
+            &hex!("5f5f5f5f60095af4"),
+            &hex!("5f5f5ff0"),
+            &hex!("600140"),
+            &hex!("6009ff"),
+        ];
+        for program in programs {
+            let mut memory = MemoryState::default();
+            memory.insert(target, 1, U256::from(1), Bytes::copy_from_slice(program), []);
+            memory.insert(Address::with_last_byte(9), 1, U256::ZERO, Bytes::from_static(&hex!("00")), []);
+            memory.block_hashes.insert(1, B256::ZERO);
+            let transaction =
+                TxEnv { kind: TxKind::Call(target), chain_id: Some(1), gas_limit: 200_000, ..TxEnv::default() };
+            let run = |reads_before| {
+                let state = Failing { state: BlockState::new(&memory), reads_before };
+                let environment = BlockEnvironment::new(2, 1, Address::repeat_byte(3), 1_000_000);
+                let rules = Rules::new(Suite::Standard, 1);
+                let mut evm = BlockEvm::new(&rules, &environment, state, AddressSet::default());
+                let first = evm.run(transaction.clone());
+                let left = evm.state().reads_before;
+                evm.state().reads_before = None;
+                (first, left, evm.run(transaction.clone()))
+            };
+            let (expected, ..) = run(None);
+            for reads in 0.. {
+                let (_, left, second) = run(Some(reads));
+                if left.is_some_and(|left| left > 0) {
+                    assert!(reads > 2, "the program reads something");
+                    break;
+                }
+                assert_eq!(second.0.as_ref().ok(), expected.0.as_ref().ok(), "{program:02x?}, read {reads}");
+                assert_eq!(second.1, expected.1, "{program:02x?}, read {reads}");
+            }
+        }
     }
 }

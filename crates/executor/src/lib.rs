@@ -17,6 +17,7 @@ mod evm;
 mod genesis;
 mod governance;
 mod history;
+mod parallel;
 mod proposal;
 mod replay;
 mod rules;
@@ -35,6 +36,7 @@ pub use call::{
 };
 pub use genesis::{GenesisBlockError, genesis_block};
 pub use governance::{Governance, GovernanceError, members_at, schedule};
+pub use parallel::execute_transactions_parallel;
 pub use proposal::{ExecutedBlock, Parent, execute_proposal, transactions_root};
 pub use replay::execute_block;
 pub use revm::context_interface::result::{HaltReason, OutOfGasError};

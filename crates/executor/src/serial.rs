@@ -73,24 +73,40 @@ pub fn execute_transactions(
     transactions: &[Arc<VerifiedTransaction>],
 ) -> Result<Outcome, ExecutionError> {
     let mut run = BlockRun::new(rules, environment, state, AddressSet::default())?;
-    for (position, transaction) in transactions.iter().enumerate() {
-        let envelope = transaction.transaction().as_ethereum();
-        match run.transact(envelope, transaction.sender())? {
-            Ok(()) => run.outcome.included.push(position),
-            Err(reason) => {
-                let position = u32::try_from(position).unwrap_or(u32::MAX);
-                run.outcome.skipped.push((Skipped { position, hash: transaction.hash() }, reason));
-            }
-        }
-    }
+    run.transact_all(transactions, 0)?;
     Ok(run.finish())
+}
+
+impl Outcome {
+    /// Adds a transaction that ran.
+    pub(crate) fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
+        let gas_used = result.tx_gas_used();
+        self.gas_used = self.gas_used.saturating_add(gas_used);
+        let success = result.is_success();
+        // A transaction that did not succeed leaves no logs.
+        let logs = if success { result.into_logs() } else { Vec::new() };
+        let cumulative_gas_used = self.gas_used;
+        self.receipts.push(Receipt { transaction_type, success, gas_used, cumulative_gas_used, logs });
+    }
+
+    /// Adds a transaction that could not run.
+    pub(crate) fn skip(&mut self, position: usize, hash: B256, reason: SkipReason) {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        self.skipped.push((Skipped { position, hash }, reason));
+    }
+
+    /// Why a transaction with this gas limit cannot stand here, if it is for that.
+    pub(crate) fn out_of_gas(&self, block_limit: u64, limit: u64) -> Option<SkipReason> {
+        let left = block_limit.saturating_sub(self.gas_used);
+        (limit > left).then_some(SkipReason::BlockGasLimit { limit, left })
+    }
 }
 
 /// A block while its transactions run.
 pub(crate) struct BlockRun<'a> {
     rules: Rules,
     gas_limit: u64,
-    evm: BlockEvm<'a>,
+    evm: BlockEvm<BlockState<'a>>,
     outcome: Outcome,
 }
 
@@ -102,12 +118,35 @@ impl<'a> BlockRun<'a> {
         base: &'a dyn StateReader,
         occupied: AddressSet,
     ) -> Result<Self, StateError> {
-        let mut state = BlockState::new(base);
-        if let Some(parent) = environment.parent_hash {
-            history::record_parent(&mut state, environment.number, parent)?;
-        }
+        let state = beginning(environment, base)?;
+        Ok(Self::resume(rules, environment, state, Outcome::default(), occupied))
+    }
+
+    /// A block of which some transactions have run already.
+    pub(crate) fn resume(
+        rules: &Rules,
+        environment: &BlockEnvironment,
+        state: BlockState<'a>,
+        outcome: Outcome,
+        occupied: AddressSet,
+    ) -> Self {
         let evm = BlockEvm::new(rules, environment, state, occupied);
-        Ok(Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome: Outcome::default() })
+        Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome }
+    }
+
+    /// Runs a block's transactions from a position on.
+    pub(crate) fn transact_all(
+        &mut self,
+        transactions: &[Arc<VerifiedTransaction>],
+        from: usize,
+    ) -> Result<(), ExecutionError> {
+        for (position, transaction) in transactions.iter().enumerate().skip(from) {
+            match self.transact(transaction.transaction().as_ethereum(), transaction.sender())? {
+                Ok(()) => self.outcome.included.push(position),
+                Err(reason) => self.outcome.skip(position, transaction.hash(), reason),
+            }
+        }
+        Ok(())
     }
 
     /// Runs one transaction and keeps its receipt, or says why it cannot run.
@@ -118,12 +157,11 @@ impl<'a> BlockRun<'a> {
     ) -> Result<Result<(), SkipReason>, ExecutionError> {
         let transaction = tx_env(self.rules.fees, envelope, sender);
         let (transaction_type, limit) = (transaction.tx_type, transaction.gas_limit);
-        let left = self.gas_limit.saturating_sub(self.outcome.gas_used);
-        if limit > left {
-            return Ok(Err(SkipReason::BlockGasLimit { limit, left }));
+        if let Some(reason) = self.outcome.out_of_gas(self.gas_limit, limit) {
+            return Ok(Err(reason));
         }
         match self.evm.transact(transaction) {
-            Ok(result) => self.keep(transaction_type, result),
+            Ok(result) => self.outcome.keep(transaction_type, result),
             Err(error) => return invalid(error).map(Err),
         }
         Ok(Ok(()))
@@ -134,21 +172,23 @@ impl<'a> BlockRun<'a> {
         self.evm.state()
     }
 
-    fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
-        let gas_used = result.tx_gas_used();
-        self.outcome.gas_used = self.outcome.gas_used.saturating_add(gas_used);
-        let success = result.is_success();
-        // A transaction that did not succeed leaves no logs.
-        let logs = if success { result.into_logs() } else { Vec::new() };
-        let cumulative_gas_used = self.outcome.gas_used;
-        self.outcome.receipts.push(Receipt { transaction_type, success, gas_used, cumulative_gas_used, logs });
-    }
-
     pub(crate) fn finish(self) -> Outcome {
         let Self { evm, mut outcome, .. } = self;
         outcome.changes = evm.into_state().into_changes();
         outcome
     }
+}
+
+/// The state in which a block's transactions begin: its parent's, with what the block itself writes first.
+pub(crate) fn beginning<'a>(
+    environment: &BlockEnvironment,
+    base: &'a dyn StateReader,
+) -> Result<BlockState<'a>, StateError> {
+    let mut state = BlockState::new(base);
+    if let Some(parent) = environment.parent_hash {
+        history::record_parent(&mut state, environment.number, parent)?;
+    }
+    Ok(state)
 }
 
 /// Tells an invalid transaction from a failure of the machine.

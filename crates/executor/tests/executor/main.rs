@@ -7,6 +7,7 @@ mod blocks;
 mod calls;
 mod contracts;
 mod determinism;
+mod parallel;
 mod proposals;
 mod simulation;
 mod support;

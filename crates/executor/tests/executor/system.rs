@@ -14,7 +14,7 @@ use lian_types::{Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry}
 use std::collections::BTreeMap;
 
 /// A chain whose genesis has one sealer, `node0`, an observer, `node1`, and Alice as the operator.
-fn chain() -> Chain {
+pub(crate) fn chain() -> Chain {
     let key = |number: u8| {
         lian_crypto::ConsensusSecretKey::from_bytes(lian_crypto::Suite::Standard, &[number + 1; 32]).public()
     };
@@ -46,7 +46,7 @@ fn chain() -> Chain {
     chain
 }
 
-fn make_sealer() -> Vec<u8> {
+pub(crate) fn make_sealer() -> Vec<u8> {
     M::setRoleCall { name: "node1".into(), role: M::Role::Sealer }.abi_encode()
 }
 

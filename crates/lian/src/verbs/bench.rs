@@ -6,11 +6,13 @@ use crate::output::{print, say};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use lian_bench::{
+    execute::{self, ExecuteConfig},
     limit,
     run::{Rate, RunConfig},
     sync,
 };
 use lian_client::development_account;
+use std::num::NonZeroUsize;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum BenchVerb {
@@ -20,12 +22,38 @@ pub(crate) enum BenchVerb {
     Sync(SyncArgs),
     /// Add accounts and blocks to a stopped local network, to measure what a large state and a long chain cost.
     State(state::StateArgs),
+    /// Execute blocks from memory on several threads and one after the other, and compare.
+    Execute(ExecuteArgs),
     /// Measure the primitives that bound a transfer, each by the plain library call in a tight loop.
     Limit {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to execute, and on how many threads.
+#[derive(Args, Debug)]
+pub(crate) struct ExecuteArgs {
+    /// Numbers of threads.
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<NonZeroUsize>,
+    /// Percentages of the transactions that conflict with each other: that pay one account, or swap on one route.
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_value = "0,10,50,100",
+        value_parser = clap::value_parser!(u8).range(0..=100))]
+    conflict: Vec<u8>,
+    /// Accounts, which take turns in sending. With less than twice as many as transactions they meet by chance, too.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    keys: u32,
+    /// Transactions of a block.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    transactions: u32,
+    /// How often each is measured; the best counts.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to join, and what to compare with.
@@ -111,6 +139,18 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
             Ok(())
         }
         BenchVerb::State(args) => state::run(&args),
+        BenchVerb::Execute(args) => {
+            let ExecuteArgs { threads, conflict: conflicts, keys, transactions, rounds, json } = args;
+            let (keys, transactions) = (usize::try_from(keys)?, usize::try_from(transactions)?);
+            let config = ExecuteConfig { threads, conflicts, keys, transactions, rounds, command: command_line() };
+            let report = execute::measure(&config, &|step| eprintln!("{step}"))?;
+            if json {
+                say(serde_json::to_string(&report)?)?;
+            } else {
+                print(report)?;
+            }
+            Ok(())
+        }
         BenchVerb::Run(args) => tokio::runtime::Runtime::new()?.block_on(load(args)),
     }
 }

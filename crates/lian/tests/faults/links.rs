@@ -7,7 +7,7 @@ use crate::{
     pulse::Pulse,
     relay::Link,
 };
-use lian_types::limits;
+use lian_types::{ConsensusKind, limits};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,17 @@ async fn cut_leader_one_way(is_cut: impl Fn(usize, usize, usize) -> bool) {
 /// Two and two, neither a quorum; then all are together again.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_halves_stall_and_go_on_when_healed() {
-    let mut network = Network::start_all(|_| {}).await;
+    part_in_two(ConsensusKind::Pbft).await;
+}
+
+/// The same without a majority on either side.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_raft_halves_stall_and_go_on_when_healed() {
+    part_in_two(ConsensusKind::Raft).await;
+}
+
+async fn part_in_two(kind: ConsensusKind) {
+    let mut network = Network::start_all(|parameters| parameters.kind = kind).await;
     let load = Load::start(&network).await;
     let pulse = Pulse::of(&network, &[0, 1, 2, 3]);
     load.wait_for_more(20).await;

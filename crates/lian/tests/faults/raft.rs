@@ -2,9 +2,12 @@
 
 use crate::{
     load::Load,
-    network::{NODES, Network},
+    network::{NODES, Network, others},
+    pulse::Pulse,
+    relay::Link,
 };
 use lian_types::ConsensusKind;
+use std::time::{Duration, Instant};
 
 /// The leader is killed again and again under load, then two of four at once, then all: nothing acknowledged is lost, and
 /// no key signs two headers of one height.
@@ -47,5 +50,27 @@ async fn a_stopped_raft_leader_hands_over() {
     load.wait_for_more(30).await;
     network.start(leader);
     network.wait_for_sessions(0..NODES).await;
+    network.check(load).await;
+}
+
+/// All links are late by chance, and the leader finds itself on an island. The others go on with another one, which it
+/// follows when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raft_leader_on_an_island_is_left() {
+    let network = Network::start_all(|parameters| parameters.kind = ConsensusKind::Raft).await;
+    let leader = network.leader(0).await;
+    let rest = others(leader);
+    let load = Load::start_at(&network, &rest).await;
+    let pulse = Pulse::of(&network, &rest);
+    let late = Link { delay: Duration::from_millis(10), jitter: Duration::from_millis(20), ..Link::default() };
+    network.relays.set_where(late, |_, _| true);
+    load.wait_for_more(20).await;
+    let cut = Instant::now();
+    network.relays.set_where(Link::HELD, |from, to| from == leader || to == leader);
+    network.wait_for_other_leader(leader, &rest).await;
+    load.wait_for_more(30).await;
+    network.check_gap(&pulse, cut, &format!("node{leader} was on an island"));
+    network.relays.set_where(Link::default(), |_, _| true);
+    load.wait_for_more(30).await;
     network.check(load).await;
 }

@@ -29,7 +29,7 @@ pub(crate) struct Chain {
     /// The key of each machine, members first.
     pub(crate) keys: Vec<ConsensusSecretKey>,
     pub(crate) publics: Vec<ConsensusKey>,
-    nodes: BTreeMap<ConsensusKey, NodeId>,
+    pub(crate) nodes: BTreeMap<ConsensusKey, NodeId>,
     /// How many members a certificate needs, computed here and not by the code under test.
     pub(crate) quorum: usize,
     pub(crate) members: usize,

@@ -216,8 +216,10 @@ impl Sim {
             return self.fail("members", || format!("block {height}: {what}"));
         }
         if height.is_multiple_of(256) {
-            self.oracle.votes.forget_below(height.saturating_sub(512));
-            self.oracle.replicas.forget_below(height.saturating_sub(512));
+            // Who hears nothing repeats what it said long ago.
+            let below = self.oracle.blocks.height_of_all().saturating_sub(512);
+            self.oracle.votes.forget_below(below);
+            self.oracle.replicas.forget_below(below);
         }
     }
 }

@@ -13,16 +13,23 @@ pub(crate) struct Blocks {
     genesis: B256,
     /// The greatest height that each node has told its clients.
     told: BTreeMap<NodeId, u64>,
+    /// How many nodes there are.
+    nodes: usize,
 }
 
 impl Blocks {
     pub(crate) fn new(chain: &Chain) -> Self {
-        Self { chain: Vec::new(), genesis: chain.info.genesis_hash, told: BTreeMap::new() }
+        Self { chain: Vec::new(), genesis: chain.info.genesis_hash, told: BTreeMap::new(), nodes: chain.nodes.len() }
     }
 
     /// The greatest height that is final anywhere.
     pub(crate) fn height(&self) -> u64 {
         self.chain.len() as u64
+    }
+
+    /// The greatest height that every node has told its clients.
+    pub(crate) fn height_of_all(&self) -> u64 {
+        if self.told.len() < self.nodes { 0 } else { self.told.values().copied().min().unwrap_or(0) }
     }
 
     /// The hash of a height.

@@ -17,10 +17,23 @@ fn timers_rest_while_nothing_waits() {
     pass(&[17, 44, 130]);
 }
 
+/// A node without votes, on its way through an epoch of one other member, took itself for that member: it settled at once on
+/// what it may have voted for, and later proposed again what it had proposed before.
+#[test]
+fn who_lost_its_votes_asks_the_only_member() {
+    pass(&[860]);
+}
+
 /// A Byzantine node gave its clients' transactions to everybody but the only member, and nobody told that one.
 #[test]
 fn what_the_leader_was_not_given_is_relayed_to_it() {
-    pass(&[4668]);
+    pass(&[4668, 5640]);
+}
+
+/// A member that heard nothing any more repeated its proposal of long ago, and the simulator had forgotten that it was durable.
+#[test]
+fn who_hears_nothing_may_repeat_itself() {
+    pass(&[9718]);
 }
 
 /// "I have not got it" made a node ask again at once, and nobody had the bodies of what was final already.

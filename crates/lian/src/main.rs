@@ -23,11 +23,6 @@ mod verbs;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// It keeps the memory of blocks that come and go: the system's gives the pages back and gets them again, zeroed, for
-/// each of them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The exit status of a node that would stop again; `packaging/lian@.service` names it, too.
 const NEEDS_OPERATOR: u8 = 3;
 

@@ -121,10 +121,12 @@ for head in "$folder"/blocks/*.head; do
     continue
   fi
   for node in ${nodes:-node0}; do
-    if ! run "$block.body" "$node"; then
-      echo "the block at line $(cat "$block.line") failed for $node:" >&2
-      cat "$block.body" "$folder/output" >&2
+    status=0
+    run "$block.body" "$node" || status=$?
+    if [ "$status" != 0 ]; then
       tail -n 5 "$folder"/run/*.log >&2 || true
+      echo "the block at line $(cat "$block.line") failed for $node (exit status $status):" >&2
+      cat "$block.body" "$folder/output" >&2
       exit 1
     fi
     count=$((count + 1))

@@ -5,6 +5,7 @@ use crate::{
     flow::{BlockFlow, FlowRecorder, TransactionFlow, note},
     known_members::{KnownMembers, SharedMembers},
     status::GroupStatus,
+    workers::Workers,
 };
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use lian_crypto::{EpochMembers, SenderError, Suite, VerifiedTransaction};
@@ -84,6 +85,7 @@ pub struct GroupHandle {
     pub(crate) events: broadcast::Sender<GroupEvent>,
     pub(crate) members: Arc<SharedMembers>,
     pub(crate) admitted: watch::Sender<Arc<Vec<NodeRecord>>>,
+    pub(crate) workers: Workers,
 }
 
 impl GroupHandle {
@@ -130,7 +132,7 @@ impl GroupHandle {
         }
         let suite = self.info.suite;
         let (recovered, outcome) = oneshot::channel();
-        rayon::spawn(move || {
+        self.workers.senders.spawn_fifo(move || {
             // The receiver is gone only when the client is; nobody waits for the result then.
             let _ = recovered.send(suite.recover_sender(transaction));
         });

@@ -21,6 +21,7 @@ mod node;
 pub mod recovery;
 mod status;
 mod stop;
+mod workers;
 
 pub use self::core::Core;
 pub use clock::SteadyClock;

@@ -4,12 +4,16 @@ use crate::{
     driver::{self, GroupSetup, RunningGroup, inbound::Inbound, join::Joining},
     handle::GroupHandle,
     stop::{StopReason, StopSignal},
+    workers::Workers,
 };
+use bytes::Bytes;
 use lian_crypto::{ConsensusSecretKey, UnknownSuite};
 use lian_executor::{GenesisBlockError, GovernanceError};
 use lian_ledger::{FileStorage, LedgerError, LogError, ReadError};
-use lian_network::{NetworkEvent, NetworkEvents, NetworkHandle};
-use lian_types::{BlockNumber, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth, UnknownProtocol};
+use lian_network::{Class, NetworkEvent, NetworkEvents, NetworkHandle};
+use lian_types::{
+    BlockNumber, ConsensusKey, ConsensusKind, Genesis, GenesisError, GroupId, HistoryDepth, UnknownProtocol,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -152,7 +156,8 @@ pub fn note_new_key(data_dir: &Path, genesis: &Genesis) -> std::io::Result<()> {
 pub struct Node {
     groups: Vec<RunningGroup>,
     stop: StopSignal,
-    inbound: Option<JoinHandle<()>>,
+    /// The threads that take messages from the network.
+    receivers: Vec<JoinHandle<()>>,
 }
 
 /// Starts every group of the genesis file on this node.
@@ -163,6 +168,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
     let NodeSetup { genesis, name, key, data_dir, rpc, history, data, network } = setup;
     genesis.check()?;
     let stop = StopSignal::default();
+    let workers = Workers::start().map_err(|source| StartError::Thread { source })?;
     let (network, mut events) = network.unzip();
     let mut connected = BTreeSet::new();
     let mut groups = Vec::with_capacity(genesis.groups.len());
@@ -178,6 +184,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
             data: &data,
             network: network.clone(),
             stop: stop.clone(),
+            workers: workers.clone(),
         };
         if let (Some(height_min), Some(network), Some(events)) = (data.join_height_min, &network, &mut events) {
             let joining = Joining {
@@ -199,14 +206,19 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
     for peer in connected {
         routes.values().for_each(|group: &Inbound| group.peer(peer, true));
     }
-    let inbound = match events {
-        None => None,
-        Some(events) => {
-            let thread = std::thread::Builder::new().name("inbound".to_owned());
-            Some(thread.spawn(move || receive(events, &routes)).map_err(|source| StartError::Thread { source })?)
-        }
-    };
-    Ok(Node { groups, stop, inbound })
+    let mut receivers = Vec::new();
+    if let Some(mut events) = events {
+        let mut bodies = events.split_bodies();
+        let body_routes = routes.clone();
+        let receive_bodies = move || {
+            while let Some((peer, group, bytes)) = bodies.blocking_recv() {
+                hand_on(&body_routes, peer, group, Class::Body, bytes);
+            }
+        };
+        receivers.push(driver::spawn("bodies", receive_bodies)?);
+        receivers.push(driver::spawn("inbound", move || receive(events, &routes))?);
+    }
+    Ok(Node { groups, stop, receivers })
 }
 
 impl Node {
@@ -246,10 +258,10 @@ impl Node {
 
     /// Stops all groups cleanly. The network must be shut down before, so that no message comes any more. Blocks.
     pub fn shutdown(self) {
-        if let Some(thread) = self.inbound
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that receives messages has panicked");
+        for thread in self.receivers {
+            if thread.join().is_err() {
+                tracing::error!("a thread that receives messages has panicked");
+            }
         }
         self.groups.into_iter().for_each(RunningGroup::shutdown);
     }
@@ -267,10 +279,14 @@ fn receive(mut events: NetworkEvents, routes: &BTreeMap<GroupId, Inbound>) {
                 tracing::info!(%peer, ?reason, "a peer is gone");
                 routes.values().for_each(|group| group.peer(peer, false));
             }
-            NetworkEvent::Message { peer, group, class, bytes } => match routes.get(&group) {
-                Some(route) => route.message(peer, class, bytes),
-                None => tracing::warn!(%peer, %group, "a message for a group that this node does not have"),
-            },
+            NetworkEvent::Message { peer, group, class, bytes } => hand_on(routes, peer, group, class, bytes),
         }
+    }
+}
+
+fn hand_on(routes: &BTreeMap<GroupId, Inbound>, peer: ConsensusKey, group: GroupId, class: Class, bytes: Bytes) {
+    match routes.get(&group) {
+        Some(route) => route.message(peer, class, bytes),
+        None => tracing::warn!(%peer, %group, "a message for a group that this node does not have"),
     }
 }

@@ -84,6 +84,14 @@ impl NetworkEvents {
         }
     }
 
+    /// From now on messages of [`Class::Body`] come by themselves, for a thread of their own: whoever takes them in may
+    /// be slow without votes waiting. Only one such end may exist.
+    #[must_use]
+    pub fn split_bodies(&mut self) -> BodyMessages {
+        self.queue.state.lock().bodies_apart = true;
+        BodyMessages { queue: Arc::clone(&self.queue) }
+    }
+
     /// The next event, if there is one already.
     pub fn try_recv(&mut self) -> Received<NetworkEvent> {
         let popped = self.queue.state.lock().pop();
@@ -98,6 +106,32 @@ impl NetworkEvents {
 impl Drop for NetworkEvents {
     fn drop(&mut self) {
         self.queue.state.lock().abandoned = true;
+    }
+}
+
+/// The consumer's end for messages of [`Class::Body`] alone, by turns of the peers and of each in the order sent. What
+/// happens to sessions is told elsewhere, so a message may come after its session's end was told.
+#[derive(Debug)]
+pub struct BodyMessages {
+    queue: Arc<EventQueue>,
+}
+
+impl BodyMessages {
+    /// The next message: the peer's consensus key, the group, the content; `None` once the network has stopped and
+    /// everything was received. For a thread outside the runtime.
+    pub fn blocking_recv(&mut self) -> Option<(ConsensusKey, GroupId, Bytes)> {
+        let mut state = self.queue.state.lock();
+        loop {
+            if let Some((session, Message { class, group, bytes })) = state.pop_class(Class::Body) {
+                drop(state);
+                session.consumed(class, bytes.len());
+                return Some((session.peer, group, bytes));
+            }
+            if state.closed {
+                return None;
+            }
+            self.queue.bodies.wait(&mut state);
+        }
     }
 }
 
@@ -118,6 +152,8 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     notify: Notify,
     condition: Condvar,
+    /// For [`BodyMessages`].
+    bodies: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +165,8 @@ struct State {
     turns: PerClass<VecDeque<u64>>,
     count: u32,
     closed: bool,
+    /// Whether somebody else receives the messages of [`Class::Body`].
+    bodies_apart: bool,
     /// The consumer is gone: messages are accepted and dropped.
     abandoned: bool,
 }
@@ -210,6 +248,7 @@ impl EventQueue {
     fn wake(&self) {
         self.notify.notify_one();
         self.condition.notify_one();
+        self.bodies.notify_one();
     }
 }
 
@@ -226,15 +265,16 @@ impl State {
         } else {
             Class::ALL
         };
-        for class in order {
-            if let Some(item) = self.pop_class(class) {
-                return Received::Event(item);
+        let bodies_apart = self.bodies_apart;
+        for class in order.into_iter().filter(|class| *class != Class::Body || !bodies_apart) {
+            if let Some((session, message)) = self.pop_class(class) {
+                return Received::Event(Item::Message(session, message));
             }
         }
         if self.closed { Received::Closed } else { Received::Empty }
     }
 
-    fn pop_class(&mut self, class: Class) -> Option<Item> {
+    fn pop_class(&mut self, class: Class) -> Option<(Arc<Session>, Message)> {
         let turns = self.turns.get_mut(class);
         while let Some(id) = turns.pop_front() {
             // Ended sessions leave their turns behind.
@@ -244,7 +284,7 @@ impl State {
             if !queue.is_empty() {
                 turns.push_back(id);
             }
-            return Some(Item::Message(Arc::clone(&waiting.session), Message { class, group, bytes }));
+            return Some((Arc::clone(&waiting.session), Message { class, group, bytes }));
         }
         None
     }
@@ -325,6 +365,26 @@ mod tests {
         (0..100).for_each(|_| queue.message(&one, message(Class::Body, "b")));
         queue.close();
         assert_eq!(consumer.join().unwrap(), 101);
+    }
+
+    #[test]
+    fn bodies_can_be_received_apart() {
+        let (queue, mut events) = EventQueue::new();
+        let mut bodies = events.split_bodies();
+        let one = session(1);
+        queue.connected(&one);
+        for (class, text) in [(Class::Body, "b"), (Class::Consensus, "v"), (Class::Body, "c"), (Class::Sync, "s")] {
+            queue.message(&one, message(class, text));
+        }
+        assert_eq!(drain(&mut events), ["+1", "1v", "1s"]);
+        let consumer = std::thread::spawn(move || {
+            std::iter::from_fn(|| bodies.blocking_recv()).map(|(peer, _, bytes)| (peer.0[0], bytes)).collect::<Vec<_>>()
+        });
+        queue.message(&one, message(Class::Body, "d"));
+        queue.close();
+        let received = consumer.join().unwrap();
+        assert_eq!(received, [(1, Bytes::from("b")), (1, Bytes::from("c")), (1, Bytes::from("d"))]);
+        assert_eq!(events.try_recv(), Received::Closed);
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod hostile;
 pub use class::Class;
 pub use config::{NetworkConfig, NetworkLimits, PeerConfig};
 pub use error::{DisconnectReason, HandshakeError, NetworkError, RefusalCode};
-pub use events::{NetworkEvent, NetworkEvents, Received};
+pub use events::{BodyMessages, NetworkEvent, NetworkEvents, Received};
 pub use frame::FrameError;
 #[doc(hidden)]
 pub use frame::rewrite_frames;

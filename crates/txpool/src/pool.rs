@@ -16,7 +16,7 @@ use crate::{
 };
 use alloy_primitives::{
     Address, TxHash,
-    map::{AddressMap, B256Map},
+    map::{AddressMap, B256Map, B256Set},
 };
 use lian_crypto::VerifiedTransaction;
 use lian_types::{BlockNumber, Millis, ProposalDigest, limits};
@@ -151,6 +151,8 @@ pub struct Pool {
     /// Transactions that left because a view had a newer nonce than the pool was told; the next final block tells
     /// whether they are in it.
     overtaken: Vec<TxHash>,
+    /// Transactions that have reached this node and are being checked.
+    arriving: B256Set,
 }
 
 impl Pool {
@@ -170,6 +172,7 @@ impl Pool {
             loose: VecDeque::new(),
             loose_bytes: 0,
             overtaken: Vec::new(),
+            arriving: B256Set::default(),
         }
     }
 
@@ -216,6 +219,23 @@ impl Pool {
             oldest.map(|oldest| oldest.since.saturating_add(self.config.queued_max.0))
         };
         [ready, queued(Origin::Local), queued(Origin::Peer)].into_iter().flatten().min()
+    }
+
+    /// Notes that a transaction's bytes have reached this node and will be checked, unless it is here or being checked
+    /// already; says whether it was noted. Until [`Pool::arrived`] nobody need be asked for it, nor check it again.
+    pub fn arrives(&mut self, hash: TxHash) -> bool {
+        self.get(&hash).is_none() && self.arriving.insert(hash)
+    }
+
+    /// Notes that a transaction was checked, whatever came of it.
+    pub fn arrived(&mut self, hash: &TxHash) {
+        self.arriving.remove(hash);
+    }
+
+    /// Whether a transaction is being checked.
+    #[must_use]
+    pub fn is_arriving(&self, hash: &TxHash) -> bool {
+        self.arriving.contains(hash)
     }
 
     /// Takes a pooled transaction out by its hash. The caller settles the account. One that only a proposal named is not

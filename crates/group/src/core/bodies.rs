@@ -4,7 +4,10 @@ use alloy_primitives::TxHash;
 use lian_crypto::VerifiedTransaction;
 use lian_txpool::{Pool, Refusal};
 use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, ProposalDigest};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How long a proposal waits for gossip before its bodies are asked for: gossip leaves every few milliseconds, and
 /// the body of a transaction may be on its way from another member.
@@ -19,7 +22,7 @@ pub(super) struct BodyFetches(BTreeMap<ProposalDigest, Fetch>);
 #[derive(Debug)]
 struct Fetch {
     proposal: Arc<Proposal>,
-    missing: Vec<TxHash>,
+    missing: BTreeSet<TxHash>,
     /// When to ask (again).
     due: Millis,
     /// How often was asked; chooses the peer.
@@ -48,6 +51,7 @@ impl BodyFetches {
     /// Begins to fetch.
     pub(super) fn begin(&mut self, now: Millis, digest: ProposalDigest, proposal: Arc<Proposal>, missing: Vec<TxHash>) {
         let due = now.saturating_add(GOSSIP_GRACE_MS);
+        let missing = missing.into_iter().collect();
         let fetch = Fetch { proposal, missing, due, attempts: 0, asked_all: false, executes: false };
         self.0.entry(digest).or_insert(fetch);
     }
@@ -88,13 +92,28 @@ impl BodyFetches {
         self.0.remove(digest);
     }
 
-    /// Takes out the proposals that have become complete, given what is still missing of each.
-    pub(super) fn complete(&mut self, missing: impl Fn(&[TxHash]) -> Vec<TxHash>) -> Vec<Complete> {
+    /// The pool has a body now.
+    pub(super) fn arrived(&mut self, hash: &TxHash) {
         for fetch in self.0.values_mut() {
-            fetch.missing = missing(&fetch.missing);
+            fetch.missing.remove(hash);
         }
-        let done: Vec<_> =
-            self.0.iter().filter(|(_, fetch)| fetch.missing.is_empty()).map(|(digest, _)| *digest).collect();
+    }
+
+    /// Whether [`BodyFetches::complete`] may have something to give.
+    pub(super) fn is_any_complete(&self) -> bool {
+        self.0.values().any(|fetch| fetch.missing.is_empty())
+    }
+
+    /// Takes out the proposals that have become complete. `missing` gives what the pool lacks: of a proposal that lost
+    /// the pool's attention in between, for another one of its height, bodies may have gone again.
+    pub(super) fn complete(&mut self, missing: impl Fn(&[TxHash]) -> Vec<TxHash>) -> Vec<Complete> {
+        let mut done = Vec::new();
+        for (digest, fetch) in self.0.iter_mut().filter(|(_, fetch)| fetch.missing.is_empty()) {
+            fetch.missing = missing(&fetch.proposal.transactions).into_iter().collect();
+            if fetch.missing.is_empty() {
+                done.push(*digest);
+            }
+        }
         let complete = |digest| {
             let Fetch { proposal, executes, .. } = self.0.remove(&digest)?;
             Some(Complete { digest, proposal, executes })
@@ -102,10 +121,21 @@ impl BodyFetches {
         done.into_iter().filter_map(complete).collect()
     }
 
-    /// What to ask now: first the proposer, then the other connected peers in turn.
-    pub(super) fn questions(&mut self, now: Millis, peers: &[ConsensusKey]) -> Vec<Question> {
+    /// What to ask now: first the proposer, then the other connected peers in turn. What has arrived and is being
+    /// checked (`arriving`) is not asked for.
+    pub(super) fn questions(
+        &mut self,
+        now: Millis,
+        peers: &[ConsensusKey],
+        arriving: impl Fn(&TxHash) -> bool,
+    ) -> Vec<Question> {
         let mut questions = Vec::new();
         for fetch in self.0.values_mut().filter(|fetch| fetch.due <= now) {
+            let hashes: Vec<_> = fetch.missing.iter().filter(|hash| !arriving(hash)).copied().collect();
+            if hashes.is_empty() {
+                fetch.due = now.saturating_add(GOSSIP_GRACE_MS);
+                continue;
+            }
             fetch.due = now.saturating_add(ANSWER_MS);
             let proposer = fetch.proposal.proposer;
             let mut order: Vec<_> = peers.iter().filter(|peer| **peer == proposer).collect();
@@ -113,7 +143,7 @@ impl BodyFetches {
             let Some(peer) = fetch.attempts.checked_rem(order.len()).and_then(|turn| order.get(turn)) else { continue };
             fetch.attempts = fetch.attempts.wrapping_add(1);
             fetch.asked_all = fetch.attempts.checked_rem(order.len()) == Some(0);
-            questions.push(Question { to: **peer, hashes: fetch.missing.clone() });
+            questions.push(Question { to: **peer, hashes });
         }
         questions
     }
@@ -121,7 +151,7 @@ impl BodyFetches {
     /// A peer said that it has not what it was asked for, or only a part of it: ask on at once. Where all have been
     /// asked, their next chance comes after the wait: bodies of final proposals, for example, nobody has any more.
     pub(super) fn hurry(&mut self, now: Millis, hashes: &[TxHash]) {
-        let waits = |fetch: &&mut Fetch| !fetch.asked_all && fetch.missing.iter().any(|hash| hashes.contains(hash));
+        let waits = |fetch: &&mut Fetch| !fetch.asked_all && hashes.iter().any(|hash| fetch.missing.contains(hash));
         for fetch in self.0.values_mut().filter(waits) {
             fetch.due = now;
         }
@@ -162,15 +192,33 @@ mod tests {
         let hash = B256::repeat_byte(7);
         fetches.begin(Millis(0), ProposalDigest::default(), proposal(), vec![hash]);
         let peers = [key(1), key(2), key(3)];
-        assert!(fetches.questions(Millis(GOSSIP_GRACE_MS - 1), &peers).is_empty());
+        assert!(fetches.questions(Millis(GOSSIP_GRACE_MS - 1), &peers, |_| false).is_empty());
         let mut asked = Vec::new();
         while asked.len() < 4 {
             let now = fetches.deadline().unwrap();
-            asked.extend(fetches.questions(now, &peers).into_iter().map(|question| question.to));
+            asked.extend(fetches.questions(now, &peers, |_| false).into_iter().map(|question| question.to));
         }
         assert_eq!(asked, [key(2), key(1), key(3), key(2)]);
+        assert!(fetches.complete(|_| vec![]).is_empty(), "its body is not here yet");
+        fetches.arrived(&hash);
+        assert!(fetches.complete(|_| vec![hash]).is_empty(), "the body has gone again");
+        fetches.arrived(&hash);
         assert_eq!(fetches.complete(|_| vec![]).len(), 1);
         assert_eq!(fetches.deadline(), None);
+    }
+
+    #[test]
+    fn what_is_being_checked_is_not_asked_for() {
+        let mut fetches = BodyFetches::default();
+        let [here, lacking] = [B256::repeat_byte(7), B256::repeat_byte(8)];
+        fetches.begin(Millis(0), ProposalDigest::default(), proposal(), vec![here, lacking]);
+        let now = fetches.deadline().unwrap();
+        let asked = fetches.questions(now, &[key(1)], |hash| *hash == here);
+        assert_eq!(asked.into_iter().map(|question| question.hashes).collect::<Vec<_>>(), [vec![lacking]]);
+        fetches.arrived(&lacking);
+        let now = fetches.deadline().unwrap();
+        assert!(fetches.questions(now, &[key(1)], |hash| *hash == here).is_empty());
+        assert_eq!(fetches.deadline(), Some(now.saturating_add(GOSSIP_GRACE_MS)), "it is looked at again soon");
     }
 
     #[test]
@@ -182,7 +230,7 @@ mod tests {
         let now = fetches.deadline().unwrap();
         let mut asked = 0;
         for _ in 0..100 {
-            asked += fetches.questions(now, &peers).len();
+            asked += fetches.questions(now, &peers, |_| false).len();
             fetches.hurry(now, &[hash]);
         }
         assert_eq!(asked, peers.len());

@@ -31,6 +31,7 @@ impl Core {
         effects.push(Effect::Reply { ticket, result });
         if is_taken {
             // A proposal may wait for it, for example this node's own from before a restart.
+            self.fetches.arrived(&transaction.hash());
             self.complete_fetches(now, effects);
         }
     }
@@ -48,9 +49,11 @@ impl Core {
             let transaction = candidate.transaction;
             let hash = transaction.hash();
             let mut pool = self.pool.lock();
+            pool.arrived(&hash);
             match pool.admit(now, Arc::clone(&transaction), Origin::Peer, &candidate.account) {
                 Ok(_) => {
                     drop(pool);
+                    self.fetches.arrived(&hash);
                     self.note_pooled(now, hash);
                     effects.push(Effect::Pooled(hash));
                 }
@@ -58,8 +61,11 @@ impl Core {
                 Err(_) => {
                     if let Err(refusal) = check_static(transaction.transaction(), &pool.config().limits) {
                         effects.push(Effect::Misbehaved { peer: from, what: Offence::InvalidTransaction(refusal) });
-                    } else if let Err(refusal) = self.fetches.add_body(now, &mut pool, transaction) {
-                        tracing::debug!(%hash, %refusal, "transaction from a peer not taken");
+                    } else {
+                        match self.fetches.add_body(now, &mut pool, transaction) {
+                            Ok(()) => self.fetches.arrived(&hash),
+                            Err(refusal) => tracing::debug!(%hash, %refusal, "transaction from a peer not taken"),
+                        }
                     }
                 }
             }
@@ -115,7 +121,7 @@ impl Core {
     }
 
     fn complete_fetches(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        if self.fetches.deadline().is_none() {
+        if !self.fetches.is_any_complete() {
             return;
         }
         let complete = {
@@ -157,7 +163,11 @@ impl Core {
 
     pub(super) fn ask_for_bodies(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let peers: Vec<_> = self.connected.iter().copied().collect();
-        for question in self.fetches.questions(now, &peers) {
+        let questions = {
+            let pool = self.pool.lock();
+            self.fetches.questions(now, &peers, |hash| pool.is_arriving(hash))
+        };
+        for question in questions {
             let message = GroupMessage::Pool(PoolMessage::Request(question.hashes));
             effects.push(Effect::Send { to: Recipient::One(question.to), message });
         }

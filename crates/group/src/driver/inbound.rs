@@ -1,4 +1,4 @@
-//! From a peer's bytes to the core's inputs: decoding and checking, on the worker pool.
+//! From a peer's bytes to the core's inputs: decoding and checking, on the worker threads.
 
 use super::{Command, snapshots::Ask};
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     flow::note,
     handle::ChainInfo,
     known_members::{KnownMembers, SharedMembers},
+    workers::Workers,
 };
 use alloy_primitives::B256;
 use bytes::Bytes;
@@ -15,13 +16,17 @@ use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
-use lian_types::{ConsensusKey, ConsensusKind, Transaction};
+use lian_types::{ConsensusKey, ConsensusKind, Millis, Transaction};
 use parking_lot::{Condvar, Mutex};
-use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
 
 /// Consensus messages that may be in checking at a time: a few rounds of the largest group.
 const CHECKS_MAX: usize = 1_024;
+/// Transactions of peers that may be in checking at a time: a second of work for one core. What waits for it stays with
+/// the network, and a slow node's peers notice.
+const BODIES_MAX: usize = 16_384;
+/// Transactions of one job of the worker pool: two milliseconds of work.
+const BODIES_CHUNK: usize = 64;
 /// What a peer is charged for bytes that are no message, or that do not hold, in points of the network's ban.
 const MALFORMED_WEIGHT: u32 = 20;
 
@@ -36,13 +41,15 @@ pub(crate) struct Inbound {
     commands: SyncSender<Command>,
     network: Option<NetworkHandle>,
     snapshots: SyncSender<Ask>,
-    checks: Arc<Checks>,
+    workers: Workers,
+    checks: Arc<InChecking>,
+    bodies: Arc<InChecking>,
     checked: Arc<CheckedSignatures>,
 }
 
-/// Counts the messages in checking, so that a flood waits at the network and not in memory.
-#[derive(Default)]
-struct Checks {
+/// Counts what is in checking, so that a flood waits at the network and not in memory.
+struct InChecking {
+    most: usize,
     running: Mutex<usize>,
     done: Condvar,
 }
@@ -58,6 +65,7 @@ impl Inbound {
         commands: SyncSender<Command>,
         network: Option<NetworkHandle>,
         snapshots: SyncSender<Ask>,
+        workers: Workers,
     ) -> Self {
         Self {
             info,
@@ -68,7 +76,9 @@ impl Inbound {
             commands,
             network,
             snapshots,
-            checks: Arc::default(),
+            workers,
+            checks: Arc::new(InChecking::up_to(CHECKS_MAX)),
+            bodies: Arc::new(InChecking::up_to(BODIES_MAX)),
             checked: Arc::default(),
         }
     }
@@ -80,27 +90,26 @@ impl Inbound {
 
     /// A message arrived. Waits while too many are being checked; the network then stops reading.
     pub(crate) fn message(&self, from: ConsensusKey, class: Class, bytes: Bytes) {
-        let outcome = match class {
-            Class::Consensus => {
-                self.consensus(from, bytes);
-                Ok(())
+        match class {
+            Class::Consensus => self.consensus(from, bytes),
+            Class::Body | Class::Sync => {
+                if let Err(reason) = self.unsigned(from, class, &bytes) {
+                    self.blame(from, &reason);
+                }
             }
-            Class::Body | Class::Sync => self.unsigned(from, class, &bytes),
-        };
-        if let Err(reason) = outcome {
-            self.blame(from, &reason);
         }
     }
 
+    /// Votes are checked by threads of their own: in the pool that recovers senders they would wait for bodies.
     fn consensus(&self, from: ConsensusKey, bytes: Bytes) {
-        self.checks.enter();
+        self.checks.enter(1);
         let this = self.clone();
-        rayon::spawn(move || {
+        self.workers.votes.spawn_fifo(move || {
             match GroupMessage::decode(Class::Consensus, &bytes) {
                 Ok(message) => this.verify(from, message),
                 Err(error) => this.blame(from, &error.to_string()),
             }
-            this.checks.leave();
+            this.checks.leave(1);
         });
     }
 
@@ -142,13 +151,14 @@ impl Inbound {
         let input = match GroupMessage::decode(class, bytes).map_err(|error| error.to_string())? {
             GroupMessage::Pool(PoolMessage::Request(hashes)) => Input::BodiesWanted { from, hashes },
             GroupMessage::Pool(PoolMessage::Transactions(transactions)) => {
-                let transactions = self.recover(from, transactions);
-                self.tell(Command::Transactions { from, transactions, unknown: Vec::new() });
+                self.bodies(from, transactions);
                 return Ok(());
             }
             GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }) => {
-                let transactions = self.recover(from, transactions);
-                self.tell(Command::Transactions { from, transactions, unknown });
+                self.bodies(from, transactions);
+                if !unknown.is_empty() {
+                    self.tell(Command::Transactions { from, transactions: Vec::new(), unknown });
+                }
                 return Ok(());
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
@@ -166,15 +176,38 @@ impl Inbound {
         Ok(())
     }
 
-    /// Recovers the senders of what is not known yet, on all cores, each once.
-    fn recover(&self, from: ConsensusKey, transactions: Vec<Arc<Transaction>>) -> Vec<Arc<VerifiedTransaction>> {
+    /// Has the senders recovered of what is neither known nor being checked, on all cores, each once. Waits while too
+    /// many are in checking.
+    fn bodies(&self, from: ConsensusKey, transactions: Vec<Arc<Transaction>>) {
         let received = crate::clock::now();
         let new: Vec<_> = {
-            let pool = self.pool.lock();
-            transactions.into_iter().filter(|transaction| pool.get(&transaction.hash()).is_none()).collect()
+            let mut pool = self.pool.lock();
+            transactions.into_iter().filter(|transaction| pool.arrives(transaction.hash())).collect()
         };
+        for chunk in new.chunks(BODIES_CHUNK) {
+            self.bodies.enter(chunk.len());
+            let (this, chunk) = (self.clone(), chunk.to_vec());
+            self.workers.senders.spawn_fifo(move || {
+                let count = chunk.len();
+                let transactions = this.recover(from, chunk, received);
+                this.tell(Command::Transactions { from, transactions, unknown: Vec::new() });
+                this.bodies.leave(count);
+            });
+        }
+    }
+
+    fn recover(
+        &self,
+        from: ConsensusKey,
+        transactions: Vec<Arc<Transaction>>,
+        received: Millis,
+    ) -> Vec<Arc<VerifiedTransaction>> {
         let suite = self.info.suite;
-        let recovered: Vec<_> = new.into_par_iter().map(|transaction| suite.recover_sender(transaction)).collect();
+        let recover = |transaction: Arc<Transaction>| {
+            let hash = transaction.hash();
+            suite.recover_sender(transaction).map_err(|error| (hash, error))
+        };
+        let recovered: Vec<_> = transactions.into_iter().map(recover).collect();
         let now = crate::clock::now();
         let mut verified = Vec::with_capacity(recovered.len());
         let mut flows = self.flows.lock();
@@ -186,7 +219,10 @@ impl Inbound {
                     note(&mut flow.verified, now);
                     verified.push(Arc::new(transaction));
                 }
-                Err(error) => self.blame(from, &error.to_string()),
+                Err((hash, error)) => {
+                    self.pool.lock().arrived(&hash);
+                    self.blame(from, &error.to_string());
+                }
             }
         }
         verified
@@ -206,16 +242,20 @@ impl Inbound {
     }
 }
 
-impl Checks {
-    fn enter(&self) {
-        let mut running = self.running.lock();
-        self.done.wait_while(&mut running, |running| *running >= CHECKS_MAX);
-        *running = running.saturating_add(1);
+impl InChecking {
+    fn up_to(most: usize) -> Self {
+        Self { most, running: Mutex::default(), done: Condvar::new() }
     }
 
-    fn leave(&self) {
+    fn enter(&self, count: usize) {
         let mut running = self.running.lock();
-        *running = running.saturating_sub(1);
+        self.done.wait_while(&mut running, |running| running.saturating_add(count) > self.most);
+        *running = running.saturating_add(count);
+    }
+
+    fn leave(&self, count: usize) {
+        let mut running = self.running.lock();
+        *running = running.saturating_sub(count);
         drop(running);
         self.done.notify_one();
     }

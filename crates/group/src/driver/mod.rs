@@ -33,6 +33,7 @@ use crate::{
     recovery::EvidenceFiles,
     status::{GroupStatus, Role},
     stop::StopSignal,
+    workers::Workers,
 };
 use inbound::Inbound;
 use lian_crypto::ConsensusSecretKey;
@@ -73,6 +74,7 @@ pub(crate) struct GroupSetup<'a> {
     pub(crate) data: &'a DataPolicy,
     pub(crate) network: Option<NetworkHandle>,
     pub(crate) stop: StopSignal,
+    pub(crate) workers: Workers,
 }
 
 /// A running group.
@@ -294,6 +296,7 @@ fn wire(
         commands.clone(),
         setup.network.clone(),
         asks,
+        setup.workers.clone(),
     );
     let server = setup.network.clone().map(|network| SnapshotServer::new(Arc::clone(&ledger), network, info.group));
     let mut threads = vec![
@@ -305,7 +308,18 @@ fn wire(
     if let Some(server) = server {
         threads.push(spawn("snapshots", move || server.run(&ask_queue))?);
     }
-    let handle = GroupHandle { info, ledger, commands, pool, flows, status, events, members, admitted };
+    let handle = GroupHandle {
+        info,
+        ledger,
+        commands,
+        pool,
+        flows,
+        status,
+        events,
+        members,
+        admitted,
+        workers: setup.workers.clone(),
+    };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher), upkeep: Some(upkeep) })
 }
 
@@ -334,7 +348,7 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|source| StartError::Thread { source })
 }
 

@@ -1,9 +1,10 @@
 //! Flow records: where the time of every block and transaction went on this node.
 
 use alloy_primitives::TxHash;
+use alloy_primitives::map::B256Map;
 use lian_types::{BlockNumber, Millis};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Blocks whose flow is kept: at ten blocks a second, the last hundred seconds.
 pub const BLOCK_FLOWS_MAX: usize = 1_024;
@@ -53,7 +54,7 @@ pub struct TransactionFlow {
 #[derive(Debug, Default)]
 pub struct FlowRecorder {
     blocks: BTreeMap<BlockNumber, BlockFlow>,
-    transactions: HashMap<TxHash, TransactionFlow>,
+    transactions: B256Map<TransactionFlow>,
     order: VecDeque<TxHash>,
 }
 

@@ -127,9 +127,11 @@ impl GroupHandle {
         let limits = Limits { chain_id: self.info.chain_id, block_gas_limit: self.info.block_gas_limit };
         lian_txpool::check_static(&transaction, &limits)?;
         let hash = transaction.hash();
-        if self.with_pool(|pool| pool.contains(&hash)) {
-            return Err(Refusal::AlreadyKnown(hash).into());
-        }
+        let known = |pool: &Pool| match pool.contains(&hash) {
+            true => Err(Refusal::AlreadyKnown(hash)),
+            false => pool.check_room(transaction.encoded().len()),
+        };
+        self.with_pool(known)?;
         let suite = self.info.suite;
         let (recovered, outcome) = oneshot::channel();
         self.workers.senders.spawn_fifo(move || {

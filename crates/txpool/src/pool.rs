@@ -19,7 +19,7 @@ use alloy_primitives::{
     map::{AddressMap, B256Map, B256Set},
 };
 use lian_crypto::VerifiedTransaction;
-use lian_types::{BlockNumber, Millis, ProposalDigest, limits};
+use lian_types::{BlockNumber, Millis, ProposalDigest, Transaction, limits};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -221,10 +221,16 @@ impl Pool {
         [ready, queued(Origin::Local), queued(Origin::Peer)].into_iter().flatten().min()
     }
 
-    /// Notes that a transaction's bytes have reached this node and will be checked, unless it is here or being checked
-    /// already; says whether it was noted. Until [`Pool::arrived`] nobody need be asked for it, nor check it again.
-    pub fn arrives(&mut self, hash: TxHash) -> bool {
-        self.get(&hash).is_none() && self.arriving.insert(hash)
+    /// Notes that a transaction has come from another member and will be checked; says whether it was noted. It is not
+    /// where it is here or being checked already, and where there is no room for it and no open proposal names it: its
+    /// signature need not be looked at then. Until [`Pool::arrived`] nobody need be asked for it, nor check it again.
+    pub fn arrives(&mut self, transaction: &Transaction) -> bool {
+        let hash = transaction.hash();
+        let known = self.known.get(&hash);
+        let is_here = known.is_some_and(|known| known.body.is_some());
+        let is_wanted = known.is_some_and(|known| known.open > 0);
+        let bytes = transaction.encoded().len();
+        !is_here && (is_wanted || self.may_have_room(Origin::Peer, bytes)) && self.arriving.insert(hash)
     }
 
     /// Notes that a transaction was checked, whatever came of it.

@@ -5,6 +5,9 @@ pub const TRANSACTION_BYTES_MAX: usize = 128 * 1024;
 
 /// Most transactions in one proposal. At 6 µs an execution a full block takes 60 ms, well below a view timeout.
 pub const PROPOSAL_TRANSACTIONS_MAX: usize = 10_000;
+/// Transactions that a proposal may always have, however many views have failed: even a tenth of a usual machine checks
+/// them in a fraction of a view timeout.
+pub const PROPOSAL_TRANSACTIONS_MIN: usize = 128;
 
 /// Largest sum of encoded transactions in one proposal, in bytes: 8 MiB cross a 1 Gbit/s link in 70 ms.
 pub const PROPOSAL_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -12,6 +12,8 @@ use std::{
 /// How long a proposal waits for gossip before its bodies are asked for: gossip leaves every few milliseconds, and
 /// the body of a transaction may be on its way from another member.
 const GOSSIP_GRACE_MS: u64 = 15;
+/// Proposals whose bodies are asked for at the same time.
+const FETCHES_AT_ONCE: usize = 2;
 /// How long a peer has to answer before the next one is asked.
 const ANSWER_MS: u64 = 250;
 
@@ -130,7 +132,10 @@ impl BodyFetches {
         arriving: impl Fn(&TxHash) -> bool,
     ) -> Vec<Question> {
         let mut questions = Vec::new();
-        for fetch in self.0.values_mut().filter(|fetch| fetch.due <= now) {
+        let mut fetches: Vec<_> = self.0.values_mut().collect();
+        fetches.sort_by_key(|fetch| fetch.proposal.height);
+        // The lowest first, and not many at once: where bodies come slowly, none would be complete in time.
+        for fetch in fetches.into_iter().take(FETCHES_AT_ONCE).filter(|fetch| fetch.due <= now) {
             let hashes: Vec<_> = fetch.missing.iter().filter(|hash| !arriving(hash)).copied().collect();
             if hashes.is_empty() {
                 fetch.due = now.saturating_add(GOSSIP_GRACE_MS);
@@ -159,7 +164,9 @@ impl BodyFetches {
 
     /// When [`BodyFetches::questions`] has something to ask.
     pub(super) fn deadline(&self) -> Option<Millis> {
-        self.0.values().map(|fetch| fetch.due).min()
+        let mut dues: Vec<_> = self.0.values().map(|fetch| (fetch.proposal.height, fetch.due)).collect();
+        dues.sort_unstable();
+        dues.into_iter().take(FETCHES_AT_ONCE).map(|(_, due)| due).min()
     }
 }
 
@@ -219,6 +226,26 @@ mod tests {
         let now = fetches.deadline().unwrap();
         assert!(fetches.questions(now, &[key(1)], |hash| *hash == here).is_empty());
         assert_eq!(fetches.deadline(), Some(now.saturating_add(GOSSIP_GRACE_MS)), "it is looked at again soon");
+    }
+
+    #[test]
+    fn the_lowest_proposals_come_first() {
+        let mut fetches = BodyFetches::default();
+        for height in [4, 1, 3, 2] {
+            let proposal = Proposal { height: BlockNumber(height), ..proposal().as_ref().clone() };
+            let byte = u8::try_from(height).unwrap();
+            let digest = ProposalDigest(B256::repeat_byte(0xff - byte));
+            fetches.begin(Millis(0), digest, Arc::new(proposal), vec![B256::repeat_byte(byte)]);
+        }
+        let mut asked = |fetches: &mut BodyFetches| {
+            let now = fetches.deadline().unwrap();
+            let questions = fetches.questions(now, &[key(2)], |_| false);
+            questions.into_iter().flat_map(|question| question.hashes).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&mut fetches), [B256::repeat_byte(1), B256::repeat_byte(2)]);
+        fetches.arrived(&B256::repeat_byte(1));
+        assert_eq!(fetches.complete(|_| vec![]).len(), 1);
+        assert_eq!(asked(&mut fetches), [B256::repeat_byte(3)]);
     }
 
     #[test]

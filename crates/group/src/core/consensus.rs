@@ -159,13 +159,21 @@ impl Core {
         time_min: Millis,
     ) -> PbftInput {
         let limits = SelectLimits {
-            count: self.parameters_at(height).block_transactions_max,
+            count: self.proposal_size(height),
             bytes: limits::PROPOSAL_BODY_BYTES_MAX,
             gas: self.config.governance.block_gas_limit_at(height),
         };
         let transactions = self.pool.lock().select(limits);
         self.selection = Some((height, transactions.clone()));
         PbftInput::Transactions { height, view, transactions, time: now.max(time_min) }
+    }
+
+    /// Most transactions of a proposal. After views in which nothing became final it is halved with each of them: where
+    /// the members cannot get the bodies, check and execute them within a timeout, fewer are to get through.
+    fn proposal_size(&self, height: BlockNumber) -> usize {
+        let most = self.parameters_at(height).block_transactions_max;
+        let halvings = self.machine.status().failed.min(usize::BITS - 1);
+        (most >> halvings).max(limits::PROPOSAL_TRANSACTIONS_MIN).min(most)
     }
 
     /// A pre-prepare is being signed: what was chosen for it is proposed from now on.

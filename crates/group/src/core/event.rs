@@ -28,6 +28,8 @@ pub struct ConsensusStatus {
     pub height: BlockNumber,
     /// The highest height accepted in this view, or in the log.
     pub accepted: BlockNumber,
+    /// How many views were left one after the other without a block that became final in one of them; 0 in Raft.
+    pub failed: u32,
     /// Up to which height this node abstains because its vote log was lost; the largest number where that is not known
     /// yet, and in Raft, where it is for good.
     pub abstains_until: Option<BlockNumber>,

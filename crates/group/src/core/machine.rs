@@ -123,6 +123,7 @@ impl Machine {
                     leads: status.me == Some(status.leader),
                     height: status.height,
                     accepted: status.accepted,
+                    failed: status.failed,
                     abstains_until: status.abstains_until,
                 }
             }
@@ -136,6 +137,7 @@ impl Machine {
                     leads: status.role == Role::Leader,
                     height: status.height,
                     accepted: status.accepted,
+                    failed: 0,
                     abstains_until: status.abstains.then_some(BlockNumber(u64::MAX)),
                 }
             }

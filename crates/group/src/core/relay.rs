@@ -1,9 +1,14 @@
-//! What the leader may never have been given: transactions that wait in vain.
+//! What others may never have been given: transactions that wait in vain.
+//!
+//! Whoever gave them to this node may have kept them from the leader, or from everybody but a few. The leader gets them
+//! when half of the time is over after which members leave a leader that omits them, all members when the whole of it is
+//! (pbft §5): only what more than f members hold can end a view.
 
 use super::Core;
 use lian_types::{ConsensusKey, Millis, limits};
+use std::sync::Arc;
 
-/// What this node has sent on to leaders.
+/// What this node has sent on.
 #[derive(Default)]
 pub(super) struct Relaying {
     /// Nothing more before this time.
@@ -11,22 +16,29 @@ pub(super) struct Relaying {
 }
 
 impl Core {
-    /// When transactions have waited for so long that the leader is sent them: for half of the time after which members
-    /// leave a leader that omits them (pbft §5). Whoever gave them to this node may have kept them from the leader.
+    /// When transactions have waited for so long that others are sent them.
     pub(super) fn relay_deadline(&self) -> Option<Millis> {
         let since = self.pool.lock().eligible_since()?;
-        self.leader_to_relay_to()?;
+        self.members_to_relay_to().next()?;
         Some(since.saturating_add(self.relay_ms()).max(self.relaying.not_before))
     }
 
-    /// Sends the leader what waits. Each transaction goes to it once in a session, and so many at once that a group that
+    /// Sends on what waits. Each transaction goes to each node once in a session, and so many at once that a group that
     /// stands still for another reason is not flooded.
     pub(super) fn relay(&mut self, now: Millis) {
-        let Some(leader) = self.leader_to_relay_to() else { return };
         let wait = self.relay_ms();
-        let waiting = self.pool.lock().waiting(now.saturating_sub(wait), limits::GOSSIP_TRANSACTIONS_MAX);
-        for transaction in &waiting {
-            self.gossip.relay(&leader, transaction);
+        let (early, late) = {
+            let pool = self.pool.lock();
+            let waiting = |ms| pool.waiting(now.saturating_sub(ms), limits::GOSSIP_TRANSACTIONS_MAX);
+            (waiting(wait), waiting(wait.saturating_mul(2)))
+        };
+        let leader = self.machine.status().leader;
+        let peers: Vec<_> = self.members_to_relay_to().collect();
+        for peer in peers {
+            let due = if Some(peer) == leader { &early } else { &late };
+            for transaction in due {
+                self.gossip.relay(&peer, transaction);
+            }
         }
         self.relaying.not_before = now.saturating_add(wait);
         self.schedule_gossip(now);
@@ -36,8 +48,12 @@ impl Core {
         self.parameters_at(self.machine.status().height.next()).censorship_timeout_ms.div_ceil(2)
     }
 
-    /// The leader, where it is another node with a session.
-    fn leader_to_relay_to(&self) -> Option<ConsensusKey> {
-        self.machine.status().leader.filter(|leader| self.connected.contains(leader))
+    /// The other members with a session, in a fixed order.
+    fn members_to_relay_to(&self) -> impl Iterator<Item = ConsensusKey> {
+        let committee = self.committees().at(self.machine.status().height.next());
+        let members = committee.map(|committee| Arc::clone(&committee.members));
+        let is_member =
+            move |peer: &ConsensusKey| members.as_ref().is_some_and(|all| all.members.index_of(peer).is_some());
+        self.connected.iter().copied().filter(is_member)
     }
 }

@@ -182,7 +182,7 @@ impl Inbound {
         let received = crate::clock::now();
         let new: Vec<_> = {
             let mut pool = self.pool.lock();
-            transactions.into_iter().filter(|transaction| pool.arrives(transaction.hash())).collect()
+            transactions.into_iter().filter(|transaction| pool.arrives(transaction)).collect()
         };
         for chunk in new.chunks(BODIES_CHUNK) {
             self.bodies.enter(chunk.len());

@@ -63,6 +63,8 @@ pub struct Status {
     pub abstains_until: Option<BlockNumber>,
     /// Whether this node stopped because results diverge (§7).
     pub halted: bool,
+    /// How many views were left one after the other without a block that became final in one of them.
+    pub failed: u32,
 }
 
 /// One member's part in parallel PBFT.
@@ -378,6 +380,7 @@ impl Machine {
             accepted: accepted.unwrap_or(self.head.height),
             abstains_until: self.abstention.as_ref().map(Abstention::until),
             halted: self.halted,
+            failed: self.timers.failed,
         }
     }
 }

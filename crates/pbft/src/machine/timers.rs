@@ -4,6 +4,8 @@ use super::{Machine, Peer};
 use crate::{Cause, Heartbeat, Recipient};
 use lian_types::{BlockNumber, ConsensusKey, Millis, View, limits as bounds};
 
+/// How often the censorship bound doubles at most: to 16 times.
+const CENSORSHIP_DOUBLINGS_MAX: u32 = 4;
 /// How many times the measured round a view may go without progress.
 const ROUNDS_PER_TIMEOUT: u64 = 6;
 /// How many times the measured round passes before own messages are repeated.
@@ -243,10 +245,17 @@ impl Machine {
         }
     }
 
+    /// How long a transaction may wait for a proposal. It doubles with the views that have failed, from the second on, as
+    /// the timeout does: a group that is so busy that no block becomes final within the bound would change views for ever.
+    fn censorship_ms(&self) -> u64 {
+        let doublings = self.timers.failed.saturating_sub(1).min(CENSORSHIP_DOUBLINGS_MAX);
+        self.config.timing.censorship_ms.saturating_mul(1 << doublings)
+    }
+
     fn starving_due(&self) -> Option<Millis> {
         let since = self.pool.waiting_since.filter(|_| self.voter().is_some())?;
         self.watched_leader()?;
-        Some(since.max(self.entered_at).saturating_add(self.config.timing.censorship_ms))
+        Some(since.max(self.entered_at).saturating_add(self.censorship_ms()))
     }
 
     /// Whether empty blocks are allowed: a change of members or a recovering voter waits for its height (§6).

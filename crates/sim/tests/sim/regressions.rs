@@ -30,6 +30,13 @@ fn what_the_leader_was_not_given_is_relayed_to_it() {
     pass(&[4668, 5640]);
 }
 
+/// Byzantine nodes gave a transaction, and the proposal with it, to no more honest members than are needed to be ignored:
+/// these left the view, and the others, who knew of nothing that waits, never followed.
+#[test]
+fn what_few_members_hold_is_relayed_to_all() {
+    pass(&[955]);
+}
+
 /// A member that heard nothing any more repeated its proposal of long ago, and the simulator had forgotten that it was durable.
 #[test]
 fn who_hears_nothing_may_repeat_itself() {

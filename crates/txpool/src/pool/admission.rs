@@ -132,6 +132,24 @@ impl Pool {
         Ok(standing)
     }
 
+    /// Refuses a transaction for which there would be no room, whatever its sender: before its signature is looked at.
+    /// `bytes` is its encoded length.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`].
+    pub fn check_room(&self, bytes: usize) -> Result<(), Refusal> {
+        if self.may_have_room(Origin::Local, bytes) {
+            return Ok(());
+        }
+        Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes })
+    }
+
+    /// Whether there is room, or there may be by evicting others.
+    pub(super) fn may_have_room(&self, origin: Origin, bytes: usize) -> bool {
+        let mut evictable = self.queues.queued(Origin::Peer).chain(self.queues.queued(Origin::Local));
+        evictable.next().is_some() || self.has_room(origin, bytes, Load::default())
+    }
+
     /// Whether one more transaction of `bytes` fits, for an origin, once `freed` is gone. A peer's takes the room of
     /// peers' only.
     fn has_room(&self, origin: Origin, bytes: usize, freed: Load) -> bool {

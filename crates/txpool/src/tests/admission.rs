@@ -143,6 +143,36 @@ fn a_full_pool_prefers_ready_over_queued_and_its_own_clients_over_peers() {
 }
 
 #[test]
+fn what_will_be_refused_need_not_be_checked() {
+    let mut pool = Pool::new(PoolConfig { transactions_max: 8, ..PoolConfig::new(LIMITS) });
+    let bytes = transfer(1, 0, 0).transaction().encoded().len();
+    for from in 1..=6 {
+        let transaction = transfer(from, 0, 0);
+        assert!(pool.arrives(transaction.transaction()), "{from}");
+        assert!(!pool.arrives(transaction.transaction()), "it is being checked");
+        assert!(pool.is_arriving(&transaction.hash()));
+        pool.admit(Millis(0), Arc::clone(&transaction), Origin::Peer, &nonce(0)).unwrap();
+        pool.arrived(&transaction.hash());
+        assert!(!pool.is_arriving(&transaction.hash()));
+        assert!(!pool.arrives(transaction.transaction()), "it is here");
+    }
+    pool.admit(Millis(0), transfer(7, 0, 0), Origin::Peer, &nonce(0)).unwrap();
+    // Peers have their share; what an open proposal names is wanted all the same.
+    let (unwanted, wanted) = (transfer(8, 0, 0), transfer(9, 0, 0));
+    pool.proposed(Millis(0), BlockNumber(1), ProposalDigest::default(), &[wanted.hash()]);
+    assert!(!pool.arrives(unwanted.transaction()));
+    assert!(pool.arrives(wanted.transaction()));
+    assert_eq!(pool.check_room(bytes), Ok(()));
+    // A queued one may have to make room, so that cannot be told before.
+    let queued = transfer(8, 1, 0);
+    pool.admit(Millis(0), Arc::clone(&queued), Origin::Local, &nonce(0)).unwrap();
+    assert_eq!(pool.check_room(bytes), Ok(()));
+    pool.admit(Millis(0), transfer(10, 0, 0), Origin::Local, &nonce(0)).unwrap();
+    assert!(!pool.contains(&queued.hash()));
+    assert_eq!(pool.check_room(bytes), Err(Refusal::Full { transactions: 8, bytes: 8 * bytes }));
+}
+
+#[test]
 fn bytes_are_bounded_too() {
     let bytes = transfer(1, 0, 0).transaction().encoded().len();
     let mut pool = Pool::new(PoolConfig { bytes_max: 3 * bytes, ..PoolConfig::new(LIMITS) });

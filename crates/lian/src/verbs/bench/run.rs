@@ -18,7 +18,7 @@ const ACCOUNTS_MAX: i64 = 1_000_000;
 const CONNECTIONS_MAX: i64 = 1_024;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum WorkloadName {
+pub(crate) enum WorkloadName {
     /// An OpenZeppelin ERC-20: accounts pay each other.
     Transfer,
     /// The same token: everybody pays one account.

@@ -25,8 +25,8 @@ pub const ACCOUNTS: u32 = 10_000;
 pub const CONNECTIONS: u32 = 64;
 /// Transactions that are signed for a second of saturation, for each core: more than any network on this machine takes.
 const SIGNED_PER_CORE: u64 = 4_000;
-/// The longest wait for another transaction to become final after the end of the load.
-const DRAIN: Duration = Duration::from_secs(15);
+/// The longest wait for another transaction to become final after the end of the load: several changes of view.
+const DRAIN: Duration = Duration::from_secs(60);
 /// Between the preparation and the first transaction, so that all connections are open.
 const HEAD_START: Duration = Duration::from_millis(100);
 

@@ -8,7 +8,10 @@ use crate::{
 use alloy_primitives::{Bytes, TxHash, TxKind, U256};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// Calls in one batch of the set-up and of the check.
 const QUERY_BATCH: usize = 500;
@@ -141,20 +144,43 @@ impl Target {
         self.connection.batch("eth_getTransactionReceipt", hashes.iter().map(|hash| json!([hash]))).await
     }
 
-    /// What became of transactions that were seen final.
+    /// What became of transactions that were seen final, in the order of the chain.
     ///
     /// # Errors
     /// Where a receipt is missing or not of Ethereum's form.
     pub async fn done(&mut self, finals: &[Final]) -> Result<Vec<Done>> {
         let mut all = Vec::with_capacity(finals.len());
-        for chunk in finals.chunks(QUERY_BATCH) {
-            let hashes: Vec<_> = chunk.iter().map(|seen| seen.hash).collect();
-            for (seen, receipt) in chunk.iter().zip(self.receipts(&hashes).await?) {
-                let read = || done(seen.turn, &receipt, self.terms.pricing);
+        for of_block in finals.chunk_by(|one, next| one.block == next.block) {
+            let receipts = self.receipts_of_block(of_block).await?;
+            for seen in of_block {
+                let read = || done(seen.turn, receipts.get(&seen.hash).context("it is missing")?, self.terms.pricing);
                 all.push(read().with_context(|| format!("the receipt of {}", seen.hash))?);
             }
         }
         Ok(all)
+    }
+
+    /// The receipts of transactions of one block. A node reads a block once for all its receipts, but again and again for one
+    /// after the other; these are for systems that do not know `eth_getBlockReceipts`.
+    async fn receipts_of_block(&mut self, finals: &[Final]) -> Result<HashMap<TxHash, Value>> {
+        let block = finals.first().map_or(0, |seen| seen.block);
+        let params = json!([format!("{block:#x}")]);
+        let receipts = match self.connection.call("eth_getBlockReceipts", params).await {
+            Ok(Value::Array(receipts)) => receipts,
+            _ => {
+                let mut receipts = Vec::with_capacity(finals.len());
+                for chunk in finals.chunks(QUERY_BATCH) {
+                    let hashes: Vec<_> = chunk.iter().map(|seen| seen.hash).collect();
+                    receipts.extend(self.receipts(&hashes).await?);
+                }
+                receipts
+            }
+        };
+        let by_hash = |receipt: Value| {
+            let hash = receipt["transactionHash"].as_str().and_then(|hash| hash.parse().ok())?;
+            Some((hash, receipt))
+        };
+        Ok(receipts.into_iter().filter_map(by_hash).collect())
     }
 
     /// Asks for what the check needs to know.

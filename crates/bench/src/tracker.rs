@@ -24,6 +24,8 @@ pub struct Final {
     pub turn: usize,
     /// Its hash.
     pub hash: TxHash,
+    /// The number of the block.
+    pub block: u64,
     /// From when it was due until it was seen final, in microseconds.
     pub latency_us: u64,
     /// When it was seen final, in microseconds after the start of the load.
@@ -130,7 +132,7 @@ async fn follow(
         while progress.height() < head {
             let next = progress.height().saturating_add(1);
             let block = connection.call("eth_getBlockByNumber", json!([format!("{next:#x}"), false])).await?;
-            let count = seen.lock().block(&block, started, Instant::now())?;
+            let count = seen.lock().block(next, &block, started, Instant::now())?;
             progress.finals.store(count, Ordering::Relaxed);
             progress.height.store(next, Ordering::Relaxed);
         }
@@ -155,7 +157,7 @@ pub fn quantity(value: &Value) -> Result<u64> {
 
 impl Seen {
     /// Adds a block, and returns how many transactions of the load are final now.
-    fn block(&mut self, block: &Value, started: Instant, now: Instant) -> Result<u64> {
+    fn block(&mut self, number: u64, block: &Value, started: Instant, now: Instant) -> Result<u64> {
         let us = |from: Instant| u64::try_from(now.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX);
         let mut any = false;
         for hash in block["transactions"].as_array().context("a block without transactions")? {
@@ -167,7 +169,7 @@ impl Seen {
                 continue;
             }
             let (turn, latency_us, at_us) = (sending.turn, us(sending.due), us(started));
-            self.finals.push(Final { turn, hash, latency_us, at_us });
+            self.finals.push(Final { turn, hash, block: number, latency_us, at_us });
         }
         self.blocks = self.blocks.saturating_add(u64::from(any));
         Ok(self.finals.len() as u64)
@@ -186,12 +188,12 @@ mod tests {
         let mut seen = Seen::default();
         let (ours, foreign) = (B256::repeat_byte(1), B256::repeat_byte(2));
         seen.sent.insert(ours, Sending { turn: 7, due: after(10), is_final: false });
-        assert_eq!(seen.block(&json!({"transactions": [foreign]}), started, after(12)).unwrap(), 0);
-        assert_eq!(seen.block(&json!({"transactions": [foreign, ours]}), started, after(15)).unwrap(), 1);
-        assert_eq!(seen.finals, [Final { turn: 7, hash: ours, latency_us: 5_000, at_us: 15_000 }]);
+        assert_eq!(seen.block(1, &json!({"transactions": [foreign]}), started, after(12)).unwrap(), 0);
+        assert_eq!(seen.block(2, &json!({"transactions": [foreign, ours]}), started, after(15)).unwrap(), 1);
+        assert_eq!(seen.finals, [Final { turn: 7, hash: ours, block: 2, latency_us: 5_000, at_us: 15_000 }]);
         assert_eq!((seen.blocks, seen.doubled), (1, 0));
-        assert_eq!(seen.block(&json!({"transactions": [ours]}), started, after(16)).unwrap(), 1);
+        assert_eq!(seen.block(3, &json!({"transactions": [ours]}), started, after(16)).unwrap(), 1);
         assert_eq!((seen.blocks, seen.doubled), (2, 1));
-        assert!(seen.block(&json!({}), started, after(17)).is_err());
+        assert!(seen.block(4, &json!({}), started, after(17)).is_err());
     }
 }

@@ -76,7 +76,9 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn draw_one(chart: &Chart, area: &Area<'_>) -> Result<()> {
     let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
-    let top = largest(&mut chart.points().map(|(_, y)| y)).max(f64::MIN_POSITIVE) * 1.05;
+    // A distribution leaves the upper left corner to the legend; elsewhere it needs room above the lines.
+    let legend = if chart.scale == Scale::LogarithmicX { 0.0 } else { 0.08 * chart.lines.len() as f64 };
+    let top = largest(&mut chart.points().map(|(_, y)| y)).max(f64::MIN_POSITIVE) * (1.05 + legend);
     let right = largest(&mut chart.points().map(|(x, _)| x)).max(f64::MIN_POSITIVE);
     let mut builder = ChartBuilder::on(area);
     builder
@@ -127,7 +129,7 @@ where
     }
     context
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperLeft)
         .border_style(TRANSPARENT)
         .label_font(label)
         .draw()

@@ -16,6 +16,7 @@ const SOURCES = [
   'examples/HelloWorld.sol',
   'examples/LianDeed.sol',
   'examples/LianToken.sol',
+  'examples/SmallBank.sol',
   '@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol',
 ];
 

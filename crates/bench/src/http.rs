@@ -8,8 +8,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// One kept-alive connection to a JSON-RPC endpoint.
+/// One kept-alive connection to a JSON-RPC endpoint. Where the server has closed it, because it was silent for long, the
+/// next request opens it again.
 pub struct Connection {
+    url: String,
     sender: SendRequest<Full<Bytes>>,
     authority: String,
     path: String,
@@ -29,7 +31,7 @@ impl Connection {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // The task ends with the connection; its errors reach the requests that wait on it.
         tokio::spawn(connection);
-        Ok(Self { sender, authority: format!("{host}:{port}"), path: uri.path().to_owned() })
+        Ok(Self { url: url.to_owned(), sender, authority: format!("{host}:{port}"), path: uri.path().to_owned() })
     }
 
     /// Posts a prepared JSON body and returns the answer's bytes.
@@ -50,6 +52,9 @@ impl Connection {
     }
 
     async fn send(&mut self, request: hyper::http::request::Builder, body: Bytes) -> Result<Bytes> {
+        if self.sender.is_closed() {
+            *self = Self::open(&self.url).await?;
+        }
         self.sender.ready().await?;
         let request = request.header("host", &self.authority).body(Full::new(body))?;
         let response = self.sender.send_request(request).await?;
@@ -93,5 +98,42 @@ fn result_of(method: &str, mut answer: Value) -> Result<Value> {
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),
         None => bail!("{method}: {}", answer["error"]["message"].as_str().unwrap_or("no result and no error")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_has_closed_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1_024];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = r#"{"result": 7}"#;
+                let length = answer.len();
+                stream
+                    .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{answer}").as_bytes())
+                    .await
+                    .unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        let mut connection = Connection::open(&url).await.unwrap();
+        assert_eq!(connection.call("x", json!([])).await.unwrap(), 7);
+        // The task that drives the connection learns of its end.
+        while !connection.sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(connection.call("x", json!([])).await.unwrap(), 7);
+        server.await.unwrap();
     }
 }

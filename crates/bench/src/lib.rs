@@ -10,17 +10,24 @@
 //! How a new node joins and how threads execute blocks is measured without a network: [`sync::measure`],
 //! [`execute::measure`]. Long chains and large states for a local network are made by [`state::extend`].
 //!
-//! Main functions: [`limit::measure`], [`run::run`].
+//! A run is put together from a [`workload`] (what is sent and what must hold at the end), a [`target`] (the chain), [`send`]
+//! (when what is sent) and a [`tracker`] (what has become final); [`plot`] draws what was found.
+//!
+//! Main functions: [`limit::measure`], [`run::run`], [`plot::draw`].
 
 pub mod chain;
 pub mod execute;
 pub mod http;
 pub mod limit;
 pub mod machine;
+pub mod plot;
+pub mod record;
 pub mod report;
 pub mod run;
+pub mod send;
 pub mod state;
 pub mod sync;
+pub mod target;
 pub mod tracker;
 pub mod traffic;
 pub mod workload;

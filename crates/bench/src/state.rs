@@ -102,7 +102,7 @@ impl Source<'_> {
         let nonce = self.first_nonce.saturating_add(number);
         let info = self.maker.info();
         let Signed { raw, .. } =
-            self.funder.sign(info.chain_id, nonce, TRANSFER_GAS, TxKind::Call(to), U256::from(1), Bytes::new())?;
+            self.funder.sign(info.chain_id, nonce, TRANSFER_GAS, TxKind::Call(to), U256::from(1), Bytes::new());
         Ok(Arc::new(info.suite.recover_sender(Arc::new(Transaction::decode(raw)?))?))
     }
 }

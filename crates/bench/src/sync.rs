@@ -6,7 +6,7 @@
 use crate::{
     chain::ChainMaker,
     machine,
-    workload::{self, Account},
+    workload::{Load, Pricing, Terms, Workload},
 };
 use alloy_primitives::{Address, B256};
 use anyhow::{Context, Result, ensure};
@@ -29,7 +29,7 @@ use std::{
 
 const SUITE: Suite = Suite::Standard;
 /// Accounts that send in turn.
-const ACCOUNTS: u64 = 500;
+const ACCOUNTS: usize = 500;
 /// Blocks that are checked and appended together, as a peer sends them.
 const BATCH: u64 = limits::SYNC_BLOCKS_MAX as u64;
 
@@ -151,17 +151,18 @@ pub fn measure(blocks: u64, live_rate: f64, command: String, progress: &dyn Fn(&
 fn make(network: &ChainMaker, folder: &Path, blocks: u64) -> Result<Arc<Ledger>> {
     let ledger = network.open(LedgerConfig::new(folder))?;
     let _flusher = ledger.start_flusher()?;
-    let accounts: Vec<_> = (0..ACCOUNTS).map(|index| Account::numbered(7, index)).collect::<Result<_>>()?;
-    let mut nonces = vec![0; accounts.len()];
-    let mut waiting = Vec::new();
+    // Nobody has made a token there: the calls find no code, which is what they are to cost.
+    let load = Load::new(Workload::Transfer, 7, ACCOUNTS, Address::repeat_byte(0x11))?;
+    let terms = Terms { chain_id: network.info().chain_id, pricing: Pricing::FREE };
+    let (mut waiting, mut turn) = (Vec::new(), 0);
     for _ in 0..blocks {
         if waiting.is_empty() {
-            let to = Address::repeat_byte(0x11);
-            let signed = workload::sign_transfers(&accounts, &mut nonces, network.info().chain_id, to, accounts.len())?;
-            for signed in signed.into_iter().rev() {
+            let next = turn + ACCOUNTS;
+            for signed in load.sign(&terms, turn..next)?.into_iter().rev() {
                 let transaction = Arc::new(Transaction::decode(signed.raw)?);
                 waiting.push(Arc::new(SUITE.recover_sender(transaction)?));
             }
+            turn = next;
         }
         let transaction = waiting.pop().context("no transaction")?;
         ledger.append(&[network.block(&ledger, &[transaction])?])?;

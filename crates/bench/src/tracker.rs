@@ -17,88 +17,124 @@ use std::{
 /// Between two looks at the chain's height, in milliseconds: small against the latencies measured.
 const POLL_MS: u64 = 5;
 
+/// A transaction of the load that was seen in a final block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Final {
+    /// Its turn in the load.
+    pub turn: usize,
+    /// Its hash.
+    pub hash: TxHash,
+    /// The number of the block.
+    pub block: u64,
+    /// From when it was due until it was seen final, in microseconds.
+    pub latency_us: u64,
+    /// When it was seen final, in microseconds after the start of the load.
+    pub at_us: u64,
+}
+
 /// What is known of the load's transactions.
 #[derive(Default)]
-pub struct Ledger {
-    /// When each transaction was sent.
-    pub sent: HashMap<TxHash, Instant>,
-    /// Latency of each that was seen final, in microseconds.
-    pub latencies_us: Vec<u64>,
-    /// Transactions of the load that a block held.
-    pub final_count: u64,
+pub struct Seen {
+    /// Those that were seen final, in the order of the chain.
+    pub finals: Vec<Final>,
     /// Transactions of the load that a second block held too: must stay 0.
     pub doubled: u64,
-    /// When the first and the last were seen final.
-    pub first_final: Option<Instant>,
-    /// See above.
-    pub last_final: Option<Instant>,
     /// Blocks that held any.
     pub blocks: u64,
-    seen: std::collections::HashSet<TxHash>,
+    /// Sent transactions.
+    sent: HashMap<TxHash, Sending>,
+}
+
+/// A transaction on its way.
+struct Sending {
+    turn: usize,
+    due: Instant,
+    is_final: bool,
 }
 
 /// Follows one node's final blocks until told to stop.
 pub struct Tracker {
-    ledger: Arc<Mutex<Ledger>>,
-    finals: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<Seen>>,
+    progress: Arc<Progress>,
     task: tokio::task::JoinHandle<Result<()>>,
 }
 
-impl Tracker {
-    /// Starts after the present block of the node at `url`.
-    ///
-    /// # Errors
-    /// Where the node does not answer.
-    pub async fn start(url: &str) -> Result<Self> {
-        let mut connection = Connection::open(url).await?;
-        let head = height(&mut connection).await?;
-        let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let (finals, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let task = tokio::spawn(follow(connection, head, Arc::clone(&ledger), Arc::clone(&finals), Arc::clone(&stop)));
-        Ok(Self { ledger, finals, stop, task })
-    }
+/// What others may look at while the load runs.
+pub struct Progress {
+    finals: AtomicU64,
+    height: AtomicU64,
+    stop: AtomicBool,
+}
 
-    /// Notes that transactions are being sent now.
-    pub fn sending(&self, hashes: impl IntoIterator<Item = TxHash>) {
-        let now = Instant::now();
-        let mut ledger = self.ledger.lock();
-        for hash in hashes {
-            ledger.sent.insert(hash, now);
-        }
-    }
-
+impl Progress {
     /// How many transactions of the load were seen final so far.
     #[must_use]
     pub fn finals(&self) -> u64 {
         self.finals.load(Ordering::Relaxed)
     }
 
+    /// The last block that was looked at.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.height.load(Ordering::Relaxed)
+    }
+}
+
+impl Tracker {
+    /// Starts after the present block of the node at `url`; times count from `started`.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn start(url: &str, started: Instant) -> Result<Self> {
+        let mut connection = Connection::open(url).await?;
+        let head = height(&mut connection).await?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let progress =
+            Progress { finals: AtomicU64::new(0), height: AtomicU64::new(head), stop: AtomicBool::new(false) };
+        let progress = Arc::new(progress);
+        let task = tokio::spawn(follow(connection, started, Arc::clone(&seen), Arc::clone(&progress)));
+        Ok(Self { seen, progress, task })
+    }
+
+    /// Notes that transactions, each with its turn and the moment at which it was due, are being sent.
+    pub fn sending(&self, transactions: impl IntoIterator<Item = (TxHash, usize, Instant)>) {
+        let mut seen = self.seen.lock();
+        for (hash, turn, due) in transactions {
+            seen.sent.insert(hash, Sending { turn, due, is_final: false });
+        }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
     /// Stops and returns what was seen.
     ///
     /// # Errors
     /// Where following failed meanwhile.
-    pub async fn finish(self) -> Result<Ledger> {
-        self.stop.store(true, Ordering::Relaxed);
+    pub async fn finish(self) -> Result<Seen> {
+        self.progress.stop.store(true, Ordering::Relaxed);
         self.task.await.context("the tracker ended early")??;
-        Ok(std::mem::take(&mut self.ledger.lock()))
+        Ok(std::mem::take(&mut self.seen.lock()))
     }
 }
 
 async fn follow(
     mut connection: Connection,
-    mut next: u64,
-    ledger: Arc<Mutex<Ledger>>,
-    finals: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
+    started: Instant,
+    seen: Arc<Mutex<Seen>>,
+    progress: Arc<Progress>,
 ) -> Result<()> {
-    while !stop.load(Ordering::Relaxed) {
+    while !progress.stop.load(Ordering::Relaxed) {
         let head = height(&mut connection).await?;
-        while next < head {
-            next += 1;
+        while progress.height() < head {
+            let next = progress.height().saturating_add(1);
             let block = connection.call("eth_getBlockByNumber", json!([format!("{next:#x}"), false])).await?;
-            let count = ledger.lock().block(&block)?;
-            finals.store(count, Ordering::Relaxed);
+            let count = seen.lock().block(next, &block, started, Instant::now())?;
+            progress.finals.store(count, Ordering::Relaxed);
+            progress.height.store(next, Ordering::Relaxed);
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }
@@ -119,26 +155,45 @@ pub fn quantity(value: &Value) -> Result<u64> {
     Ok(u64::from_str_radix(text, 16)?)
 }
 
-impl Ledger {
-    fn block(&mut self, block: &Value) -> Result<u64> {
-        let now = Instant::now();
+impl Seen {
+    /// Adds a block, and returns how many transactions of the load are final now.
+    fn block(&mut self, number: u64, block: &Value, started: Instant, now: Instant) -> Result<u64> {
+        let us = |from: Instant| u64::try_from(now.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX);
         let mut any = false;
         for hash in block["transactions"].as_array().context("a block without transactions")? {
             let hash: TxHash = hash.as_str().context("a transaction is no hash")?.parse()?;
-            let Some(sent) = self.sent.get(&hash) else { continue };
+            let Some(sending) = self.sent.get_mut(&hash) else { continue };
             any = true;
-            if !self.seen.insert(hash) {
-                self.doubled += 1;
+            if std::mem::replace(&mut sending.is_final, true) {
+                self.doubled = self.doubled.saturating_add(1);
                 continue;
             }
-            self.latencies_us.push(u64::try_from(now.duration_since(*sent).as_micros()).unwrap_or(u64::MAX));
-            self.final_count += 1;
+            let (turn, latency_us, at_us) = (sending.turn, us(sending.due), us(started));
+            self.finals.push(Final { turn, hash, block: number, latency_us, at_us });
         }
-        if any {
-            self.blocks += 1;
-            self.first_final.get_or_insert(now);
-            self.last_final = Some(now);
-        }
-        Ok(self.final_count)
+        self.blocks = self.blocks.saturating_add(u64::from(any));
+        Ok(self.finals.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B256;
+
+    #[test]
+    fn a_transaction_counts_once_and_a_second_block_with_it_is_noticed() {
+        let started = Instant::now();
+        let after = |ms| started + Duration::from_millis(ms);
+        let mut seen = Seen::default();
+        let (ours, foreign) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        seen.sent.insert(ours, Sending { turn: 7, due: after(10), is_final: false });
+        assert_eq!(seen.block(1, &json!({"transactions": [foreign]}), started, after(12)).unwrap(), 0);
+        assert_eq!(seen.block(2, &json!({"transactions": [foreign, ours]}), started, after(15)).unwrap(), 1);
+        assert_eq!(seen.finals, [Final { turn: 7, hash: ours, block: 2, latency_us: 5_000, at_us: 15_000 }]);
+        assert_eq!((seen.blocks, seen.doubled), (1, 0));
+        assert_eq!(seen.block(3, &json!({"transactions": [ours]}), started, after(16)).unwrap(), 1);
+        assert_eq!((seen.blocks, seen.doubled), (2, 1));
+        assert!(seen.block(4, &json!({}), started, after(17)).is_err());
     }
 }

@@ -1,149 +1,239 @@
-//! Workloads: accounts, contracts, and transactions signed beforehand.
+//! Workloads: what is made beforehand, what is sent, and what must hold at the end.
+//!
+//! Nothing here talks to a node. A workload says what to send and what to ask, and judges the answers, so that the same
+//! code runs against a network, another system, and the executor in the tests.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxHash, TxKind, U256, keccak256};
+mod account;
+mod books;
+mod deploy;
+mod smallbank;
+mod token;
+mod value;
+
+pub use account::{Account, Pricing, Signed, Terms};
+pub use smallbank::Skew;
+pub use token::{DEPLOY_GAS, SUPPLY, TRANSFER_GAS, balance_of, token_creation, transfer};
+
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
+use std::ops::Range;
 
-/// The OpenZeppelin ERC-20 that `contracts/` compiles.
-const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/LianToken.json");
-/// `transfer(address,uint256)`.
-const TRANSFER: [u8; 4] = [0xa9, 0x05, 0x9c, 0xbb];
-/// `balanceOf(address)`.
-const BALANCE_OF: [u8; 4] = [0x70, 0xa0, 0x82, 0x31];
-/// Gas for one transfer of the token, in units of gas: 51,000 to a new holder, with room.
-pub const TRANSFER_GAS: u64 = 80_000;
-/// Gas for the deployment of the token, in units of gas.
-pub const DEPLOY_GAS: u64 = 2_000_000;
-/// The token's whole supply, in its smallest unit.
-pub const SUPPLY: u128 = 1_000_000_000_000_000_000_000_000;
-
-/// An account that signs transactions of the load.
-#[derive(Clone)]
-pub struct Account {
-    secret: SecretKey,
-    /// Its address.
-    pub address: Address,
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// An OpenZeppelin ERC-20: accounts pay each other.
+    Transfer,
+    /// The same token: everybody pays one account.
+    Hot,
+    /// The six programs of Smallbank in equal parts.
+    Smallbank(Option<Skew>),
+    /// Every transaction creates a small contract.
+    Deploy,
+    /// Plain transfers of one wei between accounts.
+    Value,
 }
 
-impl Account {
-    /// The account of a private key in hexadecimal.
+/// What a transaction does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Whom it calls, or that it creates a contract.
+    pub to: TxKind,
+    /// What it moves, in wei.
+    pub value: U256,
+    /// Its input.
+    pub input: Bytes,
+    /// Its gas limit, in units of gas.
+    pub gas_limit: u64,
+}
+
+/// What the check needs to know of the chain's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What a contract answers to an input.
+    Call(Address, Bytes),
+    /// What an account owns, in wei; answered in 32 bytes.
+    Balance(Address),
+    /// The code at an address.
+    Code(Address),
+}
+
+/// What became of a transaction of the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its turn in the load, from 0.
+    pub turn: usize,
+    /// Whether it did what it said; false where it was reverted.
+    pub success: bool,
+    /// What its sender paid for it, in wei.
+    pub fee: U256,
+    /// The data of its events.
+    pub events: Vec<Bytes>,
+}
+
+/// A workload among accounts. Turn t is that of account t mod n, and its transaction number t div n.
+pub struct Load {
+    workload: Workload,
+    accounts: Vec<Account>,
+    /// The contract that is called, where there is one.
+    contract: Address,
+    /// Who is paid by everybody, where one is; it sends nothing.
+    merchant: Address,
+}
+
+impl Workload {
+    /// Its name, as the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Hot => "hot",
+            Self::Smallbank(_) => "smallbank",
+            Self::Deploy => "deploy",
+            Self::Value => "value",
+        }
+    }
+
+    /// Leaves of the state's tries that one transaction changes on average, without those that all transactions of a
+    /// block share: the called contract's account, and the hot account's balance.
+    #[must_use]
+    pub const fn leaves(self) -> f64 {
+        match self {
+            // The sender's account, and its and the payee's balance of the token.
+            Self::Transfer => 3.0,
+            Self::Hot => 2.0,
+            // The sender's account, and 0, 1, 1, 3, 1 and 2 balances.
+            Self::Smallbank(_) => 1.0 + 8.0 / 6.0,
+            // The sender's account, the contract's and its one storage slot.
+            Self::Deploy => 3.0,
+            Self::Value => 2.0,
+        }
+    }
+}
+
+impl Load {
+    /// A load of so many accounts, which follow from the seed. `contract` is where the first transaction of
+    /// [`Load::set_up`] creates what is called.
     ///
     /// # Errors
-    /// Where the text is no key.
-    pub fn from_hex(key: &str) -> Result<Self> {
-        let bytes: [u8; 32] = B256::from_slice(&alloy_primitives::hex::decode(key).context("not a private key")?).0;
-        Self::new(bytes)
+    /// Fewer than two accounts.
+    pub fn new(workload: Workload, seed: u64, accounts: usize, contract: Address) -> Result<Self> {
+        anyhow::ensure!(accounts >= 2, "{accounts} accounts: there must be at least 2");
+        let number = |index: usize| Account::numbered(seed, index as u64);
+        let merchant = number(accounts)?.address;
+        let accounts = (0..accounts).into_par_iter().map(number).collect::<Result<_>>()?;
+        Ok(Self { workload, accounts, contract, merchant })
     }
 
-    fn new(bytes: [u8; 32]) -> Result<Self> {
-        let secret = SecretKey::from_byte_array(bytes).context("not a private key")?;
-        let public = PublicKey::from_secret_key(SECP256K1, &secret).serialize_uncompressed();
-        let address = Address::from_raw_public_key(public.get(1..).unwrap_or_default());
-        Ok(Self { secret, address })
+    /// What is sent.
+    #[must_use]
+    pub const fn workload(&self) -> Workload {
+        self.workload
     }
 
-    /// Account `index` of a load with a seed: the same in every run, so that a network can be loaded again.
+    /// Who sends.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// What one account sends beforehand, in order, before the accounts get coins: the first may create the contract.
     ///
     /// # Errors
-    /// Never in practice: a hash is a key but for one in 2^128.
-    pub fn numbered(seed: u64, index: u64) -> Result<Self> {
-        Self::new(keccak256([seed.to_be_bytes(), index.to_be_bytes()].concat()).0)
+    /// Where an artifact that was compiled in is damaged.
+    pub fn set_up(&self) -> Result<Vec<Call>> {
+        match self.workload {
+            Workload::Transfer | Workload::Hot => token::set_up(self),
+            Workload::Smallbank(_) => smallbank::set_up(self),
+            Workload::Deploy | Workload::Value => Ok(vec![]),
+        }
     }
 
-    /// Signs a transaction that moves so many wei and costs nothing.
+    /// What each account must own for `turns` turns, in wei, where a unit of gas costs at most `gas_price`.
     ///
     /// # Errors
-    /// Where the curve refuses the key, which cannot happen after [`Account::new`].
-    pub fn sign(
-        &self,
-        chain_id: u64,
-        nonce: u64,
-        gas_limit: u64,
-        to: TxKind,
-        value: U256,
-        input: Bytes,
-    ) -> Result<Signed> {
-        let transaction = TxEip1559 { chain_id, nonce, gas_limit, to, value, input, ..Default::default() };
-        let message = Message::from_digest(transaction.signature_hash().0);
-        let (id, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &self.secret).serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&bytes, i32::from(id) == 1);
-        let envelope: TxEnvelope = transaction.into_signed(signature).into();
-        Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
+    /// Where that is more than a balance can be.
+    pub fn coins(&self, turns: usize, gas_price: u128) -> Result<U256> {
+        let each = turns.div_ceil(self.accounts.len().max(1));
+        let gas = self.call(0)?.gas_limit;
+        let fees = U256::from(gas_price).checked_mul(U256::from(gas)).and_then(|fee| fee.checked_mul(U256::from(each)));
+        let value = if self.workload == Workload::Value { U256::from(each) } else { U256::ZERO };
+        fees.and_then(|fees| fees.checked_add(value)).context("the accounts need more coins than there can be")
     }
-}
 
-/// A signed transaction.
-#[derive(Clone, Debug)]
-pub struct Signed {
-    /// Its hash.
-    pub hash: TxHash,
-    /// Its bytes.
-    pub raw: Bytes,
-}
-
-/// The creation code of the token with its constructor's arguments.
-///
-/// # Errors
-/// Where the artifact that was compiled in is damaged.
-pub fn token_creation() -> Result<Bytes> {
-    let artifact: serde_json::Value = serde_json::from_str(TOKEN_ARTIFACT)?;
-    let code = artifact["bytecode"].as_str().context("LianToken.json has no bytecode")?;
-    let mut bytes = alloy_primitives::hex::decode(code)?;
-    // (string name, string symbol, uint256 supply): two offsets and a number, then two short strings.
-    for word in [U256::from(96), U256::from(160), U256::from(SUPPLY)] {
-        bytes.extend_from_slice(&word.to_be_bytes::<32>());
+    /// The index of the account whose turn it is.
+    #[must_use]
+    pub fn sender(&self, turn: usize) -> usize {
+        turn % self.accounts.len().max(1)
     }
-    for text in [b"Bench", b"BENCH"] {
-        bytes.extend_from_slice(&U256::from(text.len()).to_be_bytes::<32>());
-        let mut word = [0; 32];
-        word[..text.len()].copy_from_slice(text);
-        bytes.extend_from_slice(&word);
+
+    /// The nonce of a turn's transaction.
+    #[must_use]
+    pub fn nonce(&self, turn: usize) -> u64 {
+        (turn / self.accounts.len().max(1)) as u64
     }
-    Ok(bytes.into())
-}
 
-/// Call data of `transfer(to, amount)`.
-#[must_use]
-pub fn transfer(to: Address, amount: u128) -> Bytes {
-    [&TRANSFER[..], to.into_word().as_slice(), &U256::from(amount).to_be_bytes::<32>()].concat().into()
-}
+    /// What a turn's transaction does.
+    ///
+    /// # Errors
+    /// Where an artifact that was compiled in is damaged.
+    pub fn call(&self, turn: usize) -> Result<Call> {
+        match self.workload {
+            Workload::Transfer | Workload::Hot => Ok(token::call(self, turn)),
+            Workload::Smallbank(skew) => Ok(smallbank::call(self, skew, turn)),
+            Workload::Deploy => deploy::call(),
+            Workload::Value => Ok(value::call(self, turn)),
+        }
+    }
 
-/// Call data of `balanceOf(holder)`.
-#[must_use]
-pub fn balance_of(holder: Address) -> Bytes {
-    [&BALANCE_OF[..], holder.into_word().as_slice()].concat().into()
-}
-
-/// Signs one transfer of one unit for each of `count` turns: account `i mod n` pays account `7 i + 1 mod n`, so that
-/// senders come back after n turns and pairs do not repeat soon. `nonces` are the accounts' next ones and move on.
-///
-/// # Errors
-/// As [`Account::sign`].
-pub fn sign_transfers(
-    accounts: &[Account],
-    nonces: &mut [u64],
-    chain_id: u64,
-    token: Address,
-    count: usize,
-) -> Result<Vec<Signed>> {
-    let n = accounts.len().max(1);
-    let mut plan = Vec::with_capacity(count);
-    for turn in 0..count {
-        let from = turn % n;
-        let to = turn.wrapping_mul(7).wrapping_add(turn / n).wrapping_add(1) % n;
-        let (Some(payer), Some(payee), Some(nonce)) = (accounts.get(from), accounts.get(to), nonces.get_mut(from))
-        else {
-            continue;
+    /// Signs the transactions of some turns, on all cores.
+    ///
+    /// # Errors
+    /// As [`Load::call`].
+    pub fn sign(&self, terms: &Terms, turns: Range<usize>) -> Result<Vec<Signed>> {
+        let sign = |turn: usize| {
+            let account = self.accounts.get(self.sender(turn)).context("there are no accounts")?;
+            Ok(account.sign_call(terms, self.nonce(turn), self.call(turn)?))
         };
-        plan.push((payer, payee.address, *nonce));
-        *nonce += 1;
+        turns.into_par_iter().map(sign).collect()
     }
-    plan.into_par_iter()
-        .map(|(payer, payee, nonce)| {
-            payer.sign(chain_id, nonce, TRANSFER_GAS, TxKind::Call(token), U256::ZERO, transfer(payee, 1))
-        })
-        .collect()
+
+    /// What must be asked before the load, where nothing is done yet, and after it.
+    #[must_use]
+    pub fn questions(&self, done: &[Done]) -> Vec<Question> {
+        match self.workload {
+            Workload::Transfer | Workload::Hot => token::questions(self),
+            Workload::Smallbank(_) => smallbank::questions(self),
+            Workload::Deploy => deploy::questions(self, done),
+            Workload::Value => value::questions(self),
+        }
+    }
+
+    /// Checks that the answers after the load are exactly what the final transactions make of those before it.
+    ///
+    /// # Errors
+    /// What does not add up.
+    pub fn check(&self, before: &[Bytes], after: &[Bytes], done: &[Done]) -> Result<()> {
+        match self.workload {
+            Workload::Transfer | Workload::Hot => token::check(self, before, after, done),
+            Workload::Smallbank(skew) => smallbank::check(self, skew, before, after, done),
+            Workload::Deploy => deploy::check(after, done),
+            Workload::Value => value::check(self, before, after, done),
+        }
+    }
+
+    /// Who is paid at a turn in which accounts pay each other: account `7 t + 1 + t div n`, so that pairs do not repeat
+    /// soon, or the next one where that would be the sender.
+    fn payee(&self, turn: usize) -> usize {
+        let n = self.accounts.len().max(1);
+        let payee = turn.wrapping_mul(7).wrapping_add(turn / n).wrapping_add(1) % n;
+        if payee == self.sender(turn) { (payee + 1) % n } else { payee }
+    }
+
+    fn address(&self, index: usize) -> Address {
+        self.accounts.get(index).map_or(self.merchant, |account| account.address)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ fn help_and_version() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let cases: [&[&str]; 21] = [
+    let cases: [&[&str]; 24] = [
         &[],
         &["dance"],
         &["block", "--colour"],
@@ -41,6 +41,9 @@ fn wrong_usage_ends_with_2() {
         &["verify"],
         &["bench", "run", "--rate", "0"],
         &["bench", "run", "--against", "http://a", "--rpc-url", "http://b"],
+        &["bench", "run", "--workload", "dance"],
+        &["bench", "run", "--workload", "smallbank", "--hot-share", "90"],
+        &["bench", "plot", "run.json"],
         &["sim", "--seeds", "7..3"],
     ];
     for arguments in cases {
@@ -73,6 +76,8 @@ fn what_is_wrong_is_said_in_one_line() {
     check(&["block", "--rpc-url", "ftp://x"], "`ftp://x` is not a URL of a node");
     check(&["deploy", text(&artifact), "--private-key", KEY], "its bytecode is empty");
     check(&["deploy", "absent.json", "--private-key", KEY], "absent.json: No such file");
+    check(&["bench", "run", "--hot-accounts", "5", "--hot-share", "90"], "belong to --workload smallbank");
+    check(&["bench", "plot", "--out", "x.svg", "absent.json"], "cannot read absent.json: No such file");
     check(&["node", "--config", "absent/config.toml"], "cannot read absent/config.toml: No such file");
 }
 

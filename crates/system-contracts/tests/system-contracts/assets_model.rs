@@ -155,3 +155,37 @@ proptest! {
         }
     }
 }
+
+/// A call's bytes come from anybody.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        4 => (0..9u64).prop_map(|small| U256::from(32 * small)),
+        2 => (0..9u64).prop_map(U256::from),
+        1 => any::<[u8; 32]>().prop_map(U256::from_be_bytes),
+        1 => (0..64usize).prop_map(|bits| U256::ONE << bits),
+    ];
+    let selector = prop::sample::select(A::IAssetsCalls::SELECTORS);
+    (selector, prop::collection::vec(word, 0..9), prop::collection::vec(any::<u8>(), 0..33)).prop_map(
+        |(selector, words, rest)| {
+            let words = words.iter().flat_map(|word| word.to_be_bytes::<32>());
+            selector.into_iter().chain(words).chain(rest).collect()
+        },
+    )
+}
+
+proptest! {
+    /// Whatever they are, the call is done or refused, and a refused one changes nothing.
+    #[test]
+    fn any_input_is_done_or_refused(inputs in prop::collection::vec(input(), 1..20)) {
+        let mut chain = chain();
+        let id = create(&mut chain, "A").unwrap();
+        issue(&mut chain, id, BANK, U256::from(9)).unwrap();
+        for input in inputs {
+            let before = chain.clone();
+            let outcome = chain.input(ADDRESS, &input);
+            prop_assert!(outcome.is_ok() || chain == before);
+        }
+        let record = record(&mut chain, id);
+        prop_assert!(record.issued >= record.redeemed);
+    }
+}

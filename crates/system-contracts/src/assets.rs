@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 0 | `uint256` | how many assets there are |
 //! | 1 | `mapping(bytes32 => uint256)` | the number of an asset by the hash of its symbol |
-//! | 2 | `mapping(uint256 => Record)` | the records: see [`record`] |
+//! | 2 | `mapping(uint256 => Record)` | the records (`assets/record.rs`) |
 //! | 3 | `mapping(uint256 => mapping(address => uint256))` | balances, by asset and account |
 //! | 4 | `mapping(uint256 => mapping(address => uint256))` | frozen amounts, by asset and account |
 

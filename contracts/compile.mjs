@@ -13,6 +13,7 @@ const SOURCES = [
   'examples/AssetLedger.sol',
   'examples/BoxV1.sol',
   'examples/BoxV2.sol',
+  'examples/Escrow.sol',
   'examples/HelloWorld.sol',
   'examples/LianDeed.sol',
   'examples/LianToken.sol',

@@ -2,8 +2,9 @@
 # A rolling upgrade from the previous commit's program to this one, under load: tests/upgrade.sh PROGRAM
 #
 # Four nodes of the previous program serve clients. One after the other is stopped and started with this program, one of
-# them goes back and forth once more. Clients, which are moved to another node while theirs is away, see no error; in the
-# end all nodes have the same blocks, and both programs find every ledger sound.
+# them goes back and forth once more. Then an operator switches on the versions of the protocol that only this program knows,
+# and what they bring is tried. Clients, which are moved to another node while theirs is away, see no error; in the end all
+# nodes have the same blocks, and this program finds every ledger sound.
 #
 # The previous program is that of the commit before the last one that changed the crates; with uncommitted changes, that
 # of HEAD. Without the history (an archive, a shallow checkout) there is nothing to upgrade from, which is said and no failure.
@@ -163,11 +164,41 @@ route 0 0
 
 # An operator's act is a transaction of another kind.
 "$new" gov set-parameter block_transactions_max 5000 --private-key "$key" --rpc-url "$(url 2)" > "$folder/said"
+
+# Which version of the protocol a program knows; it says so when it refuses one that is beyond.
+knows() {
+  { "$1" gov set-parameter protocol_version 18446744073709551615 --private-key "$key" 2>&1 || true; } |
+    sed -n 's/.*knows protocol versions up to \([0-9]*\):.*/\1/p'
+}
+height() { "$new" status --rpc-url "$(url "$1")" --json | sed -n 's/.*"height": *\([0-9]*\).*/\1/p' | sort -n | tail -n 1; }
+is_at() { [ "$(height 0)" -ge "$1" ]; }
+
+# Now that all nodes know the new rules, an operator switches them on, version by version, while clients go on.
+version=$(knows "$old") latest=$(knows "$new")
+[ -n "$version" ] && [ -n "$latest" ] || fail 'a program does not say which versions of the protocol it knows'
+if [ "$version" = "$latest" ]; then
+  echo "upgrade: both programs know version $version of the protocol and no other: nothing to switch on"
+fi
+while [ "$version" -lt "$latest" ]; do
+  version=$((version + 1))
+  "$new" gov set-parameter protocol_version "$version" --private-key "$key" --rpc-url "$(url 1)" > "$folder/said"
+  first=$(sed -n 's/^acts from block *//p' "$folder/said")
+  await "version $version of the protocol acts" is_at "$first"
+  echo "upgrade: version $version of the protocol acts from block $first on"
+  # What a version brings must work on a chain that is older.
+  if [ "$version" = 1 ]; then
+    {
+      "$new" asset create UPGRADE 'Made on an older chain' --private-key "$key" --rpc-url "$(url 0)"
+      "$new" asset issue UPGRADE 0x7777777777777777777777777777777777777777 12.50 --private-key "$key" --rpc-url "$(url 0)"
+      "$new" asset statement UPGRADE 0x7777777777777777777777777777777777777777 --rpc-url "$(url 0)"
+    } > "$folder/said" 2>&1 || fail "the asset ledger: $(cat "$folder/said")"
+    grep -q '1 entries, which add up' "$folder/said" || fail "the asset ledger: $(cat "$folder/said")"
+  fi
+done
 touch "$folder/stop"
 for pid in "${clients[@]}"; do wait "$pid"; done
 [ ! -e "$folder/failed" ] || fail "a client met an error: $(cat "$folder/failed")"
 
-height() { "$new" status --rpc-url "$(url "$1")" --json | sed -n 's/.*"height": *\([0-9]*\).*/\1/p' | sort -n | tail -n 1; }
 top=$(height 0)
 has_block() { "$new" block "$top" --rpc-url "$(url "$1")" --json > "$folder/block$1" 2> "$folder/said"; }
 for node in 0 1 2 3; do

@@ -16,8 +16,8 @@ use lian_group::{KnownMembers, check_blocks, execution::SpeculativeChain, finali
 use lian_ledger::{FileStorage, Ledger, LedgerConfig, SnapshotFolder, Storage, place_snapshot};
 use lian_sync::{Anchor, BlockWithCertificate};
 use lian_types::{
-    BlockNumber, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, Transaction,
-    limits,
+    BlockNumber, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
+    PROTOCOL_VERSION_MAX, Transaction, limits,
 };
 use serde::Serialize;
 use std::{
@@ -91,6 +91,7 @@ pub(crate) fn own_network() -> Result<ChainMaker> {
         consensus: ConsensusParameters::default(),
         sealers: (0..4).map(|number| format!("node{number}")).collect(),
         operators: vec![],
+        protocol_version: PROTOCOL_VERSION_MAX,
         accounts: BTreeMap::new(),
     };
     let genesis = Genesis {

@@ -302,6 +302,25 @@ impl DatabaseRef for BlockState<'_> {
     }
 }
 
+/// The block so far as a state, for what is decided by the state before a simulated block.
+impl StateReader for BlockState<'_> {
+    fn account(&self, address: Address) -> Result<Option<AccountState>, StateError> {
+        self.accounts.get(&address).map_or_else(|| self.base.account(address), |account| Ok(account.present))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.storage_ref(address, slot)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytes, StateError> {
+        self.codes.get(&hash).map_or_else(|| self.base.code(hash), |code| Ok(code.original_bytes()))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.block_hash_ref(number)
+    }
+}
+
 impl DatabaseCommit for BlockState<'_> {
     fn commit(&mut self, changes: AddressMap<Account>) {
         for (address, account) in changes {

@@ -1,8 +1,9 @@
 //! The EVM that runs blocks.
 
 use crate::database::BlockState;
+use crate::rules::BlockRules;
 use crate::system::ChainPrecompiles;
-use crate::{BlockEnvironment, Rules, StateError};
+use crate::{BlockEnvironment, StateError};
 use alloy_primitives::Bytes;
 use alloy_primitives::map::AddressSet;
 use revm::context::{ContextSetters, Evm, FrameStack, TxEnv};
@@ -37,9 +38,9 @@ pub(crate) struct BlockEvm<D: Database> {
 }
 
 impl<D: Database<Error = StateError>> BlockEvm<D> {
-    pub(crate) fn new(rules: &Rules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
-        let evm = BlockContext::new(state, rules.spec)
-            .with_cfg(rules.configuration())
+    pub(crate) fn new(rules: &BlockRules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
+        let evm = BlockContext::new(state, rules.chain.spec)
+            .with_cfg(rules.chain.configuration())
             .with_block(environment.block_env())
             .build_mainnet()
             .with_precompiles(ChainPrecompiles::new(rules));
@@ -152,7 +153,7 @@ impl<D: Database<Error = StateError>> EvmTr for BlockEvm<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryState;
+    use crate::{MemoryState, Rules};
     use alloy_primitives::{Address, B256, TxKind, U256, hex};
     use lian_crypto::Suite;
     use revm::bytecode::Bytecode;
@@ -227,7 +228,7 @@ mod tests {
             let run = |reads_before| {
                 let state = Failing { state: BlockState::new(&memory), reads_before };
                 let environment = BlockEnvironment::new(2, 1, Address::repeat_byte(3), 1_000_000);
-                let rules = Rules::new(Suite::Standard, 1);
+                let rules = BlockRules::new(&Rules::new(Suite::Standard, 1), &memory, 2).unwrap();
                 let mut evm = BlockEvm::new(&rules, &environment, state, AddressSet::default());
                 let first = evm.run(transaction.clone());
                 let left = evm.state().reads_before;

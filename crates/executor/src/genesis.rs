@@ -2,10 +2,10 @@
 
 use crate::proposal::{extra_data, header, trie_hasher};
 use crate::state::MemoryState;
-use crate::system::GenesisHost;
+use crate::system::{GenesisHost, STUB_CODE};
 use crate::{BlockEnvironment, ExecutedBlock, Outcome};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
-use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use lian_crypto::Suite;
 use lian_system_contracts::Halt;
 use lian_trie::{MemoryNodes, StateTrie, TrieError};
@@ -80,9 +80,6 @@ pub fn genesis_block(
     })
 }
 
-/// Code of the system contracts, which never runs: it is there so that callers see a contract, and would revert.
-const STUB_CODE: [u8; 3] = hex!("5f5ffd");
-
 /// The state that genesis names, with the history contract in it and, where operators are named, the system contracts.
 fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState, GenesisBlockError> {
     let mut state = MemoryState::default();
@@ -107,10 +104,10 @@ fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState,
         return Ok(state);
     }
     let mut slots = BTreeMap::new();
-    for contract in lian_system_contracts::ADDRESSES {
+    for contract in lian_system_contracts::addresses(group.protocol_version) {
         lian_system_contracts::begin(&mut GenesisHost { slots: &mut slots, contract }, contract, genesis, group)?;
     }
-    for contract in lian_system_contracts::ADDRESSES {
+    for contract in lian_system_contracts::addresses(group.protocol_version) {
         let own = slots.iter().filter(|((owner, _), value)| *owner == contract && !value.is_zero());
         let storage: BTreeMap<_, _> = own.map(|((_, slot), value)| (*slot, *value)).collect();
         state.insert(contract, 1, U256::ZERO, Bytes::from_static(&STUB_CODE), storage);

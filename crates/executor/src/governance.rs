@@ -129,14 +129,15 @@ pub(crate) fn block_gas_limit(state: &dyn StateReader, block: BlockNumber) -> Re
     configuration::value_at(&mut ReadHost(state), Parameter::BlockGasLimit, block).map_err(unreadable)
 }
 
-/// Refuses to make a block by rules that this program does not know, given its parent's state.
-pub(crate) fn check_protocol(state: &dyn StateReader, block: BlockNumber) -> Result<(), ExecutionError> {
+/// The version of the protocol that acts in a block, by the contracts of its parent's state; one that this program does not
+/// know is an error.
+pub(crate) fn protocol(state: &dyn StateReader, block: BlockNumber) -> Result<u64, ExecutionError> {
     let host = &mut ReadHost(state);
     let version = configuration::value_at(host, Parameter::ProtocolVersion, block).map_err(unreadable)?;
     if version > PROTOCOL_VERSION_MAX {
         return Err(UnknownProtocol { version, from: block, known: PROTOCOL_VERSION_MAX }.into());
     }
-    Ok(())
+    Ok(version)
 }
 
 fn unreadable(halt: lian_system_contracts::Halt) -> StateError {

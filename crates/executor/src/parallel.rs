@@ -14,6 +14,7 @@ mod view;
 mod worker;
 
 use crate::database::BlockState;
+use crate::rules::BlockRules;
 use crate::serial::{BlockRun, beginning};
 use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateReader, execute_transactions};
 use alloy_primitives::Address;
@@ -45,9 +46,10 @@ pub fn execute_transactions_parallel(
     if threads <= 1 {
         return execute_transactions(rules, environment, state, transactions);
     }
-    let beginning = beginning(environment, state)?;
+    let rules = BlockRules::new(rules, state, environment.number)?;
+    let beginning = beginning(&rules, environment, state)?;
     let memory = Memory::new(&beginning);
-    let block = ParallelBlock::new(rules, environment, transactions, &memory);
+    let block = ParallelBlock::new(&rules, environment, transactions, &memory);
     std::thread::scope(|scope| {
         for _ in 1..threads {
             // Without a thread more, those that there are do the work.
@@ -101,7 +103,7 @@ struct Schedule {
 
 /// A block that several threads execute.
 struct ParallelBlock<'a> {
-    rules: &'a Rules,
+    rules: &'a BlockRules,
     environment: &'a BlockEnvironment,
     transactions: &'a [Arc<VerifiedTransaction>],
     memory: &'a Memory<'a>,
@@ -114,7 +116,7 @@ struct ParallelBlock<'a> {
 
 impl<'a> ParallelBlock<'a> {
     fn new(
-        rules: &'a Rules,
+        rules: &'a BlockRules,
         environment: &'a BlockEnvironment,
         transactions: &'a [Arc<VerifiedTransaction>],
         memory: &'a Memory<'a>,

@@ -1,6 +1,6 @@
 //! From a proposal to a block.
 
-use crate::governance::{Governance, block_gas_limit, check_protocol, members_of};
+use crate::governance::{Governance, block_gas_limit, members_of};
 use crate::{
     BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateReader, execute_transactions,
 };
@@ -93,9 +93,7 @@ pub(crate) fn execute_on(
 ) -> Result<ExecutedBlock, ExecutionError> {
     environment.parent_hash = Some(parent.hash);
     if rules.system_contracts {
-        let number = BlockNumber(environment.number);
-        check_protocol(parent.state.as_ref(), number)?;
-        environment.gas_limit = block_gas_limit(parent.state.as_ref(), number)?;
+        environment.gas_limit = block_gas_limit(parent.state.as_ref(), BlockNumber(environment.number))?;
     }
     let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
     let (trie, nodes) = parent.trie.apply(nodes, environment.number, &outcome.changes.trie_updates())?;

@@ -1,8 +1,10 @@
 //! The rules of a chain and the surroundings of a block, as the EVM wants them.
 
+use crate::governance::protocol;
+use crate::{ExecutionError, StateReader};
 use alloy_primitives::{Address, B256, U256};
 use lian_crypto::Suite;
-use lian_types::{GroupGenesis, Header};
+use lian_types::{BlockNumber, GroupGenesis, Header};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
@@ -56,6 +58,35 @@ impl Rules {
         let mut configuration = CfgEnv::new().with_chain_id(self.chain_id).with_spec_and_mainnet_gas_params(self.spec);
         configuration.tx_chain_id_check = true;
         configuration
+    }
+}
+
+/// The rules of one block: its chain's, and what of them hangs on the version of the protocol that acts in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockRules {
+    pub(crate) chain: Rules,
+    /// The version that acts; nothing where there are no system contracts.
+    protocol: Option<u64>,
+}
+
+impl BlockRules {
+    /// Those of a block, by its parent's state or by its own: as for every parameter, both know the version that acts in it.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Protocol`] for a version that this program does not know; [`ExecutionError::State`].
+    pub(crate) fn new(rules: &Rules, state: &dyn StateReader, block: u64) -> Result<Self, ExecutionError> {
+        let protocol = if rules.system_contracts { Some(protocol(state, BlockNumber(block))?) } else { None };
+        Ok(Self { chain: *rules, protocol })
+    }
+
+    /// The system contracts that there are.
+    pub(crate) fn contracts(&self) -> impl Iterator<Item = Address> {
+        self.protocol.into_iter().flat_map(lian_system_contracts::addresses)
+    }
+
+    /// Those whose accounts a block must make where they are missing.
+    pub(crate) fn added_contracts(&self) -> impl Iterator<Item = Address> {
+        self.protocol.into_iter().flat_map(lian_system_contracts::added)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::database::BlockState;
 use crate::evm::BlockEvm;
+use crate::rules::BlockRules;
 use crate::transaction::tx_env;
-use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history};
+use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history, system};
 use alloy_consensus::TxEnvelope;
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256};
@@ -65,7 +66,7 @@ pub struct Outcome {
 /// Runs transactions in order on top of a state. Those that are invalid where they stand are left out, with the reason.
 ///
 /// # Errors
-/// [`ExecutionError`] where state cannot be read; nothing has happened then.
+/// [`ExecutionError`] where state cannot be read or the block is made by unknown rules; nothing has happened then.
 pub fn execute_transactions(
     rules: &Rules,
     environment: &BlockEnvironment,
@@ -104,7 +105,7 @@ impl Outcome {
 
 /// A block while its transactions run.
 pub(crate) struct BlockRun<'a> {
-    rules: Rules,
+    rules: BlockRules,
     gas_limit: u64,
     evm: BlockEvm<BlockState<'a>>,
     outcome: Outcome,
@@ -117,14 +118,15 @@ impl<'a> BlockRun<'a> {
         environment: &BlockEnvironment,
         base: &'a dyn StateReader,
         occupied: AddressSet,
-    ) -> Result<Self, StateError> {
-        let state = beginning(environment, base)?;
-        Ok(Self::resume(rules, environment, state, Outcome::default(), occupied))
+    ) -> Result<Self, ExecutionError> {
+        let rules = BlockRules::new(rules, base, environment.number)?;
+        let state = beginning(&rules, environment, base)?;
+        Ok(Self::resume(&rules, environment, state, Outcome::default(), occupied))
     }
 
     /// A block of which some transactions have run already.
     pub(crate) fn resume(
-        rules: &Rules,
+        rules: &BlockRules,
         environment: &BlockEnvironment,
         state: BlockState<'a>,
         outcome: Outcome,
@@ -155,7 +157,7 @@ impl<'a> BlockRun<'a> {
         envelope: &TxEnvelope,
         sender: Address,
     ) -> Result<Result<(), SkipReason>, ExecutionError> {
-        let transaction = tx_env(self.rules.fees, envelope, sender);
+        let transaction = tx_env(self.rules.chain.fees, envelope, sender);
         let (transaction_type, limit) = (transaction.tx_type, transaction.gas_limit);
         if let Some(reason) = self.outcome.out_of_gas(self.gas_limit, limit) {
             return Ok(Err(reason));
@@ -181,14 +183,25 @@ impl<'a> BlockRun<'a> {
 
 /// The state in which a block's transactions begin: its parent's, with what the block itself writes first.
 pub(crate) fn beginning<'a>(
+    rules: &BlockRules,
     environment: &BlockEnvironment,
     base: &'a dyn StateReader,
 ) -> Result<BlockState<'a>, StateError> {
     let mut state = BlockState::new(base);
-    if let Some(parent) = environment.parent_hash {
-        history::record_parent(&mut state, environment.number, parent)?;
-    }
+    begin(&mut state, rules, environment)?;
     Ok(state)
+}
+
+/// Writes what a block itself writes before its transactions run.
+pub(crate) fn begin(
+    state: &mut BlockState<'_>,
+    rules: &BlockRules,
+    environment: &BlockEnvironment,
+) -> Result<(), StateError> {
+    if let Some(parent) = environment.parent_hash {
+        history::record_parent(state, environment.number, parent)?;
+    }
+    rules.added_contracts().try_for_each(|contract| system::establish(state, contract))
 }
 
 /// Tells an invalid transaction from a failure of the machine.

@@ -9,9 +9,10 @@ pub use error::SimulateError;
 use crate::call::{CallPrecompiles, Machine, apply_state_overrides, unchecked};
 use crate::database::BlockState;
 use crate::proposal::trie_hasher;
+use crate::rules::BlockRules;
+use crate::serial::begin;
 use crate::{
     BlockEnvironment, CallError, CallOutcome, CallResult, Outcome, Rules, SkipReason, StateReader, halt_message,
-    history,
 };
 use alloy_consensus::{Header, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -104,8 +105,9 @@ impl<'a> BlockSimulation<'_, 'a> {
     ) -> Result<(SimulatedBlock, BlockState<'a>), SimulateError> {
         let rules = self.site.rules;
         let environment = self.block.environment(self.parent, &mut state)?;
-        history::record_parent(&mut state, environment.number, self.parent.1).map_err(CallError::State)?;
-        let mut precompiles = CallPrecompiles::new(rules);
+        let block_rules = BlockRules::new(rules, &state, environment.number).map_err(CallError::from)?;
+        begin(&mut state, &block_rules, &environment).map_err(CallError::State)?;
+        let mut precompiles = CallPrecompiles::new(&block_rules);
         if let Some(overrides) = self.block.calls.and_then(|calls| calls.state_overrides.as_ref()) {
             apply_state_overrides(&mut state, &mut precompiles, overrides)?;
         }

@@ -1,34 +1,50 @@
 //! The chain's own contracts among Ethereum's precompiled ones.
 
-use crate::Rules;
+use crate::StateError;
+use crate::database::BlockState;
+use crate::rules::BlockRules;
 use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, hex};
 use lian_crypto::Suite;
 use lian_system_contracts::interfaces::DelegateCall;
-use lian_system_contracts::{ADDRESSES, Call, Failure, Halt, Host};
+use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 use revm::context_interface::{Block, Cfg, ContextTr, JournalTr};
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
 use std::collections::BTreeMap;
 
+/// Code of the system contracts, which never runs: it is there so that callers see a contract, and would revert.
+pub(crate) const STUB_CODE: [u8; 3] = hex!("5f5ffd");
+
+/// Makes the account of a system contract that the chain did not begin with, where it is missing. Coins that were sent to
+/// its address before stay there.
+pub(crate) fn establish(state: &mut BlockState<'_>, contract: Address) -> Result<(), StateError> {
+    let account = state.account(contract)?.unwrap_or_default();
+    if account.has_code() {
+        return Ok(());
+    }
+    let code_hash = state.insert_code(Bytes::from_static(&STUB_CODE))?;
+    state.set_account(contract, crate::AccountState { nonce: 1, code_hash, ..account })
+}
+
 /// Ethereum's precompiled contracts and, on Lian's chains, the system contracts.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainPrecompiles {
     ethereum: EthPrecompiles,
-    /// The chain's algorithms; nothing where there are no system contracts.
-    suite: Option<Suite>,
+    /// The chain's algorithms.
+    suite: Suite,
+    /// The system contracts that there are in the block.
+    contracts: Vec<Address>,
     warm: AddressSet,
 }
 
 impl ChainPrecompiles {
-    pub(crate) fn new(rules: &Rules) -> Self {
-        let ethereum = EthPrecompiles::new(rules.spec);
-        let suite = rules.system_contracts.then_some(rules.suite);
+    pub(crate) fn new(rules: &BlockRules) -> Self {
+        let ethereum = EthPrecompiles::new(rules.chain.spec);
+        let contracts: Vec<_> = rules.contracts().collect();
         let mut warm = ethereum.warm_addresses().clone();
-        if suite.is_some() {
-            warm.extend(ADDRESSES);
-        }
-        Self { ethereum, suite, warm }
+        warm.extend(contracts.iter().copied());
+        Self { ethereum, suite: rules.chain.suite, contracts, warm }
     }
 }
 
@@ -49,10 +65,10 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for ChainPrecompiles {
     }
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
-        match self.suite {
-            Some(suite) if ADDRESSES.contains(&inputs.bytecode_address) => run(context, suite, inputs).map(Some),
-            _ => PrecompileProvider::<CTX>::run(&mut self.ethereum, context, inputs),
+        if self.contracts.contains(&inputs.bytecode_address) {
+            return run(context, self.suite, inputs).map(Some);
         }
+        PrecompileProvider::<CTX>::run(&mut self.ethereum, context, inputs)
     }
 
     fn warm_addresses(&self) -> &AddressSet {
@@ -138,6 +154,20 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
         Ok(())
     }
 
+    fn credit(&mut self, slot: U256, amount: U256) -> Result<(), Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        self.spend(CREDIT_GAS)?;
+        let contract = self.contract;
+        let journal = self.context.journal_mut();
+        journal.load_account(contract).map_err(unreadable)?;
+        journal.touch_account(contract);
+        let value = journal.sload(contract, slot).map_err(unreadable)?.data;
+        journal.sstore(contract, slot, credited(slot, value, amount)?).map_err(unreadable)?;
+        Ok(())
+    }
+
     fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), Halt> {
         /// Gas of a log, of each of its topics and of each byte of its data (yellow paper, appendix G).
         const LOG: u64 = 375;
@@ -174,6 +204,10 @@ impl Host for ReadHost<'_> {
         Err(Halt::Static)
     }
 
+    fn credit(&mut self, _slot: U256, _amount: U256) -> Result<(), Halt> {
+        Err(Halt::Static)
+    }
+
     fn log(&mut self, _topics: Vec<B256>, _data: Bytes) -> Result<(), Halt> {
         Err(Halt::Static)
     }
@@ -199,6 +233,11 @@ impl Host for GenesisHost<'_> {
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
         self.slots.insert((self.contract, slot), value);
         Ok(())
+    }
+
+    fn credit(&mut self, slot: U256, amount: U256) -> Result<(), Halt> {
+        let sum = credited(slot, self.load(self.contract, slot)?, amount)?;
+        self.store(slot, sum)
     }
 
     fn log(&mut self, _topics: Vec<B256>, _data: Bytes) -> Result<(), Halt> {

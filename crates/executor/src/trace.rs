@@ -3,9 +3,10 @@
 mod budget;
 
 use crate::call::{CallPrecompiles, CallTransaction, Machine};
-use crate::database::BlockState;
+use crate::rules::BlockRules;
+use crate::serial::beginning;
 use crate::transaction::tx_env;
-use crate::{BlockEnvironment, CallError, CallSite, ExecutionError, Rules, SkipReason, StateReader, history};
+use crate::{BlockEnvironment, CallError, CallSite, ExecutionError, Rules, SkipReason, StateReader};
 use alloy_primitives::{B256, TxHash};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::{
@@ -126,11 +127,9 @@ type Tracing<'a> = Machine<'a, (StepBudget, DebugInspector)>;
 
 impl<'a> BlockTrace<'a> {
     fn machine(&self, inspector: (StepBudget, DebugInspector)) -> Result<Tracing<'a>, CallError> {
-        let mut state = BlockState::new(self.state);
-        if let Some(parent) = self.environment.parent_hash {
-            history::record_parent(&mut state, self.environment.number, parent)?;
-        }
-        let precompiles = CallPrecompiles::new(self.rules);
+        let rules = BlockRules::new(self.rules, self.state, self.environment.number)?;
+        let state = beginning(&rules, self.environment, self.state)?;
+        let precompiles = CallPrecompiles::new(&rules);
         let configuration = self.rules.configuration();
         Ok(Machine::assemble(state, configuration, self.environment, precompiles, self.cancelled, inspector))
     }
@@ -237,9 +236,6 @@ fn bytes_exceeded(inspector: &DebugInspector) -> bool {
 
 impl From<ExecutionError> for TraceError {
     fn from(error: ExecutionError) -> Self {
-        Self::Call(match error {
-            ExecutionError::State(error) => CallError::State(error),
-            other => CallError::Evm(other.to_string()),
-        })
+        Self::Call(error.into())
     }
 }

@@ -22,7 +22,7 @@ use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::pki::{Authority, KeyAlgorithm, Validity};
 use lian_types::{
     ConsensusKey, ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GroupGenesis, GroupId, Institution,
-    Millis, NodeEntry, limits,
+    Millis, NodeEntry, PROTOCOL_VERSION_MAX, limits,
 };
 use std::{
     collections::BTreeMap,
@@ -283,6 +283,7 @@ impl Plan {
                 consensus: ConsensusParameters { kind: self.consensus, ..ConsensusParameters::default() },
                 sealers: self.nodes.iter().map(|node| node.name.clone()).collect(),
                 operators: self.operators.clone(),
+                protocol_version: PROTOCOL_VERSION_MAX,
                 accounts: self.balances.iter().map(|(address, balance)| (*address, account(balance))).collect(),
             }],
         };

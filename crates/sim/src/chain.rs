@@ -8,7 +8,7 @@ use lian_ledger::Ledger;
 use lian_pbft::Committees;
 use lian_types::{
     ChainContext, ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
-    limits,
+    PROTOCOL_VERSION_MAX, limits,
 };
 use std::collections::BTreeMap;
 
@@ -57,6 +57,7 @@ impl Chain {
             },
             sealers: (0..scenario.members).map(name).collect(),
             operators: if scenario.has_changes() { vec![wallet::address(wallet::OPERATOR)] } else { vec![] },
+            protocol_version: PROTOCOL_VERSION_MAX,
             accounts: wallet::genesis_accounts(),
         };
         let genesis = Genesis {

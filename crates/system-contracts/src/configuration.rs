@@ -5,12 +5,12 @@
 
 use crate::{
     Call, Failure, Host,
+    host::emit,
     interfaces::IConfiguration,
     members,
     storage::{Storage, after, entry},
 };
 use alloy_primitives::{Address, U256, address, keccak256};
-use alloy_sol_types::SolEvent;
 use lian_types::{BlockNumber, ConsensusParameters, GroupGenesis, PROTOCOL_PARAMETER, UnknownProtocol, limits};
 
 /// Where the contract is.
@@ -39,7 +39,7 @@ pub enum Parameter {
     /// The longest wait of an eligible transaction before members change the view, in milliseconds.
     CensorshipTimeoutMs,
     /// The version of the rules that all members have in common ([`lian_types::PROTOCOLS`]). It rises one at a time and
-    /// never falls. Every chain begins with 0, so that nothing of it stands in the state of block 0.
+    /// never falls.
     ProtocolVersion,
 }
 
@@ -85,7 +85,7 @@ impl Parameter {
             Self::ViewTimeoutMs => view_timeout_ms,
             Self::ViewTimeoutMsMax => view_timeout_ms_max,
             Self::CensorshipTimeoutMs => censorship_timeout_ms,
-            Self::ProtocolVersion => 0,
+            Self::ProtocolVersion => genesis.protocol_version,
         }
     }
 }
@@ -341,10 +341,4 @@ fn set_operator(host: &mut dyn Host, call: &Call<'_>, account: Address, is_opera
     let count = if is_operator { count.saturating_add(1) } else { count.saturating_sub(1) };
     storage.store(OPERATOR_COUNT, U256::from(count))?;
     emit(host, &IConfiguration::OperatorSet { account, isOperator: is_operator })
-}
-
-fn emit(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
-    let data = event.encode_log_data();
-    host.log(data.topics().to_vec(), data.data.clone())?;
-    Ok(())
 }

@@ -1,8 +1,12 @@
 //! What surrounds a running system contract.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::SolError;
+use alloy_sol_types::{SolError, SolEvent};
 use lian_crypto::Suite;
+
+/// Gas of [`Host::credit`], in units of gas: between what the EVM takes for changing a slot (5,000) and for a new one
+/// (22,100), and a batch of payments fits a transaction.
+pub const CREDIT_GAS: u64 = 10_000;
 
 /// A call of a system contract.
 #[derive(Clone, Debug)]
@@ -36,6 +40,19 @@ pub trait Host {
     /// [`Halt`].
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt>;
 
+    /// Adds an amount to a slot of the contract that is called. The contract does not learn what stands there: neither is
+    /// it told, nor does the price depend on it, which is [`CREDIT_GAS`] always, without refund. So two transactions that
+    /// credit one slot do not depend on each other, and the order in which they do so makes no difference.
+    ///
+    /// It is the hook for executing such transactions in parallel: a host may record the amount alone and add it up when the
+    /// results are put together. In the same transaction, the slot then counts as accessed, and [`Self::load`] gives the sum.
+    ///
+    /// Who credits sees to it that the sum fits 256 bits, whatever else may be credited.
+    ///
+    /// # Errors
+    /// [`Halt`]; [`Halt::State`] where the sum does not fit, which only a broken state can bring about.
+    fn credit(&mut self, slot: U256, amount: U256) -> Result<(), Halt>;
+
     /// Emits an event of the contract that is called.
     ///
     /// # Errors
@@ -47,6 +64,22 @@ pub trait Host {
     /// # Errors
     /// [`Halt::OutOfGas`].
     fn charge(&mut self, gas: u64) -> Result<(), Halt>;
+}
+
+/// Emits a contract's event.
+pub(crate) fn emit(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
+    let data = event.encode_log_data();
+    host.log(data.topics().to_vec(), data.data.clone())?;
+    Ok(())
+}
+
+/// The sum of a slot's value and what is credited to it.
+///
+/// # Errors
+/// [`Halt::State`] where it does not fit 256 bits.
+pub fn credited(slot: U256, value: U256, amount: U256) -> Result<U256, Halt> {
+    let overflow = || Halt::State(format!("a credit of {amount} to slot {slot:#x} with {value} does not fit 256 bits"));
+    value.checked_add(amount).ok_or_else(overflow)
 }
 
 /// The call ends here and all its gas is gone, or the node cannot go on.

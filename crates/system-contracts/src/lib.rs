@@ -9,18 +9,19 @@
 //!
 //! Main function: [`run`].
 
+pub mod assets;
 pub mod configuration;
 mod host;
 pub mod interfaces;
 pub mod members;
 pub mod storage;
 
-pub use host::{Call, Failure, Halt, Host};
+pub use host::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolInterface;
-use interfaces::{IConfiguration, IMembers, MalformedArguments, NotPayable, UnknownFunction};
-use lian_types::{Genesis, GroupGenesis};
+use interfaces::{IAssets, IConfiguration, IMembers, MalformedArguments, NotPayable, UnknownFunction};
+use lian_types::{ASSETS_PROTOCOL, Genesis, GroupGenesis};
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the
 /// arguments, in units of gas.
@@ -28,8 +29,21 @@ const CALL_GAS: u64 = 1_000;
 /// Gas of each 32 bytes of input, in units of gas: copying costs 3, hashing 6.
 const WORD_GAS: u64 = 12;
 
-/// The system contracts' addresses.
-pub const ADDRESSES: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
+/// The contracts that every chain with operators has from its first block.
+const ORIGINAL: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
+/// Those that came later, each with the version of the protocol that brings it ([`lian_types::PROTOCOLS`]).
+const ADDED: [(Address, u64); 1] = [(assets::ADDRESS, ASSETS_PROTOCOL)];
+
+/// The contracts that there are by a version of the protocol.
+pub fn addresses(protocol: u64) -> impl Iterator<Item = Address> {
+    ORIGINAL.into_iter().chain(added(protocol))
+}
+
+/// Those of them that are not as old as the oldest chains: the first block by the version that brings one makes its
+/// account.
+pub fn added(protocol: u64) -> impl Iterator<Item = Address> {
+    ADDED.into_iter().filter(move |(_, version)| *version <= protocol).map(|(address, _)| address)
+}
 
 /// Runs a call of the system contract at an address; gives what it returns.
 ///
@@ -45,12 +59,15 @@ pub fn run(host: &mut dyn Host, contract: Address, call: &Call<'_>) -> Result<Ve
         configuration::run(host, call, decode::<IConfiguration::IConfigurationCalls>(call.input)?)
     } else if contract == members::ADDRESS {
         members::run(host, call, decode::<IMembers::IMembersCalls>(call.input)?)
+    } else if contract == assets::ADDRESS {
+        assets::run(host, call, decode::<IAssets::IAssetsCalls>(call.input)?)
     } else {
         Err(Failure::revert(&UnknownFunction { selector: selector(call.input) }))
     }
 }
 
-/// Writes what a system contract holds at the beginning.
+/// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor does the
+/// asset ledger.
 ///
 /// # Errors
 /// Those of the host.

@@ -7,11 +7,12 @@
 use crate::{
     Call, Failure, Halt, Host,
     configuration::{self, Parameter},
+    host::emit,
     interfaces::IMembers::{self, Role},
     storage::{BYTES_MAX, Storage, after, elements, entry},
 };
 use alloy_primitives::{Address, B256, U256, address, keccak256};
-use alloy_sol_types::{SolCall, SolEvent};
+use alloy_sol_types::SolCall;
 use lian_crypto::Suite;
 use lian_types::{
     BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GenesisError, GroupGenesis, Member, Members,
@@ -579,10 +580,4 @@ fn store_text(host: &mut dyn Host, slot: U256, text: &str) -> Result<(), Halt> {
 fn announce(host: &mut dyn Host, id: B256) -> Result<(), Failure> {
     let IMembers::Node { name, institution, key, endpoint, role } = load_node(host, id)?;
     emit(host, &IMembers::NodeSet { name, institution, key, endpoint, role })
-}
-
-fn emit(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
-    let data = event.encode_log_data();
-    host.log(data.topics().to_vec(), data.data.clone())?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The genesis file: what every node of a network knows before the first block.
 
-use crate::{ConsensusKey, GroupId};
+use crate::{ConsensusKey, GroupId, PROTOCOL_VERSION_MAX};
 use crate::{Member, Members, MembersError, Millis, limits};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -163,8 +163,17 @@ pub struct GroupGenesis {
     /// [`limits::OPERATORS_MAX`]. Without any, members and configuration are fixed for ever.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<Address>,
+    /// The version of the protocol that acts from the first block on, at most [`PROTOCOL_VERSION_MAX`]; 0 where the file has
+    /// none. It means something only where there are operators.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub protocol_version: u64,
     /// Accounts that exist from the start.
     pub accounts: BTreeMap<Address, GenesisAccount>,
+}
+
+/// A field that is left out where it is zero keeps the digest of files that were written before there was such a field.
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// The genesis file, identical on all nodes of a network.
@@ -208,6 +217,17 @@ pub enum GenesisError {
         group: GroupId,
         /// How many.
         count: usize,
+    },
+    /// The chain begins with rules that this program does not know.
+    #[error(
+        "genesis: group {group}: protocol_version is {version}, and this program knows versions up to \
+         {PROTOCOL_VERSION_MAX}: use a newer one"
+    )]
+    Protocol {
+        /// The group.
+        group: GroupId,
+        /// The version.
+        version: u64,
     },
     /// The members could not send each other what a view change needs.
     #[error(
@@ -369,6 +389,9 @@ impl GroupGenesis {
         if self.operators.len() > limits::OPERATORS_MAX {
             return Err(GenesisError::Operators { group: self.group, count: self.operators.len() });
         }
+        if self.protocol_version > PROTOCOL_VERSION_MAX {
+            return Err(GenesisError::Protocol { group: self.group, version: self.protocol_version });
+        }
         unique("operator", self.operators.iter().map(|operator| operator.to_string()))?;
         let gas = limits::TRANSACTION_GAS_LIMIT_MAX;
         range("block_gas_limit", self.block_gas_limit, gas, u64::MAX >> 1, "at least 16,777,216")
@@ -413,6 +436,7 @@ mod tests {
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
                 operators: vec![],
+                protocol_version: 0,
                 accounts: BTreeMap::new(),
             }],
         }
@@ -421,6 +445,18 @@ mod tests {
     #[test]
     fn round_trips() {
         let genesis = genesis();
+        assert_eq!(Genesis::from_json(&genesis.to_json()), Ok(genesis));
+    }
+
+    /// The digest of a file that was written before there were versions of the protocol stays what it was.
+    #[test]
+    fn the_first_version_of_the_protocol_is_not_written() {
+        let mut genesis = genesis();
+        assert!(!genesis.to_json().contains("protocol_version"));
+        let before = genesis.digest_bytes();
+        genesis.groups[0].protocol_version = 1;
+        assert!(genesis.to_json().contains("\"protocol_version\": 1"));
+        assert_ne!(genesis.digest_bytes(), before);
         assert_eq!(Genesis::from_json(&genesis.to_json()), Ok(genesis));
     }
 
@@ -433,7 +469,7 @@ mod tests {
     #[test]
     fn refuses_bad_values_by_name() {
         type Change = fn(&mut Genesis);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 10] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
             (
@@ -448,6 +484,10 @@ mod tests {
             (
                 |g| g.groups[0].operators = vec![Address::with_last_byte(7); 2],
                 "genesis: operator `0x0000000000000000000000000000000000000007` stands twice",
+            ),
+            (
+                |g| g.groups[0].protocol_version = 7,
+                "genesis: group 0: protocol_version is 7, and this program knows versions up to 1: use a newer one",
             ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),

@@ -31,6 +31,6 @@ pub use genesis::{
 };
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
-pub use protocol::{PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol};
+pub use protocol::{ASSETS_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol};
 pub use receipt::Receipt;
 pub use transaction::{Transaction, TransactionError, TransactionKind};

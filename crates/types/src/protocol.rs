@@ -2,7 +2,8 @@
 //!
 //! A rule that decides what is in a block may change only for all members at the same height. Whoever changes one adds a
 //! version here and asks for the version that acts at a height wherever the rule is applied. Operators switch it on by the
-//! configuration contract's parameter [`PROTOCOL_PARAMETER`]; it acts a window of blocks later, as every parameter does.
+//! configuration contract's parameter [`PROTOCOL_PARAMETER`]; it acts a window of blocks later, as every parameter does. A
+//! new chain begins with the latest version.
 
 use crate::BlockNumber;
 
@@ -18,8 +19,17 @@ pub struct Protocol {
 }
 
 /// Every version that this program knows, by rising number.
-pub const PROTOCOLS: [Protocol; 1] =
-    [Protocol { version: 0, name: "base", changes: "The rules that every chain begins with." }];
+pub const PROTOCOLS: [Protocol; 2] = [
+    Protocol { version: 0, name: "base", changes: "The first rules." },
+    Protocol {
+        version: ASSETS_PROTOCOL,
+        name: "assets",
+        changes: "There is the native asset ledger, the system contract at 0x2009.",
+    },
+];
+
+/// The version that brings the native asset ledger.
+pub const ASSETS_PROTOCOL: u64 = 1;
 
 /// The latest version that this program knows.
 pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;

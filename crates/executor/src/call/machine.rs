@@ -3,6 +3,7 @@
 use super::deadline::Deadline;
 use super::{CallError, CallPrecompiles, CallSite, apply_block_overrides, apply_state_overrides};
 use crate::database::BlockState;
+use crate::rules::BlockRules;
 use crate::serial::invalid;
 use crate::{BlockEnvironment, ExecutionError, Rules, StateError};
 use revm::context::{BlockEnv, CfgEnv, Evm, TxEnv};
@@ -33,7 +34,9 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
     pub(crate) fn new(site: &CallSite<'a>, inspector: I) -> Result<Self, CallError> {
         let mut state = BlockState::new(site.state);
         let mut environment = site.environment.clone();
-        let mut precompiles = CallPrecompiles::new(site.rules);
+        // By the block that the call runs on, whatever it pretends to be.
+        let rules = BlockRules::new(site.rules, site.state, environment.number)?;
+        let mut precompiles = CallPrecompiles::new(&rules);
         if let Some(overrides) = &site.overrides.block {
             apply_block_overrides(&mut environment, &mut state, overrides)?;
         }
@@ -101,9 +104,17 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
 fn call_error(error: EVMError<StateError>) -> CallError {
     match invalid(error) {
         Ok(reason) => CallError::Invalid(reason),
-        Err(ExecutionError::State(error)) => CallError::State(error),
-        Err(ExecutionError::Evm(reason)) => CallError::Evm(reason),
-        Err(error) => CallError::Evm(error.to_string()),
+        Err(error) => error.into(),
+    }
+}
+
+impl From<ExecutionError> for CallError {
+    fn from(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::State(error) => Self::State(error),
+            ExecutionError::Evm(reason) => Self::Evm(reason),
+            other => Self::Evm(other.to_string()),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Precompiled contracts that a call may have moved to other addresses.
 
-use crate::Rules;
+use crate::rules::BlockRules;
 use crate::system::ChainPrecompiles;
 use alloy_primitives::Address;
 use alloy_primitives::map::{AddressMap, AddressSet};
@@ -19,7 +19,7 @@ pub(crate) struct CallPrecompiles {
 }
 
 impl CallPrecompiles {
-    pub(crate) fn new(rules: &Rules) -> Self {
+    pub(crate) fn new(rules: &BlockRules) -> Self {
         let chain = ChainPrecompiles::new(rules);
         let addresses = chain.addresses().clone();
         Self { chain, moved: AddressMap::default(), addresses }

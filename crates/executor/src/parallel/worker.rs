@@ -89,7 +89,7 @@ impl<'a> ParallelBlock<'a> {
     fn execute(&self, evm: &mut BlockEvm<View<'a>>, version: Version, settled: bool) -> Option<Report> {
         let position = version.position;
         let transaction = self.transactions.get(position)?;
-        let transaction = tx_env(self.rules.fees, transaction.transaction().as_ethereum(), transaction.sender());
+        let transaction = tx_env(self.rules.chain.fees, transaction.transaction().as_ethereum(), transaction.sender());
         evm.state().begin(position);
         let verdict = if transaction.gas_limit > self.environment.gas_limit {
             Verdict::AboveBlock

@@ -44,6 +44,11 @@ fn run(chain: &Chain, request: &TransactionRequest) -> Result<CallOutcome, CallE
     with_site(chain, &Overrides::default(), |site| call(site, request))
 }
 
+/// The most gas that a transaction would need, as a client is told.
+pub(crate) fn estimated(chain: &Chain, from: Address, to: Address, input: impl Into<Bytes>) -> u64 {
+    estimate(chain, &request(from, to, input)).unwrap()
+}
+
 fn run_with(chain: &Chain, overrides: &Overrides, request: &TransactionRequest) -> Result<CallOutcome, CallError> {
     with_site(chain, overrides, |site| call(site, request))
 }

@@ -3,6 +3,7 @@
 // Helpers of tests may end a test; clippy knows only the tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod assets;
 mod blocks;
 mod calls;
 mod contracts;

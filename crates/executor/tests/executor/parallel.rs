@@ -3,7 +3,7 @@
 //! `LIAN_PARALLEL_CASES` sets how many random blocks are run instead of the default; a block has 50 transactions on average.
 
 use crate::support::{ALICE, BOB, CAROL, CHAIN_ID, GAS_LIMIT, PROPOSER, rules, sent, transaction};
-use crate::system;
+use crate::{assets, system};
 use alloy_consensus::{TxEip1559, TxEip7702};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
@@ -59,6 +59,7 @@ enum Action {
     Feed { slot: u8, value: u8 },
     Delegate { authority: usize },
     Govern,
+    Transfer { to: u8, amount: u64 },
     WrongNonce { high: bool },
     LittleGas,
     MuchGas { limit: u64 },
@@ -77,6 +78,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (0..3u8, 0..3u8).prop_map(|(slot, value)| Action::Feed { slot, value }),
         1 => (0..2usize).prop_map(|authority| Action::Delegate { authority }),
         1 => Just(Action::Govern),
+        4 => (0..14u8, 0..40u64).prop_map(|(to, amount)| Action::Transfer { to, amount }),
         1 => any::<bool>().prop_map(|high| Action::WrongNonce { high }),
         1 => Just(Action::LittleGas),
         1 => (100_000..4_000_000u64).prop_map(|limit| Action::MuchGas { limit }),
@@ -135,7 +137,9 @@ fn authority(index: usize) -> SignedAuthorization {
 }
 
 fn genesis() -> MemoryState {
-    let mut state = system::chain().state;
+    let mut chain = system::chain();
+    assets::fund(&mut chain, &(0..8).map(account).collect::<Vec<_>>(), U256::from(30));
+    let mut state = chain.state;
     for index in 0..8 {
         state.insert(account(index), 0, U256::from(60), Bytes::new(), BTreeMap::new());
     }
@@ -170,6 +174,9 @@ fn build(plan: &Plan) -> Vec<Arc<VerifiedTransaction>> {
             Action::Rise => transaction(Some(FACTORY), phoenix_creation()),
             Action::Burn { value } => worth(value, transaction(Some(phoenix()), vec![])),
             Action::Feed { slot, value } => transaction(Some(phoenix()), words([*slot, *value])),
+            Action::Transfer { to, amount } => {
+                transaction(Some(assets::ADDRESS), assets::transfer(account(*to), U256::from(*amount)))
+            }
             Action::Govern => transaction(Some(members::ADDRESS), system::make_sealer()),
             Action::WrongNonce { .. } | Action::LittleGas => transaction(Some(BOB), vec![]),
             Action::MuchGas { limit } => TxEip1559 { gas_limit: *limit, ..transaction(Some(COUNTER), vec![]) },

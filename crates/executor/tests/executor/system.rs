@@ -10,11 +10,16 @@ use lian_system_contracts::{
     interfaces::{DelegateCall, IConfiguration as C, IMembers as M, NotPayable},
     members,
 };
-use lian_types::{Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry};
+use lian_types::{Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, PROTOCOL_VERSION_MAX};
 use std::collections::BTreeMap;
 
 /// A chain whose genesis has one sealer, `node0`, an observer, `node1`, and Alice as the operator.
 pub(crate) fn chain() -> Chain {
+    chain_of(PROTOCOL_VERSION_MAX)
+}
+
+/// The same of a version of the protocol.
+pub(crate) fn chain_of(protocol_version: u64) -> Chain {
     let key = |number: u8| {
         lian_crypto::ConsensusSecretKey::from_bytes(lian_crypto::Suite::Standard, &[number + 1; 32]).public()
     };
@@ -31,6 +36,7 @@ pub(crate) fn chain() -> Chain {
         consensus: lian_types::ConsensusParameters::default(),
         sealers: vec!["node0".into()],
         operators: vec![ALICE],
+        protocol_version,
         accounts: BTreeMap::new(),
     };
     let genesis = Genesis {
@@ -71,7 +77,7 @@ fn a_transaction_changes_members() {
 }
 
 /// A contract that passes its input on by an instruction, and answers and reverts as the called one does.
-fn forwarder(to: Address, call: u8) -> Vec<u8> {
+pub(crate) fn forwarder(to: Address, call: u8) -> Vec<u8> {
     // CALLDATACOPY(0, 0, CALLDATASIZE), then the arguments of the call from the last to the first.
     let mut code = hex!("365f5f37 5f5f 36 5f").to_vec();
     if call == CALL || call == CALLCODE {
@@ -87,10 +93,10 @@ fn forwarder(to: Address, call: u8) -> Vec<u8> {
     code
 }
 
-const CALL: u8 = 0xf1;
-const CALLCODE: u8 = 0xf2;
-const DELEGATECALL: u8 = 0xf4;
-const STATICCALL: u8 = 0xfa;
+pub(crate) const CALL: u8 = 0xf1;
+pub(crate) const CALLCODE: u8 = 0xf2;
+pub(crate) const DELEGATECALL: u8 = 0xf4;
+pub(crate) const STATICCALL: u8 = 0xfa;
 
 /// What a forwarder answers to a call from Alice.
 fn through(chain: &Chain, call: u8, input: Vec<u8>) -> Result<Bytes, Bytes> {
@@ -158,7 +164,7 @@ fn coins_are_not_taken() {
 #[test]
 fn they_have_code() {
     let chain = chain();
-    for contract in lian_system_contracts::ADDRESSES {
+    for contract in lian_system_contracts::addresses(PROTOCOL_VERSION_MAX) {
         let account = &chain.state.accounts[&contract];
         assert!(account.state.has_code());
         assert_eq!(account.state.nonce, 1);

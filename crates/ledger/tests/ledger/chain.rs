@@ -54,6 +54,7 @@ impl Chain {
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
                 operators: vec![],
+                protocol_version: 0,
                 accounts: BTreeMap::from([(COUNTER, counter)]),
             }],
         };

@@ -1,20 +1,15 @@
 //! `lian gov`: members and parameters of a group, by the contracts at 0x2001 and 0x2000.
 
-mod explain;
+pub(super) mod explain;
 
-use super::{
-    NodeArgs, decimal,
-    status::columns,
-    text,
-    transact::{KeyArgs, SendArgs, check_success, transact},
-};
+use super::{NodeArgs, decimal, status::columns, text, transact::ChangeArgs};
 use crate::output::{print, say};
-use alloy_primitives::{Address, Bytes, LogData, TxKind, U256, hex};
+use alloy_primitives::{Address, Bytes, LogData, U256};
 use alloy_sol_types::{SolCall, SolEvent};
-use anyhow::{Context, Result, anyhow, bail};
-use clap::{Args, Subcommand};
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
 use explain::{explain, role_name};
-use lian_client::{ClientError, Table};
+use lian_client::Table;
 use lian_system_contracts::{
     configuration,
     interfaces::{
@@ -39,7 +34,7 @@ pub(crate) enum GovVerb {
         /// Its name, as in its certificates.
         name: String,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
     /// Add a node, as a candidate: it may connect and catch up.
     AddNode {
@@ -53,7 +48,7 @@ pub(crate) enum GovVerb {
         #[arg(default_value = "")]
         endpoint: String,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
     /// Change where other nodes reach a node.
     SetEndpoint {
@@ -62,7 +57,7 @@ pub(crate) enum GovVerb {
         /// Host and port; may be empty.
         endpoint: String,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
     /// Give nodes other roles, all at once: `node4=sealer node0=observer`.
     SetRole {
@@ -70,7 +65,7 @@ pub(crate) enum GovVerb {
         #[arg(required = true, value_name = "NAME=ROLE")]
         roles: Vec<NewRole>,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
     /// Change a parameter.
     SetParameter {
@@ -79,7 +74,7 @@ pub(crate) enum GovVerb {
         /// Its value.
         value: u64,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
     /// Make an account an operator, or no longer one.
     SetOperator {
@@ -91,20 +86,8 @@ pub(crate) enum GovVerb {
         #[arg(long)]
         remove: bool,
         #[command(flatten)]
-        send: GovArgs,
+        send: ChangeArgs,
     },
-}
-
-/// Who changes something, and how.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct GovArgs {
-    #[command(flatten)]
-    key: KeyArgs,
-    /// How many seconds to wait until it is final.
-    #[arg(long, default_value_t = 60)]
-    timeout: u64,
-    #[command(flatten)]
-    node: NodeArgs,
 }
 
 /// A node and the role that it gets.
@@ -236,37 +219,24 @@ async fn view<C: SolCall>(args: &NodeArgs, contract: Address, call: &C) -> Resul
     C::abi_decode_returns(&answer).context("the contract's answer cannot be read")
 }
 
-async fn change(args: &GovArgs, call: &impl SolCall) -> Result<()> {
+async fn change(args: &ChangeArgs, call: &impl SolCall) -> Result<()> {
     send(args, members::ADDRESS, call.abi_encode()).await
 }
 
-async fn configure(args: &GovArgs, call: &impl SolCall) -> Result<()> {
+async fn configure(args: &ChangeArgs, call: &impl SolCall) -> Result<()> {
     send(args, configuration::ADDRESS, call.abi_encode()).await
 }
 
-async fn send(args: &GovArgs, contract: Address, input: Vec<u8>) -> Result<()> {
+async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
     // A group without the contract would take the transaction and do nothing.
     view(&args.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
-    let send = SendArgs::of(args.key.clone(), args.timeout, args.node.clone());
-    let receipt = transact(&send, TxKind::Call(contract), input.into()).await.map_err(in_words)?;
+    let receipt = args.send(contract, input, explain).await?;
     if args.node.json {
         say(&receipt)?;
     } else {
         print(summary(&receipt))?;
     }
-    check_success(&send, &receipt)
-}
-
-/// A contract's refusal in words, where it is one.
-fn in_words(error: anyhow::Error) -> anyhow::Error {
-    let data = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused { data: Some(data), .. }) => hex::decode(data).ok(),
-        _ => None,
-    };
-    match data.and_then(|data| explain(&data)) {
-        Some(words) => anyhow!("{words}"),
-        None => error,
-    }
+    Ok(())
 }
 
 /// Where the change is, and from when on it acts.

@@ -1,6 +1,7 @@
 //! The verbs that talk to a node or look at what one left behind, one file per kind.
 
 pub(crate) mod account;
+pub(crate) mod asset;
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod gov;

@@ -3,12 +3,14 @@
 use super::{NodeArgs, query::print_receipt};
 use crate::output::{printable, say};
 use alloy_primitives::{
-    Address, Bytes, TxKind, U256,
+    Address, Bytes, TxKind, U256, hex,
     utils::{ParseUnits, Unit},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use lian_client::{AccountStore, Artifact, FunctionCall, RpcClient, SendRequest, Sender, encode_constructor};
+use lian_client::{
+    AccountStore, Artifact, ClientError, FunctionCall, RpcClient, SendRequest, Sender, encode_constructor,
+};
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
 
@@ -56,10 +58,48 @@ pub(crate) struct SendArgs {
     node: NodeArgs,
 }
 
-impl SendArgs {
-    /// A call that moves nothing, with the gas that it needs and the next nonce.
-    pub(super) const fn of(key: KeyArgs, timeout: u64, node: NodeArgs) -> Self {
-        Self { key, value: U256::ZERO, gas_limit: None, nonce: None, timeout, node }
+/// Who changes something by a system contract, and how.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// How many seconds to wait until it is final.
+    #[arg(long, default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
+}
+
+impl ChangeArgs {
+    /// Calls a system contract, with the gas that it needs and the next nonce; gives the receipt of what is final and did
+    /// not fail. `explain` knows the contract's refusals in words.
+    pub(super) async fn send(
+        &self,
+        contract: Address,
+        input: Vec<u8>,
+        explain: impl Fn(&[u8]) -> Option<String>,
+    ) -> Result<Value> {
+        let Self { key, timeout, node } = self.clone();
+        let send = SendArgs { key, value: U256::ZERO, gas_limit: None, nonce: None, timeout, node };
+        let receipt = transact(&send, TxKind::Call(contract), input.into()).await;
+        let receipt = receipt.map_err(|error| in_words(error, explain))?;
+        if receipt["status"] != "0x1" && self.node.json {
+            say(&receipt)?;
+        }
+        check_success(&send, &receipt)?;
+        Ok(receipt)
+    }
+}
+
+/// A contract's refusal in words, where it is one.
+pub(super) fn in_words(error: anyhow::Error, explain: impl Fn(&[u8]) -> Option<String>) -> anyhow::Error {
+    let data = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Refused { data: Some(data), .. }) => hex::decode(data).ok(),
+        _ => None,
+    };
+    match data.and_then(|data| explain(&data)) {
+        Some(words) => anyhow!("{words}"),
+        None => error,
     }
 }
 
@@ -161,7 +201,7 @@ fn call_data(signature: &str, arguments: &[String]) -> Result<(Bytes, Option<Fun
     Ok((call.data().clone(), Some(call)))
 }
 
-pub(super) async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Result<Value> {
+async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Result<Value> {
     let client: RpcClient = args.node.client()?;
     let sender = Sender::new(&client, &args.key.private_key()?)?;
     let request = SendRequest { to, value: args.value, input, gas_limit: args.gas_limit, nonce: args.nonce };
@@ -169,7 +209,7 @@ pub(super) async fn transact(args: &SendArgs, to: TxKind, input: Bytes) -> Resul
     Ok(sender.wait(hash, Duration::from_secs(args.timeout)).await?)
 }
 
-pub(super) fn check_success(args: &SendArgs, receipt: &Value) -> Result<()> {
+fn check_success(args: &SendArgs, receipt: &Value) -> Result<()> {
     if receipt["status"] == "0x1" {
         return Ok(());
     }

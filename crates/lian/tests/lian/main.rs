@@ -1,6 +1,7 @@
 //! The program from outside: what it prints, what it refuses, how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // This crate is tests only.
 
+mod assets;
 mod bench;
 mod commands;
 mod folders;

@@ -36,12 +36,21 @@ pub(crate) struct Network {
 impl Network {
     /// Four members.
     pub(crate) fn start(consensus: &str) -> Self {
+        Self::start_from(consensus, |genesis| genesis)
+    }
+
+    /// Four members of a chain that begins otherwise.
+    pub(crate) fn start_from(consensus: &str, edit: impl Fn(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("net");
         let offset = free_offset();
         let shown = offset.to_string();
         let host = ["--host", "127.0.0.1:4", "--port-offset", &shown, "--consensus", consensus];
         succeed(&[&["init", "--dir", text(&dir)], &host[..]].concat());
+        for folder in ["", "node0", "node1", "node2", "node3"] {
+            let path = dir.join(folder).join("genesis.json");
+            fs::write(&path, edit(fs::read_to_string(&path).unwrap())).unwrap();
+        }
         (0..4).for_each(|node| snapshot_often(&dir, &format!("node{node}")));
         let mut network = Self { _folder: folder, dir, offset, nodes: vec![] };
         (0..4).for_each(|node| network.start_node(node));
@@ -76,17 +85,17 @@ impl Network {
     }
 
     /// `lian gov`, as the operator whose key was made with the network.
-    fn govern(&self, verb: &[&str]) -> String {
+    pub(crate) fn govern(&self, verb: &[&str]) -> String {
         let key = fs::read_to_string(self.dir.join("ca/operator.key")).unwrap();
         let url = self.url(3);
         succeed(&[&["gov"], verb, &["--private-key", key.trim(), "--rpc-url", &url]].concat())
     }
 
-    fn client(&self, node: usize) -> RpcClient {
+    pub(crate) fn client(&self, node: usize) -> RpcClient {
         RpcClient::new(&self.url(node)).unwrap()
     }
 
-    async fn status(&self, node: usize) -> Value {
+    pub(crate) async fn status(&self, node: usize) -> Value {
         self.client(node).request("lian_status", vec![]).await.unwrap_or_default()
     }
 
@@ -109,16 +118,21 @@ impl Network {
     }
 
     /// SIGTERM, and a start without any block.
-    fn lose_data(&mut self, node: usize) {
+    pub(crate) fn lose_data(&mut self, node: usize) {
+        self.restart_after(node, |dir| fs::remove_dir_all(dir.join("data/group0")).unwrap());
+    }
+
+    /// SIGTERM, and a start after something was done to the node's folder.
+    pub(crate) fn restart_after(&mut self, node: usize, act: impl Fn(&Path)) {
         let process = &mut self.nodes[node];
         kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).unwrap();
         assert!(process.wait().unwrap().success());
-        fs::remove_dir_all(self.dir.join(format!("node{node}/data/group0"))).unwrap();
+        act(&self.dir.join(format!("node{node}")));
         self.start_node(node);
         self.nodes[node] = self.nodes.pop().unwrap();
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         for node in &self.nodes {
             kill(Pid::from_raw(node.id().cast_signed()), Signal::SIGTERM).unwrap();
         }

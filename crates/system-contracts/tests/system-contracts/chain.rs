@@ -3,9 +3,10 @@
 use alloy_primitives::{Address, B256, Bytes, LogData, U256, address};
 use alloy_sol_types::{SolCall, SolError};
 use lian_crypto::{ConsensusSecretKey, Suite};
-use lian_system_contracts::{ADDRESSES, Call, Failure, Halt, Host, begin, run};
+use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, addresses, begin, credited, run};
 use lian_types::{
-    ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, limits,
+    ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
+    PROTOCOL_VERSION_MAX, limits,
 };
 use std::collections::BTreeMap;
 
@@ -16,11 +17,30 @@ pub(crate) fn key(number: u8) -> ConsensusKey {
     ConsensusSecretKey::from_bytes(Suite::Standard, &[number.wrapping_add(1); 32]).public()
 }
 
+/// The slots that a call has read, written and credited, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accesses {
+    pub(crate) loaded: Vec<U256>,
+    pub(crate) stored: Vec<U256>,
+    pub(crate) credited: Vec<U256>,
+}
+
+/// They are no part of the chain.
+impl PartialEq for Accesses {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Accesses {}
+
 /// Storage and events of all contracts.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Chain {
     slots: BTreeMap<(Address, U256), U256>,
     pub(crate) logs: Vec<LogData>,
+    /// What the last call did that succeeded.
+    pub(crate) accesses: Accesses,
     pub(crate) block: u64,
     /// Gas left for each call.
     pub(crate) gas: u64,
@@ -42,6 +62,7 @@ impl Chain {
             consensus,
             sealers: (0..sealers).map(|number| format!("node{number}")).collect(),
             operators: vec![OPERATOR],
+            protocol_version: 0,
             accounts: BTreeMap::new(),
         };
         let genesis = Genesis {
@@ -53,11 +74,24 @@ impl Chain {
             groups: vec![group.clone()],
         };
         let mut chain = Self { gas: 10_000_000, ..Self::default() };
-        for contract in ADDRESSES {
+        for contract in addresses(PROTOCOL_VERSION_MAX) {
             let mut host = MemoryHost { chain: &mut chain, contract, is_static: false, gas: u64::MAX };
             begin(&mut host, contract, &genesis, &group).unwrap();
         }
         chain
+    }
+
+    fn write(&mut self, contract: Address, slot: U256, value: U256) {
+        if value.is_zero() {
+            self.slots.remove(&(contract, slot));
+        } else {
+            self.slots.insert((contract, slot), value);
+        }
+    }
+
+    /// What stands in a slot.
+    pub(crate) fn slot(&self, contract: Address, slot: U256) -> U256 {
+        self.slots.get(&(contract, slot)).copied().unwrap_or_default()
     }
 
     fn call_raw(
@@ -67,7 +101,7 @@ impl Chain {
         input: &[u8],
         is_static: bool,
     ) -> Result<Vec<u8>, Failure> {
-        let mut next = self.clone();
+        let mut next = Self { accesses: Accesses::default(), ..self.clone() };
         let (block, gas) = (self.block, self.gas);
         let call = Call { caller, value: U256::ZERO, input, is_static, suite: Suite::Standard, block };
         let mut host = MemoryHost { chain: &mut next, contract, is_static, gas };
@@ -124,7 +158,8 @@ pub(crate) struct MemoryHost<'a> {
 impl Host for MemoryHost<'_> {
     fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
         self.charge(100)?;
-        Ok(self.chain.slots.get(&(contract, slot)).copied().unwrap_or_default())
+        self.chain.accesses.loaded.push(slot);
+        Ok(self.chain.slot(contract, slot))
     }
 
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
@@ -132,11 +167,18 @@ impl Host for MemoryHost<'_> {
             return Err(Halt::Static);
         }
         self.charge(5_000)?;
-        if value.is_zero() {
-            self.chain.slots.remove(&(self.contract, slot));
-        } else {
-            self.chain.slots.insert((self.contract, slot), value);
+        self.chain.accesses.stored.push(slot);
+        self.chain.write(self.contract, slot, value);
+        Ok(())
+    }
+
+    fn credit(&mut self, slot: U256, amount: U256) -> Result<(), Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
         }
+        self.charge(CREDIT_GAS)?;
+        self.chain.accesses.credited.push(slot);
+        self.chain.write(self.contract, slot, credited(slot, self.chain.slot(self.contract, slot), amount)?);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! The system contracts over storage in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests fail by panicking.
 
+mod assets;
+mod assets_model;
 mod chain;
 mod configuration;
 mod members;

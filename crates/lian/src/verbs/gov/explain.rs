@@ -74,7 +74,8 @@ fn of_configuration(error: IConfigurationErrors) -> String {
     }
 }
 
-fn of_any(data: &[u8]) -> Option<String> {
+/// What every system contract may answer.
+pub(in crate::verbs) fn of_any(data: &[u8]) -> Option<String> {
     if let Ok(UnknownFunction { selector }) = UnknownFunction::abi_decode(data) {
         return Some(format!("the contract has no function {selector}: the node runs an older program"));
     }

@@ -38,7 +38,7 @@ use lian_executor::{ExecutedBlock, Parent};
 use lian_trie::{NodeSource, StateTrie};
 use lian_types::{Block, BlockNumber, Certificate, ChainContext, Extension, HistoryDepth, ProposalDigest, limits};
 use parking_lot::{Mutex, RwLock};
-use quick_cache::sync::Cache;
+use quick_cache::unsync::Cache;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -204,7 +204,8 @@ pub struct Ledger {
     pressure: Pressure,
     due: upkeep::Due,
     stopped: Mutex<Option<String>>,
-    blocks: Cache<u64, Arc<StoredBlock>, read::BlockBytes>,
+    /// Blocks read from the log. One part, since the share of one of many could not hold a large block.
+    blocks: Mutex<Cache<u64, Arc<StoredBlock>, read::BlockBytes>>,
     _lock: FolderLock,
 }
 

@@ -237,7 +237,7 @@ mod tests {
             let digest = ProposalDigest(B256::repeat_byte(0xff - byte));
             fetches.begin(Millis(0), digest, Arc::new(proposal), vec![B256::repeat_byte(byte)]);
         }
-        let mut asked = |fetches: &mut BodyFetches| {
+        let asked = |fetches: &mut BodyFetches| {
             let now = fetches.deadline().unwrap();
             let questions = fetches.questions(now, &[key(2)], |_| false);
             questions.into_iter().flat_map(|question| question.hashes).collect::<Vec<_>>()

@@ -129,7 +129,7 @@ impl Core {
         self.step_consensus(now, PbftInput::Final(head), effects);
         self.publish_members(now, height, effects);
         self.step_sync(now, lian_sync::Input::Final { anchor, epoch, oldest }, effects);
-        self.stop_at_unknown_protocol(height, effects);
+        self.end_at_unknown_protocol(now, height);
     }
 
     /// Tells the machine what waits in the pool, when that has changed.

@@ -4,8 +4,19 @@ use super::{Core, Effect};
 use crate::KnownMembers;
 use lian_executor::Governance;
 use lian_pbft::{Committee, Input as PbftInput};
-use lian_types::{BlockNumber, ConsensusParameters, Millis};
+use lian_types::{BlockNumber, ConsensusKey, ConsensusParameters, Millis, UnknownProtocol};
 use std::sync::Arc;
+
+/// How long a node that must stop for unknown rules waits for others that lack its last block, in milliseconds: some
+/// reports, and catching up.
+const OUTDATED_MS_MAX: u64 = 10_000;
+
+/// That rules are about to act which this program does not know.
+pub(super) struct Outdated {
+    unknown: UnknownProtocol,
+    /// When to stop at the latest.
+    pub(super) stop_at: Millis,
+}
 
 impl Core {
     /// The height above the last final block.
@@ -61,10 +72,23 @@ impl Core {
         }
     }
 
-    /// Stops once the last block is final whose rules this program knows: the others may go on.
-    pub(super) fn stop_at_unknown_protocol(&mut self, head: BlockNumber, effects: &mut Vec<Effect>) {
+    /// Once the last block is final whose rules this program knows, the node is to stop: the others may go on. Before that
+    /// the nodes that are connected get the block from it, if they lack it, for a while at most.
+    pub(super) fn end_at_unknown_protocol(&mut self, now: Millis, head: BlockNumber) {
         let unknown = self.config.governance.unknown_protocol();
-        if let Some(unknown) = unknown.filter(|unknown| head.next() >= unknown.from) {
+        if self.outdated.is_none()
+            && let Some(unknown) = unknown.filter(|unknown| head.next() >= unknown.from)
+        {
+            self.outdated = Some(Outdated { unknown, stop_at: now.saturating_add(OUTDATED_MS_MAX) });
+        }
+    }
+
+    /// Stops as [`Self::end_at_unknown_protocol`] says.
+    pub(super) fn stop_outdated(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(Outdated { unknown, stop_at }) = self.outdated else { return };
+        let head = self.machine.status().height;
+        let lacks = |peer: &ConsensusKey| self.reports.get(peer).is_none_or(|last| last.report.height < head);
+        if now >= stop_at || !self.connected.iter().any(lacks) {
             self.halted = true;
             effects.push(Effect::Outdated(unknown));
         }

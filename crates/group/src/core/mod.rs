@@ -23,6 +23,7 @@ pub use report::{NodeReport, PeerReport};
 use crate::{KnownMembers, SharedMembers, flow::FlowRecorder};
 use alloy_primitives::{B256, TxHash};
 use bodies::BodyFetches;
+use governance::Outdated;
 use lian_executor::Governance;
 use lian_pbft::{Committees, Head, LogCondition, Timing};
 use lian_sync::{Anchor, Sync, SyncConfig};
@@ -104,6 +105,8 @@ pub struct Core {
     allows_empty: bool,
     /// Set once the group has stopped: nothing is done any more.
     halted: bool,
+    /// That this node is about to stop for rules that it does not know.
+    outdated: Option<Outdated>,
 }
 
 impl Core {
@@ -146,6 +149,7 @@ impl Core {
             relaying: Relaying::default(),
             told: (false, None),
             halted: false,
+            outdated: None,
         }
     }
 
@@ -200,6 +204,7 @@ impl Core {
             pacing,
             self.relay_deadline(),
             self.report_deadline(),
+            self.outdated.as_ref().map(|outdated| outdated.stop_at),
             self.pool.lock().deadline(),
         ]
         .into_iter()
@@ -294,5 +299,6 @@ impl Core {
         }
         drop(pool);
         self.send_report(now, effects);
+        self.stop_outdated(now, effects);
     }
 }

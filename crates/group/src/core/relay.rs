@@ -19,7 +19,7 @@ impl Core {
     /// When transactions have waited for so long that others are sent them.
     pub(super) fn relay_deadline(&self) -> Option<Millis> {
         let since = self.pool.lock().eligible_since()?;
-        self.members_to_relay_to().next()?;
+        self.other_members().next()?;
         Some(since.saturating_add(self.relay_ms()).max(self.relaying.not_before))
     }
 
@@ -33,7 +33,7 @@ impl Core {
             (waiting(wait), waiting(wait.saturating_mul(2)))
         };
         let leader = self.machine.status().leader;
-        let peers: Vec<_> = self.members_to_relay_to().collect();
+        let peers: Vec<_> = self.other_members().collect();
         for peer in peers {
             let due = if Some(peer) == leader { &early } else { &late };
             for transaction in due {
@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// The other members with a session, in a fixed order.
-    fn members_to_relay_to(&self) -> impl Iterator<Item = ConsensusKey> {
+    fn other_members(&self) -> impl Iterator<Item = ConsensusKey> {
         let committee = self.committees().at(self.machine.status().height.next());
         let members = committee.map(|committee| Arc::clone(&committee.members));
         let is_member =

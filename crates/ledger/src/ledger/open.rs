@@ -19,7 +19,7 @@ use lian_executor::{ExecutedBlock, StateChanges, genesis_block};
 use lian_trie::{Hasher, StateTrie};
 use lian_types::{BlockNumber, Certificate, CertificateKind, ChainContext, Epoch, Genesis, GroupGenesis, limits};
 use parking_lot::{Mutex, RwLock};
-use quick_cache::sync::Cache;
+use quick_cache::unsync::Cache;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ impl Ledger {
             pressure: Pressure::new(),
             due: upkeep::Due::default(),
             stopped: Mutex::new(None),
-            blocks: Cache::with_weighter(1_024, limits::BLOCK_CACHE_BYTES, read::BlockBytes),
+            blocks: Mutex::new(Cache::with_weighter(1_024, limits::BLOCK_CACHE_BYTES, read::BlockBytes)),
             _lock: lock,
         });
         let replayed = if fresh { ledger.begin(&first)? } else { ledger.replay(start_location, &first)? };

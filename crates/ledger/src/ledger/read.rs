@@ -96,7 +96,8 @@ impl Ledger {
         if let Some(pending) = self.pending(number) {
             return Ok(Some(Arc::clone(&pending.stored)));
         }
-        if let Some(block) = self.blocks.get(&number.0).filter(|_| number >= self.oldest_block()) {
+        let cached = self.blocks.lock().get(&number.0).cloned();
+        if let Some(block) = cached.filter(|_| number >= self.oldest_block()) {
             return Ok(Some(block));
         }
         if number == BlockNumber::ZERO {
@@ -107,7 +108,7 @@ impl Ledger {
         let fail = |error: block_record::BlockRecordError| self.log.damaged(location, error.to_string());
         let block = BlockRecord::new(record.payload()).and_then(|record| record.block()).map_err(fail)?;
         let block = Arc::new(block);
-        self.blocks.insert(number.0, Arc::clone(&block));
+        self.blocks.lock().insert(number.0, Arc::clone(&block));
         Ok(Some(block))
     }
 
@@ -130,7 +131,7 @@ impl Ledger {
         if let Some(block) = self.pending(number).map(|pending| Arc::clone(&pending.stored)) {
             return Ok(Some(head_of(&block)));
         }
-        if let Some(block) = self.blocks.get(&number.0) {
+        if let Some(block) = self.blocks.lock().get(&number.0).cloned() {
             return Ok(Some(head_of(&block)));
         }
         if number == BlockNumber::ZERO {

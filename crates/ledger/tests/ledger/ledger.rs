@@ -56,6 +56,17 @@ fn begins_with_genesis_and_goes_on_after_reopening() {
     assert_extended(&ledger, 22);
 }
 
+/// Receipts are asked for one by one: the block is not to be read and decoded again for each.
+#[test]
+fn a_large_block_is_read_once() {
+    let (chain, disk) = (Chain::new(), Disk::new(1_024));
+    let (ledger, _) = chain.open(&disk).unwrap();
+    ledger.append(&[chain.real_block(&ledger.head(), &*ledger.nodes(), 6_000)]).unwrap();
+    while ledger.flush_step().unwrap() {}
+    let read = || ledger.block_by_number(BlockNumber(1)).unwrap().unwrap();
+    assert!(Arc::ptr_eq(&read(), &read()));
+}
+
 #[test]
 fn blocks_are_found_before_and_after_flushing() {
     let (chain, disk) = (Chain::new(), Disk::new(1_024));

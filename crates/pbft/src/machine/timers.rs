@@ -248,8 +248,7 @@ impl Machine {
     /// How long a transaction may wait for a proposal. It doubles with the views that have failed, from the second on, as
     /// the timeout does: a group that is so busy that no block becomes final within the bound would change views for ever.
     fn censorship_ms(&self) -> u64 {
-        let doublings = self.timers.failed.saturating_sub(1).min(CENSORSHIP_DOUBLINGS_MAX);
-        self.config.timing.censorship_ms.saturating_mul(1 << doublings)
+        doubled_bound(self.config.timing.censorship_ms, self.timers.failed)
     }
 
     fn starving_due(&self) -> Option<Millis> {
@@ -292,5 +291,23 @@ impl Machine {
     /// The view after the promised one, for messages that come early.
     pub(super) fn is_coming(&self, view: View) -> bool {
         view > self.view && (view == self.promised || view == self.view.next())
+    }
+}
+
+/// A bound, in milliseconds, that doubles with each failed view from the second on, up to a limit.
+fn doubled_bound(bound_ms: u64, failed: u32) -> u64 {
+    let doublings = failed.saturating_sub(1).min(CENSORSHIP_DOUBLINGS_MAX);
+    bound_ms.saturating_mul(1 << doublings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_censorship_bound_grows_with_failed_views_and_not_for_ever() {
+        let bounds = [0, 1, 2, 3, 4, 5, 6, u32::MAX].map(|failed| doubled_bound(5_000, failed));
+        assert_eq!(bounds, [5_000, 5_000, 10_000, 20_000, 40_000, 80_000, 80_000, 80_000]);
+        assert_eq!(doubled_bound(u64::MAX, 3), u64::MAX);
     }
 }

@@ -234,16 +234,6 @@ fn a_censoring_leader_is_replaced() {
     assert!(network.nodes.iter().all(|node| node.left.is_empty()));
 }
 
-/// A block takes longer than a transaction may wait: the bound must give way, or views change for ever.
-#[test]
-fn a_group_slower_than_the_censorship_bound_goes_on() {
-    let mut network = Network::with(4, 4, 1, rules(8, 1_000));
-    network.faults.delay_ms = (1_000, 1_200);
-    network.connect();
-    network.reach(0..4, 5, 120_000);
-    network.nobody_halted();
-}
-
 #[test]
 fn an_idle_network_is_silent() {
     let mut network = Network::new(4, 1);

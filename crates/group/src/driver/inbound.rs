@@ -9,7 +9,7 @@ use crate::{
     known_members::{KnownMembers, SharedMembers},
     workers::Workers,
 };
-use alloy_primitives::B256;
+use alloy_primitives::{B256, TxHash};
 use bytes::Bytes;
 use lian_crypto::{CheckedSignatures, VerifiedTransaction};
 use lian_network::{Class, NetworkHandle};
@@ -18,15 +18,11 @@ use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
 use lian_txpool::{Pool, PoolMessage};
 use lian_types::{ConsensusKey, ConsensusKind, Millis, Transaction};
 use parking_lot::{Condvar, Mutex};
+use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
 
 /// Consensus messages that may be in checking at a time: a few rounds of the largest group.
 const CHECKS_MAX: usize = 1_024;
-/// Transactions of peers that may be in checking at a time: a second of work for one core. What waits for it stays with
-/// the network, and a slow node's peers notice.
-const BODIES_MAX: usize = 16_384;
-/// Transactions of one job of the worker pool: two milliseconds of work.
-const BODIES_CHUNK: usize = 64;
 /// What a peer is charged for bytes that are no message, or that do not hold, in points of the network's ban.
 const MALFORMED_WEIGHT: u32 = 20;
 
@@ -42,14 +38,13 @@ pub(crate) struct Inbound {
     network: Option<NetworkHandle>,
     snapshots: SyncSender<Ask>,
     workers: Workers,
-    checks: Arc<InChecking>,
-    bodies: Arc<InChecking>,
+    checks: Arc<Checks>,
     checked: Arc<CheckedSignatures>,
 }
 
-/// Counts what is in checking, so that a flood waits at the network and not in memory.
-struct InChecking {
-    most: usize,
+/// Counts the messages in checking, so that a flood waits at the network and not in memory.
+#[derive(Default)]
+struct Checks {
     running: Mutex<usize>,
     done: Condvar,
 }
@@ -77,8 +72,7 @@ impl Inbound {
             network,
             snapshots,
             workers,
-            checks: Arc::new(InChecking::up_to(CHECKS_MAX)),
-            bodies: Arc::new(InChecking::up_to(BODIES_MAX)),
+            checks: Arc::default(),
             checked: Arc::default(),
         }
     }
@@ -102,14 +96,14 @@ impl Inbound {
 
     /// Votes are checked by threads of their own: in the pool that recovers senders they would wait for bodies.
     fn consensus(&self, from: ConsensusKey, bytes: Bytes) {
-        self.checks.enter(1);
+        self.checks.enter();
         let this = self.clone();
         self.workers.votes.spawn_fifo(move || {
             match GroupMessage::decode(Class::Consensus, &bytes) {
                 Ok(message) => this.verify(from, message),
                 Err(error) => this.blame(from, &error.to_string()),
             }
-            this.checks.leave(1);
+            this.checks.leave();
         });
     }
 
@@ -151,14 +145,11 @@ impl Inbound {
         let input = match GroupMessage::decode(class, bytes).map_err(|error| error.to_string())? {
             GroupMessage::Pool(PoolMessage::Request(hashes)) => Input::BodiesWanted { from, hashes },
             GroupMessage::Pool(PoolMessage::Transactions(transactions)) => {
-                self.bodies(from, transactions);
+                self.bodies(from, transactions, Vec::new());
                 return Ok(());
             }
             GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }) => {
-                self.bodies(from, transactions);
-                if !unknown.is_empty() {
-                    self.tell(Command::Transactions { from, transactions: Vec::new(), unknown });
-                }
+                self.bodies(from, transactions, unknown);
                 return Ok(());
             }
             GroupMessage::Sync(message) => Input::Sync { from, message },
@@ -176,24 +167,16 @@ impl Inbound {
         Ok(())
     }
 
-    /// Has the senders recovered of what is neither known nor being checked, on all cores, each once. Waits while too
-    /// many are in checking.
-    fn bodies(&self, from: ConsensusKey, transactions: Vec<Arc<Transaction>>) {
+    /// Has the senders recovered of what is neither known nor being checked, on all cores, each once. They stay in the order
+    /// of their sender: the pool would refuse most of one account's transactions behind a gap of nonces.
+    fn bodies(&self, from: ConsensusKey, transactions: Vec<Arc<Transaction>>, unknown: Vec<TxHash>) {
         let received = crate::clock::now();
         let new: Vec<_> = {
             let mut pool = self.pool.lock();
             transactions.into_iter().filter(|transaction| pool.arrives(transaction)).collect()
         };
-        for chunk in new.chunks(BODIES_CHUNK) {
-            self.bodies.enter(chunk.len());
-            let (this, chunk) = (self.clone(), chunk.to_vec());
-            self.workers.senders.spawn_fifo(move || {
-                let count = chunk.len();
-                let transactions = this.recover(from, chunk, received);
-                this.tell(Command::Transactions { from, transactions, unknown: Vec::new() });
-                this.bodies.leave(count);
-            });
-        }
+        let transactions = self.workers.senders.install(|| self.recover(from, new, received));
+        self.tell(Command::Transactions { from, transactions, unknown });
     }
 
     fn recover(
@@ -207,7 +190,7 @@ impl Inbound {
             let hash = transaction.hash();
             suite.recover_sender(transaction).map_err(|error| (hash, error))
         };
-        let recovered: Vec<_> = transactions.into_iter().map(recover).collect();
+        let recovered: Vec<_> = transactions.into_par_iter().map(recover).collect();
         let now = crate::clock::now();
         let mut verified = Vec::with_capacity(recovered.len());
         let mut flows = self.flows.lock();
@@ -242,20 +225,16 @@ impl Inbound {
     }
 }
 
-impl InChecking {
-    fn up_to(most: usize) -> Self {
-        Self { most, running: Mutex::default(), done: Condvar::new() }
+impl Checks {
+    fn enter(&self) {
+        let mut running = self.running.lock();
+        self.done.wait_while(&mut running, |running| *running >= CHECKS_MAX);
+        *running = running.saturating_add(1);
     }
 
-    fn enter(&self, count: usize) {
+    fn leave(&self) {
         let mut running = self.running.lock();
-        self.done.wait_while(&mut running, |running| running.saturating_add(count) > self.most);
-        *running = running.saturating_add(count);
-    }
-
-    fn leave(&self, count: usize) {
-        let mut running = self.running.lock();
-        *running = running.saturating_sub(count);
+        *running = running.saturating_sub(1);
         drop(running);
         self.done.notify_one();
     }

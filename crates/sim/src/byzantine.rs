@@ -13,7 +13,7 @@ use crate::{
 };
 use alloy_primitives::{B256, TxHash};
 use lian_group::core::{GroupMessage, NodeReport};
-use lian_pbft::{Message, Statement, ViewChangeMessage};
+use lian_pbft::{Heartbeat, Message, Statement, ViewChangeMessage};
 use lian_sync::SyncMessage;
 use lian_txpool::PoolMessage;
 use lian_types::{
@@ -197,6 +197,10 @@ impl Traitor {
             (GroupMessage::Consensus(Message::Vote(signed)), _) => self.other_vote(chain, trick, signed),
             (GroupMessage::Consensus(Message::ViewChange(message)), _) => self.other_view_change(chain, trick, message),
             (GroupMessage::Consensus(Message::NewView(signed)), _) => self.other_new_view(chain, trick, signed),
+            (GroupMessage::Consensus(Message::Heartbeat(beat)), _) if trick == Trick::HideLeaving => {
+                let beat = Heartbeat { promised: beat.view, starving: false, ..*beat };
+                Some(GroupMessage::Consensus(Message::Heartbeat(beat)))
+            }
             (GroupMessage::Consensus(Message::Heartbeat(beat)), _) => {
                 Some(GroupMessage::Consensus(Message::Heartbeat(self.other_heartbeat(beat))))
             }
@@ -304,7 +308,7 @@ fn fits(trick: Trick, message: &GroupMessage) -> bool {
         | Trick::ClaimPrepared
         | Trick::HugeView => matches!(message, GroupMessage::Consensus(Message::ViewChange(_))),
         Trick::OtherNewView | Trick::OmitForced => matches!(message, GroupMessage::Consensus(Message::NewView(_))),
-        Trick::LieHeartbeat => is(Kind::Heartbeats, message),
+        Trick::LieHeartbeat | Trick::HideLeaving => is(Kind::Heartbeats, message),
         Trick::LieStatus => matches!(message, GroupMessage::Sync(SyncMessage::Status(_))),
         Trick::LieBlocks => matches!(message, GroupMessage::Sync(SyncMessage::Blocks { .. })),
         Trick::LieReport => matches!(message, GroupMessage::Report(_)),

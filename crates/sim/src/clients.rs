@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const PURPOSE: u64 = 3;
 /// Transactions of one account that may be unfinished: far below what pools take.
 const UNFINISHED_MAX: u64 = 24;
-/// How long a client waits for an answer or a block before it asks another node, in milliseconds.
-const PATIENCE_MS: u64 = 4_000;
 
 /// All clients.
 pub(crate) struct Clients {
@@ -99,19 +97,19 @@ impl Clients {
         Ok(())
     }
 
-    /// What clients send again, and to which of `nodes`: what nobody who still runs has taken and, if they are
-    /// `impatient`, whatever takes long.
+    /// What clients send again after their patience, and to which of `nodes`: what nobody who still runs has taken and, if
+    /// they are impatient, whatever takes long.
     pub(crate) fn again(
         &mut self,
         now: Moment,
         nodes: &[NodeId],
-        impatient: bool,
+        (patience_ms, impatient): (u64, bool),
         is_alive: impl Fn(NodeId, u64) -> bool,
     ) -> Vec<(Name, NodeId)> {
         let mut sent = Vec::new();
         for ((account, nonce), waiting) in &mut self.waiting {
             let held = waiting.holders.iter().any(|(node, life)| is_alive(*node, *life));
-            if now < waiting.sent.after_ms(PATIENCE_MS) || (held && !impatient) {
+            if now < waiting.sent.after_ms(patience_ms) || (held && !impatient) {
                 continue;
             }
             waiting.sent = now;
@@ -179,9 +177,9 @@ mod tests {
         let mut clients = Clients::new(1);
         let (name, node) = clients.burst(Moment(0), &Load { burst: 1, ..LOAD }, 4)[0];
         clients.answered(node, 7, name, &Ok(()));
-        let later = Moment::at_ms(PATIENCE_MS);
-        assert!(clients.again(later, &[0, 1], false, |_, life| life == 7).is_empty());
-        assert_eq!(clients.again(later, &[0, 1], false, |_, life| life == 8).len(), 1);
-        assert!(clients.again(later, &[0, 1], true, |_, _| true).is_empty(), "it was sent just now");
+        let later = Moment::at_ms(4_000);
+        assert!(clients.again(later, &[0, 1], (4_000, false), |_, life| life == 7).is_empty());
+        assert_eq!(clients.again(later, &[0, 1], (4_000, false), |_, life| life == 8).len(), 1);
+        assert!(clients.again(later, &[0, 1], (4_000, true), |_, _| true).is_empty(), "it was sent just now");
     }
 }

@@ -8,6 +8,9 @@ pub use byzantine::{Byzantine, Kind, Rule, Trick, Twin};
 use lian_types::ConsensusKind;
 use std::fmt;
 
+/// How long clients wait, unless a scenario says otherwise, in milliseconds.
+const CLIENTS_PATIENCE_MS: u64 = 4_000;
+
 /// A whole simulation. The same scenario always runs in the same way.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -35,6 +38,8 @@ pub struct Scenario {
     pub execution_us: (u64, u64),
     /// What clients do.
     pub load: Load,
+    /// How long a client waits for an answer or a block before it asks another node, in milliseconds.
+    pub patience_ms: u64,
     /// How far each node's clock is off, in milliseconds; nodes beyond the end have a right one.
     pub skews_ms: Vec<i64>,
     /// Members that are arbitrarily faulty, at most [`Scenario::faulty_max`] together with those that are faulty for ever.
@@ -365,6 +370,7 @@ impl Scenario {
             sync_us: (300, 1_500),
             execution_us: (200, 50),
             load: Load { interval_ms: 100, burst: 1, rivals_permille: 0, copies_permille: 0 },
+            patience_ms: CLIENTS_PATIENCE_MS,
             skews_ms: Vec::new(),
             byzantine: Vec::new(),
             faults: Vec::new(),
@@ -416,7 +422,7 @@ impl fmt::Display for Scenario {
             self.execution_us,
             self.skews_ms
         )?;
-        writeln!(f, "{:?}", self.load)?;
+        writeln!(f, "{:?}, patience {} ms", self.load, self.patience_ms)?;
         for Byzantine { member, twin, rules } in &self.byzantine {
             writeln!(f, "  n{member} is Byzantine, {twin:?}")?;
             for rule in rules {

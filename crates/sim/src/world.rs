@@ -341,11 +341,11 @@ impl World {
 
     fn patience(&mut self) {
         let now = self.sim.now;
-        let impatient = now.ms() < self.sim.scenario.heal_ms;
+        let patience = (self.sim.scenario.patience_ms, now.ms() < self.sim.scenario.heal_ms);
         let up = self.reachable();
         let lives: BTreeMap<NodeId, u64> = up.iter().map(|node| (*node, self.nodes[*node].life)).collect();
         let is_alive = |node: NodeId, life: u64| lives.get(&node) == Some(&life);
-        let sent = self.sim.clients.again(now, &up, impatient, is_alive);
+        let sent = self.sim.clients.again(now, &up, patience, is_alive);
         self.send_out(sent);
         self.operate(&up);
         self.sim.queue.push(now.after_ms(PATIENCE_STEP_MS), Event::Patience);

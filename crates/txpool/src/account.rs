@@ -152,6 +152,7 @@ impl Account {
                     Some(pending) if pending.standing == Standing::Ready => {
                         queues.leave(pending);
                         pending.standing = Standing::Proposed;
+                        queues.enter(pending);
                         Settled::Yes
                     }
                     Some(pending) if pending.standing == Standing::Queued => Settled::No,

@@ -8,11 +8,13 @@ use std::{
     sync::Arc,
 };
 
-/// Why nothing more needs to be done for a transaction and a peer.
+/// What happened to a transaction between this node and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    /// It is in the line to that peer, or was.
-    Enqueued,
+    /// It is in the line to that peer.
+    Waiting,
+    /// It was taken out of the line, to be sent or because others needed the room.
+    Sent,
     /// The peer sent it.
     Received,
 }
@@ -26,10 +28,11 @@ struct Peer {
     waiting: VecDeque<Arc<VerifiedTransaction>>,
 }
 
-/// Spreads transactions among members, each body to each peer once.
+/// Spreads transactions among members, each body to each peer once, and again if it waits for long.
 ///
-/// Members are connected to each other all, so a node sends what its own clients gave it, and relays only what the leader
-/// seems not to have. What another peer misses (a full line, a session that broke) it fetches by hash when it is proposed.
+/// Members are connected to each other all, so a node sends what its own clients gave it, and relays only what others seem
+/// not to have: what was never sent to them, what their pools had no place for, what they forgot. What another peer misses
+/// (a full line, a session that broke) it fetches by hash when it is proposed.
 #[derive(Debug, Default)]
 pub struct Gossip {
     peers: BTreeMap<ConsensusKey, Peer>,
@@ -71,10 +74,13 @@ impl Gossip {
         }
     }
 
-    /// Puts a transaction into the line to one peer, if that one does not have it.
+    /// Puts a transaction into the line to one peer, unless it stands there, whether or not the peer had it once: its
+    /// pool may have refused or dropped it.
     pub fn relay(&mut self, peer: &ConsensusKey, transaction: &Arc<VerifiedTransaction>) {
-        if let Some(line) = self.peers.get_mut(peer) {
-            line.enqueue(transaction);
+        if let Some(line) = self.peers.get_mut(peer)
+            && line.known.get(&transaction.hash()) != Some(&Known::Waiting)
+        {
+            line.push(transaction);
         }
     }
 
@@ -103,7 +109,7 @@ impl Gossip {
             if bytes > bytes_max && !batch.is_empty() {
                 break;
             }
-            let Some(next) = line.waiting.pop_front() else { break };
+            let Some(next) = line.pop() else { break };
             batch.push(next);
         }
         batch
@@ -112,16 +118,26 @@ impl Gossip {
 
 impl Peer {
     fn enqueue(&mut self, transaction: &Arc<VerifiedTransaction>) {
-        let hash = transaction.hash();
-        if self.known.contains_key(&hash) {
-            return;
+        if !self.known.contains_key(&transaction.hash()) {
+            self.push(transaction);
         }
+    }
+
+    fn push(&mut self, transaction: &Arc<VerifiedTransaction>) {
         if self.waiting.len() >= limits::GOSSIP_QUEUE_MAX {
             // The peer is slower than the clients. The oldest will be proposed soonest and fetched then.
-            self.waiting.pop_front();
+            self.pop();
         }
-        self.note(hash, Known::Enqueued);
+        self.note(transaction.hash(), Known::Waiting);
         self.waiting.push_back(Arc::clone(transaction));
+    }
+
+    fn pop(&mut self) -> Option<Arc<VerifiedTransaction>> {
+        let next = self.waiting.pop_front()?;
+        if let Some(known) = self.known.get_mut(&next.hash()).filter(|known| **known == Known::Waiting) {
+            *known = Known::Sent;
+        }
+        Some(next)
     }
 
     fn note(&mut self, hash: TxHash, how: Known) {

@@ -12,7 +12,7 @@ pub use queries::{Counts, PoolContent};
 use crate::{
     Limits, Origin,
     account::Account,
-    queues::{Pending, Queues},
+    queues::{Candidate, Pending, Queues},
 };
 use alloy_primitives::{
     Address, TxHash,
@@ -204,10 +204,21 @@ impl Pool {
         self.queues.waiting_since()
     }
 
-    /// Ready transactions that were not proposed since a time, those that wait longest first, at most so many.
+    /// The time since which some transaction has waited to become final, proposed or not: to be relayed.
     #[must_use]
-    pub fn waiting(&self, since: Millis, count_max: usize) -> Vec<Arc<VerifiedTransaction>> {
-        self.queues.waiting(since).take(count_max).filter_map(|hash| self.get(&hash).cloned()).collect()
+    pub fn pending_since(&self) -> Option<Millis> {
+        let oldest = self.queues.proposed_and_ready().map(|line| line.first_key_value());
+        oldest.into_iter().flatten().map(|(_, candidate)| candidate.since).min()
+    }
+
+    /// The transactions that can be proposed or are, and have waited since a time or longer: those that open proposals
+    /// hold first, each kind in its order, at most so many.
+    #[must_use]
+    pub fn pending(&self, since: Millis, count_max: usize) -> Vec<Arc<VerifiedTransaction>> {
+        let old = |candidate: &&Candidate| candidate.since <= since;
+        let lines = self.queues.proposed_and_ready().into_iter();
+        let hashes = lines.flat_map(|line| line.values().take_while(old)).map(|candidate| candidate.hash);
+        hashes.take(count_max).filter_map(|hash| self.get(&hash).cloned()).collect()
     }
 
     /// When [`Pool::expire`] has something to do.

@@ -45,7 +45,7 @@ pub(crate) struct Pending {
     pub(crate) gas: u64,
 }
 
-/// A transaction that waits, with all that selection, eviction and expiry need to know.
+/// A transaction in a line, with all that selection, eviction, expiry and relaying need to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub(crate) hash: TxHash,
@@ -54,8 +54,7 @@ pub(crate) struct Candidate {
     pub(crate) gas: u64,
 }
 
-/// The lines in which ready and queued transactions wait, each by rising sequence. Transactions that are
-/// [`Standing::Proposed`] stand in none.
+/// The lines in which transactions wait, one for each standing, each by rising sequence.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     next_sequence: u64,
@@ -64,6 +63,7 @@ pub(crate) struct Queues {
     waiting: BTreeSet<(Millis, u64)>,
     queued_local: BTreeMap<u64, Candidate>,
     queued_peer: BTreeMap<u64, Candidate>,
+    proposed: BTreeMap<u64, Candidate>,
 }
 
 impl Queues {
@@ -89,7 +89,9 @@ impl Queues {
             (Standing::Queued, Origin::Peer) => {
                 self.queued_peer.insert(pending.sequence, candidate);
             }
-            (Standing::Proposed, _) => {}
+            (Standing::Proposed, _) => {
+                self.proposed.insert(pending.sequence, candidate);
+            }
         }
     }
 
@@ -106,7 +108,9 @@ impl Queues {
             (Standing::Queued, Origin::Peer) => {
                 self.queued_peer.remove(&pending.sequence);
             }
-            (Standing::Proposed, _) => {}
+            (Standing::Proposed, _) => {
+                self.proposed.remove(&pending.sequence);
+            }
         }
     }
 
@@ -135,10 +139,9 @@ impl Queues {
         self.waiting.first().map(|(since, _)| *since)
     }
 
-    /// The ready transactions that were not proposed since a time, in the order in which they wait.
-    pub(crate) fn waiting(&self, since: Millis) -> impl Iterator<Item = TxHash> {
-        let waiting = self.waiting.iter().take_while(move |(from, _)| *from <= since);
-        waiting.filter_map(|(_, sequence)| self.ready.get(sequence).map(|candidate| candidate.hash))
+    /// The proposed transactions in order, and after them the ready ones.
+    pub(crate) fn proposed_and_ready(&self) -> [&BTreeMap<u64, Candidate>; 2] {
+        [&self.proposed, &self.ready]
     }
 
     /// The queued transactions of an origin, the oldest first.

@@ -1,8 +1,9 @@
-//! What others may never have been given: transactions that wait in vain.
+//! What others may never have been given, or have dropped: transactions that wait in vain.
 //!
-//! Whoever gave them to this node may have kept them from the leader, or from everybody but a few. The leader gets them
-//! when half of the time is over after which members leave a leader that omits them, all members when the whole of it is
-//! (pbft §5): only what more than f members hold can end a view.
+//! Whoever gave them to this node may have kept them from the leader, or from everybody but a few; a message may have been
+//! lost, a pool may have been full. The leader gets them when half of the time is over after which members leave a leader
+//! that omits them, all members when the whole of it is (pbft §5): only what more than f members hold can end a view. A
+//! transaction that an open proposal holds waits like the others: its leader may have shown it to few.
 
 use super::Core;
 use lian_types::{ConsensusKey, Millis, limits};
@@ -18,19 +19,19 @@ pub(super) struct Relaying {
 impl Core {
     /// When transactions have waited for so long that others are sent them.
     pub(super) fn relay_deadline(&self) -> Option<Millis> {
-        let since = self.pool.lock().eligible_since()?;
+        let since = self.pool.lock().pending_since()?;
         self.other_members().next()?;
         Some(since.saturating_add(self.relay_ms()).max(self.relaying.not_before))
     }
 
-    /// Sends on what waits. Each transaction goes to each node once in a session, and so many at once that a group that
-    /// stands still for another reason is not flooded.
+    /// Sends on what waits, again and again for as long as it does; so many at once that a group that stands still for
+    /// another reason is not flooded.
     pub(super) fn relay(&mut self, now: Millis) {
         let wait = self.relay_ms();
         let (early, late) = {
             let pool = self.pool.lock();
-            let waiting = |ms| pool.waiting(now.saturating_sub(ms), limits::GOSSIP_TRANSACTIONS_MAX);
-            (waiting(wait), waiting(wait.saturating_mul(2)))
+            let pending = |ms| pool.pending(now.saturating_sub(ms), limits::GOSSIP_TRANSACTIONS_MAX);
+            (pending(wait), pending(wait.saturating_mul(2)))
         };
         let leader = self.machine.status().leader;
         let peers: Vec<_> = self.other_members().collect();

@@ -133,6 +133,8 @@ pub enum Trick {
     OmitForced,
     /// A heartbeat that lies.
     LieHeartbeat,
+    /// A heartbeat that hides that the sender has left its view or starves. Only scenarios written by hand play it.
+    HideLeaving,
     /// A catch-up status that lies.
     LieStatus,
     /// Blocks for who catches up, one of them wrong.

@@ -59,6 +59,7 @@ impl Scenario {
             sync_us: random.choose([(100, 400), (500, 3_000), (500, 3_000), (5_000, 15_000)]),
             execution_us: random.choose([(100, 20), (200, 50), (2_000, 500)]),
             load: load(&mut random),
+            patience_ms: super::CLIENTS_PATIENCE_MS,
             skews_ms: (0..members).map(|_| small_skew(&mut random)).collect(),
             heal_ms: HEAL_MS,
             load_end_ms: LOAD_END_MS,

@@ -54,6 +54,27 @@ fn a_leader_that_equivocates_with_later_heights_in_flight() {
     }
 }
 
+/// One member alone was given a transaction, and the proposal that holds it. It leaves the view, where it cannot do without
+/// the others, who know of nothing that waits and see a leader that is there.
+#[test]
+fn a_leader_that_shows_its_proposal_to_one_member() {
+    let silence = |kind| Rule::always(Trick::Silence { kind }).towards(&[2, 3]);
+    let mut rules = [Kind::Pool, Kind::Proposals, Kind::Votes, Kind::ViewChanges].map(silence).to_vec();
+    rules.push(Rule::always(Trick::HideLeaving));
+    let mut waited = 0;
+    for seed in 330..345 {
+        let mut scenario = short(seed).with_byzantine(member(0, rules.clone()));
+        // One when all is well, and one more.
+        scenario.load.interval_ms = 5_000;
+        scenario.load_end_ms = 7_500;
+        scenario.patience_ms = 60_000;
+        let outcome = passes(&scenario);
+        assert_eq!(outcome.transactions, 2, "seed {seed}: {:?}", outcome.counts);
+        waited += u64::from(outcome.longest_pause_ms > scenario.censorship_timeout_ms);
+    }
+    assert!(waited > 0, "no seed gave it to the leader");
+}
+
 #[test]
 fn a_leader_that_censors_is_replaced() {
     for outcome in all_pass(&[Rule::always(Trick::Censor { accounts: 8 })]) {

@@ -203,7 +203,7 @@ impl Pool {
         final_nonce: u64,
     ) -> Standing {
         let (sender, bytes) = (transaction.sender(), length(&transaction));
-        let pending = self.pending(now, transaction, origin);
+        let pending = self.new_pending(now, transaction, origin);
         let promises = self.mark_pooled(&pending);
         self.count_in(origin, bytes);
         let account = self.accounts.entry(sender).or_insert_with(|| Account::new(final_nonce, true));
@@ -226,7 +226,7 @@ impl Pool {
             return Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes });
         }
         // Its time and sequence are those of the transaction that it replaces.
-        let pending = self.pending(now, transaction, origin);
+        let pending = self.new_pending(now, transaction, origin);
         let promises = self.mark_pooled(&pending);
         self.count_in(origin, bytes);
         let old = self.accounts.get_mut(&sender).and_then(|account| account.replace(pending, &mut self.queues));
@@ -243,7 +243,7 @@ impl Pool {
     }
 
     /// A new transaction with a place at the end of the line.
-    fn pending(&mut self, now: Millis, transaction: Arc<VerifiedTransaction>, origin: Origin) -> Pending {
+    fn new_pending(&mut self, now: Millis, transaction: Arc<VerifiedTransaction>, origin: Origin) -> Pending {
         Pending {
             hash: transaction.hash(),
             origin,

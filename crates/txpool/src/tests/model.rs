@@ -114,11 +114,14 @@ impl Model {
         }
         let oldest = self.pooled.values().filter_map(|(_, since)| *since).min();
         assert_eq!(pool.eligible_since(), oldest.map(Millis));
-        for until in [oldest.unwrap_or_default(), u64::MAX] {
-            let waiting = self.pooled.values().filter(|(_, since)| since.is_some_and(|since| since <= until));
-            let found: BTreeSet<_> = pool.waiting(Millis(until), usize::MAX).iter().map(|one| one.hash()).collect();
-            assert_eq!(found, waiting.map(|(name, _)| hash(name)).collect());
-        }
+        let pending = self.pooled.iter().filter(|((a, n), _)| self.standing(*a, *n) != Standing::Queued);
+        let found = pool.pending(Millis(self.now), usize::MAX);
+        assert_eq!(
+            found.iter().map(|one| one.hash()).collect::<BTreeSet<_>>(),
+            pending.map(|(_, (name, _))| hash(name)).collect(),
+            "what is not queued can be relayed"
+        );
+        assert_eq!(pool.pending_since().is_some(), !found.is_empty());
         for name in self.open.values().flatten().filter(|name| self.bodies.contains(*name)) {
             assert!(pool.get(&hash(name)).is_some(), "the body of {name:?} is needed");
         }

@@ -49,6 +49,11 @@ fn a_discarded_proposal_gives_its_transactions_back_in_their_places() {
     assert_eq!(pool.eligible_since(), Some(Millis(1)));
     pool.proposed(Millis(5), height(2), digest(2), &hashes(&[&b0, &a1]));
     assert_eq!(pool.eligible_since(), None);
+    // They are not final yet: whoever made the proposals may have shown them to few.
+    assert_eq!(pool.pending_since(), Some(Millis(0)));
+    let pending = |since, count| pool.pending(Millis(since), count).iter().map(|one| one.hash()).collect::<Vec<_>>();
+    assert_eq!(pending(1, 9), hashes(&[&a0, &b0]));
+    assert_eq!(pending(9, 2), hashes(&[&a0, &b0]));
     pool.unproposed(Millis(7), height(2));
     assert_eq!(pool.select(ALL), hashes(&[&b0, &a1]));
     assert_eq!(pool.eligible_since(), Some(Millis(7)));

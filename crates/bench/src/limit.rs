@@ -59,7 +59,7 @@ impl Limits {
 /// Where a primitive fails, or the temporary file for the fsync cannot be written.
 pub fn measure(workload: Workload) -> Result<Limits> {
     let owner = Address::repeat_byte(0x11);
-    let load = Load::new(workload, 1, SENDERS, owner.create(0))?;
+    let load = Load::new(workload.in_any_evm(), 1, SENDERS, owner.create(0))?;
     let terms = Terms { chain_id: 20_200, pricing: Pricing::FREE };
     let decode = |signed: crate::workload::Signed| Ok(Arc::new(Transaction::decode(signed.raw)?));
     let transactions: Vec<_> = load.sign(&terms, 0..ROUNDS)?.into_iter().map(decode).collect::<Result<_>>()?;

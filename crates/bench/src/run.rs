@@ -78,7 +78,11 @@ pub async fn run(config: &RunConfig, progress: &(dyn Fn(&str) + Sync)) -> Result
     let funder = Account::from_hex(&config.funder)?;
     let nonce = target.nonce(&funder).await?;
     let seed = target.height().await?;
-    let load = Load::new(workload, seed, config.accounts, funder.address.create(nonce))?;
+    let mut load = Load::new(workload, seed, config.accounts, funder.address.create(nonce))?;
+    if let Some(question) = load.preliminary() {
+        let answers = target.ask(&[question]).await?;
+        load.learn(answers.first().context("a question was not answered")?)?;
+    }
     let turns = usize::try_from(match config.rate {
         Rate::PerSecond(rate) => rate.saturating_mul(config.seconds),
         // More than any network takes; what is not sent is not counted.

@@ -6,6 +6,7 @@
 mod account;
 mod books;
 mod deploy;
+mod native;
 mod smallbank;
 mod token;
 mod value;
@@ -32,6 +33,10 @@ pub enum Workload {
     Deploy,
     /// Plain transfers of one wei between accounts.
     Value,
+    /// An asset of the chain's own ledger: accounts pay each other.
+    Native,
+    /// The same asset: everybody pays one account.
+    NativeHot,
 }
 
 /// What a transaction does.
@@ -79,6 +84,8 @@ pub struct Load {
     contract: Address,
     /// Who is paid by everybody, where one is; it sends nothing.
     merchant: Address,
+    /// The number of the asset that is paid, where one is.
+    asset: U256,
 }
 
 impl Workload {
@@ -91,6 +98,8 @@ impl Workload {
             Self::Smallbank(_) => "smallbank",
             Self::Deploy => "deploy",
             Self::Value => "value",
+            Self::Native => "native",
+            Self::NativeHot => "native-hot",
         }
     }
 
@@ -100,13 +109,24 @@ impl Workload {
     pub const fn leaves(self) -> f64 {
         match self {
             // The sender's account, and its and the payee's balance of the token.
-            Self::Transfer => 3.0,
-            Self::Hot => 2.0,
+            Self::Transfer | Self::Native => 3.0,
+            Self::Hot | Self::NativeHot => 2.0,
             // The sender's account, and 0, 1, 1, 3, 1 and 2 balances.
             Self::Smallbank(_) => 1.0 + 8.0 / 6.0,
             // The sender's account, the contract's and its one storage slot.
             Self::Deploy => 3.0,
             Self::Value => 2.0,
+        }
+    }
+
+    /// The workload by which the ideal cost of an execution is measured: the EVM that measures it knows no asset ledger, so
+    /// a payment there is compared with one of a token.
+    #[must_use]
+    pub const fn in_any_evm(self) -> Self {
+        match self {
+            Self::Native => Self::Transfer,
+            Self::NativeHot => Self::Hot,
+            workload => workload,
         }
     }
 }
@@ -122,7 +142,7 @@ impl Load {
         let number = |index: usize| Account::numbered(seed, index as u64);
         let merchant = number(accounts)?.address;
         let accounts = (0..accounts).into_par_iter().map(number).collect::<Result<_>>()?;
-        Ok(Self { workload, accounts, contract, merchant })
+        Ok(Self { workload, accounts, contract, merchant, asset: U256::ZERO })
     }
 
     /// What is sent.
@@ -137,6 +157,21 @@ impl Load {
         &self.accounts
     }
 
+    /// What must be asked before anything is sent, and learnt by [`Load::learn`].
+    #[must_use]
+    pub fn preliminary(&self) -> Option<Question> {
+        matches!(self.workload, Workload::Native | Workload::NativeHot).then(native::preliminary)
+    }
+
+    /// Learns the answer to [`Load::preliminary`].
+    ///
+    /// # Errors
+    /// Where the chain does not have what the workload needs.
+    pub fn learn(&mut self, answer: &Bytes) -> Result<()> {
+        self.asset = native::next_asset(answer)?;
+        Ok(())
+    }
+
     /// What one account sends beforehand, in order, before the accounts get coins: the first may create the contract.
     ///
     /// # Errors
@@ -145,6 +180,7 @@ impl Load {
         match self.workload {
             Workload::Transfer | Workload::Hot => token::set_up(self),
             Workload::Smallbank(_) => smallbank::set_up(self),
+            Workload::Native | Workload::NativeHot => Ok(native::set_up(self)),
             Workload::Deploy | Workload::Value => Ok(vec![]),
         }
     }
@@ -183,6 +219,7 @@ impl Load {
             Workload::Smallbank(skew) => Ok(smallbank::call(self, skew, turn)),
             Workload::Deploy => deploy::call(),
             Workload::Value => Ok(value::call(self, turn)),
+            Workload::Native | Workload::NativeHot => Ok(native::call(self, turn)),
         }
     }
 
@@ -206,6 +243,7 @@ impl Load {
             Workload::Smallbank(_) => smallbank::questions(self),
             Workload::Deploy => deploy::questions(self, done),
             Workload::Value => value::questions(self),
+            Workload::Native | Workload::NativeHot => native::questions(self),
         }
     }
 
@@ -219,6 +257,7 @@ impl Load {
             Workload::Smallbank(skew) => smallbank::check(self, skew, before, after, done),
             Workload::Deploy => deploy::check(after, done),
             Workload::Value => value::check(self, before, after, done),
+            Workload::Native | Workload::NativeHot => native::check(self, before, after, done),
         }
     }
 

@@ -5,15 +5,52 @@ use alloy_primitives::map::{AddressMap, B256Map, Entry, U256Map};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
-use revm::state::{Account, AccountInfo, EvmStorageSlot};
+use revm::state::{Account, AccountInfo, EvmState, EvmStorageSlot};
 use revm::{Database, DatabaseCommit, DatabaseRef};
 use std::collections::BTreeMap;
 
 /// A slot: what the base state has, and what it is now.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+pub(crate) struct Slot {
     base: U256,
     present: U256,
+}
+
+impl Slot {
+    const fn of(slot: &EvmStorageSlot) -> Self {
+        Self { base: slot.original_value, present: slot.present_value }
+    }
+
+    fn is_changed(&self) -> bool {
+        self.base != self.present
+    }
+}
+
+/// What a transaction found of an account and did to it, noted to be taken over later.
+#[derive(Debug)]
+pub(crate) struct AccountNote {
+    address: Address,
+    before: Option<AccountState>,
+    effect: Option<Effect>,
+    /// Its code, where it received some.
+    code: Option<Bytecode>,
+    /// How many of its slots were read or written.
+    slots: usize,
+}
+
+impl AccountNote {
+    /// Notes all that a transaction read and did: the EVM's journal begins it without anything, and keeps what it reads.
+    pub(crate) fn add_all(changes: &EvmState, accounts: &mut Vec<Self>, slots: &mut Vec<(U256, Slot)>) {
+        for (address, account) in changes {
+            let first = slots.len();
+            slots.extend(account.storage.iter().map(|(key, slot)| (*key, Slot::of(slot))));
+            let (before, effect) = (before(account), Effect::of(account));
+            let hash = |state: Option<AccountState>| state.map(|state| state.code_hash);
+            let is_new = matches!(effect, Some(Effect::Written { state, .. }) if Some(state.code_hash) != hash(before));
+            let code = if is_new { account.info.code.clone() } else { None };
+            accounts.push(Self { address: *address, before, effect, code, slots: slots.len().saturating_sub(first) });
+        }
+    }
 }
 
 /// An account as the block found it and as it is now.
@@ -21,12 +58,13 @@ struct Slot {
 struct CachedAccount {
     base: Option<AccountState>,
     present: Option<AccountState>,
-    /// Whether the base state's storage is gone: slots that are not listed are zero.
+    /// Whether the base state has an account here whose storage is gone: slots that are not listed are zero.
     cleared: bool,
     storage: U256Map<Slot>,
 }
 
 /// What a transaction leaves of an account that it touched.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Effect {
     /// Nothing: it is gone, and its storage with it.
     Deleted,
@@ -139,9 +177,7 @@ impl<'a> BlockState<'a> {
 
     /// Forgets all storage of an account, past the EVM.
     pub(crate) fn clear_storage(&mut self, address: Address) -> Result<(), StateError> {
-        let account = self.cached(address)?;
-        account.cleared = true;
-        account.storage.clear();
+        self.cached(address)?.clear();
         Ok(())
     }
 
@@ -155,47 +191,130 @@ impl<'a> BlockState<'a> {
         }
     }
 
-    /// Takes over what a transaction did to an account.
-    fn commit_account(&mut self, address: Address, account: Account) {
-        let Some(effect) = Effect::of(&account) else { return };
+    /// Whether a transaction finds here what it found in `part`, a state on top of that in which this block begins.
+    pub(crate) fn still_has(&self, part: &BlockState<'_>, accounts: &[AccountNote], slots: &[(U256, Slot)]) -> bool {
+        let mut slots = slots.iter();
+        accounts.iter().all(|note| {
+            let address = note.address;
+            let (now, found) = (self.accounts.get(&address), part.accounts.get(&address));
+            let same_account = match now {
+                Some(now) => now.present == note.before,
+                None => found.is_some_and(|found| found.base == note.before),
+            };
+            let base = |key: U256| match found.filter(|found| !found.cleared).and_then(|found| found.storage.get(&key))
+            {
+                Some(slot) => Ok(slot.base),
+                None => self.base.storage(address, key),
+            };
+            let same_slot = |(key, slot): &(U256, Slot)| match now.and_then(|now| now.known_slot(*key)) {
+                Some(now) => now == slot.base,
+                None => base(*key).is_ok_and(|base| base == slot.base),
+            };
+            // What was created then had no storage to be read.
+            let is_new = note.before.is_none();
+            same_account && slots.by_ref().take(note.slots).all(|slot| is_new || same_slot(slot))
+        })
+    }
+
+    /// Whether all that a state on top of that in which this block begins has read from it is still so here. `false` also
+    /// where it does not know any more what it read.
+    pub(crate) fn agrees_with(&self, part: &BlockState<'_>) -> bool {
+        part.accounts.iter().all(|(address, read)| {
+            // Who forgets an account's storage forgets what was read of it.
+            !read.cleared
+                && self.accounts.get(address).is_none_or(|account| {
+                    let same =
+                        |(slot, read): (&U256, &Slot)| account.known_slot(*slot).is_none_or(|now| now == read.base);
+                    !account.cleared && account.present == read.base && read.storage.iter().all(same)
+                })
+        })
+    }
+
+    /// Takes over all that a state has written with which this block agrees.
+    pub(crate) fn absorb(&mut self, part: BlockState<'_>) {
+        for (address, written) in part.accounts {
+            match self.accounts.entry(address) {
+                Entry::Vacant(entry) => {
+                    entry.insert(written);
+                }
+                Entry::Occupied(mut entry) => {
+                    let account = entry.get_mut();
+                    account.present = written.present;
+                    for (slot, value) in written.storage {
+                        account.storage.entry(slot).or_insert(value).present = value.present;
+                    }
+                }
+            }
+        }
+        self.codes.extend(part.codes);
+    }
+
+    /// Takes over what a transaction did.
+    pub(crate) fn record(&mut self, changes: &EvmState) {
+        for (address, account) in changes {
+            if let Some(effect) = Effect::of(account) {
+                let slots = account.storage.iter().map(|(key, slot)| (*key, Slot::of(slot)));
+                self.write(*address, before(account), effect, account.info.code.as_ref(), slots);
+            }
+        }
+    }
+
+    /// Takes over what a transaction did, as it was noted.
+    pub(crate) fn record_noted(&mut self, changes: &[AccountNote], slots: &[(U256, Slot)]) {
+        let mut slots = slots;
+        for AccountNote { address, before, effect, code, slots: count } in changes {
+            let (own, rest) = slots.split_at_checked(*count).unwrap_or((slots, &[]));
+            slots = rest;
+            if let Some(effect) = effect {
+                self.write(*address, *before, *effect, code.as_ref(), own.iter().copied());
+            }
+        }
+    }
+
+    /// Writes what a transaction left of an account.
+    fn write(
+        &mut self,
+        address: Address,
+        before: Option<AccountState>,
+        effect: Effect,
+        code: Option<&Bytecode>,
+        slots: impl Iterator<Item = (U256, Slot)>,
+    ) {
         // The first to touch an account has found it as the base state has it.
-        let cached = self.accounts.entry(address).or_insert_with(|| CachedAccount::new(before(&account)));
+        let cached = self.accounts.entry(address).or_insert_with(|| CachedAccount::new(before));
         let Effect::Written { state, cleared } = effect else {
             cached.delete();
             return;
         };
         if cleared {
-            cached.cleared = true;
-            cached.storage.clear();
+            cached.clear();
         }
         if cached.present.is_none_or(|present| present.code_hash != state.code_hash)
-            && let Some(code) = account.info.code
+            && let Some(code) = code
         {
-            self.codes.entry(state.code_hash).or_insert(code);
+            self.codes.entry(state.code_hash).or_insert_with(|| code.clone());
         }
         cached.present = Some(state);
-        for (key, EvmStorageSlot { original_value, present_value, .. }) in account.storage {
-            if original_value != present_value {
-                let fresh = Slot { base: original_value, present: present_value };
-                cached.storage.entry(key).or_insert(fresh).present = present_value;
-            }
+        for (key, slot) in slots.filter(|(_, slot)| slot.is_changed()) {
+            cached.storage.entry(key).or_insert(slot).present = slot.present;
         }
     }
 
     /// What differs from the base state, in order.
-    pub(crate) fn into_changes(self) -> StateChanges {
-        let Self { accounts, codes, .. } = self;
-        let mut changes = StateChanges::default();
-        for (address, cached) in accounts {
-            let Some(change) = cached.into_change() else { continue };
-            if let Some(hash) = change.1
-                && let Some(code) = codes.get(&hash)
-            {
-                changes.codes.insert(hash, code.original_bytes());
+    pub(crate) fn changes(&self) -> StateChanges {
+        // Sorted beforehand, what is small: then the maps are built in one pass.
+        let mut sorted: Vec<_> = self.accounts.iter().collect();
+        sorted.sort_unstable_by_key(|(address, _)| **address);
+        let mut codes = BTreeMap::new();
+        let change = |(address, cached): (&Address, &CachedAccount)| {
+            let (change, new_code) = cached.change()?;
+            if let Some((hash, code)) = new_code.and_then(|hash| Some((hash, self.codes.get(&hash)?))) {
+                codes.insert(hash, code.original_bytes());
             }
-            changes.accounts.insert(address, change.0);
-        }
-        changes
+            Some((*address, change))
+        };
+        let accounts = sorted.into_iter().filter_map(change).collect();
+        StateChanges { accounts, codes }
     }
 }
 
@@ -204,25 +323,40 @@ impl CachedAccount {
         Self { base, present: base, cleared: false, storage: U256Map::default() }
     }
 
+    /// What a slot has; `None` where that is what the base state has, and it was not read.
+    fn known_slot(&self, slot: U256) -> Option<U256> {
+        match self.storage.get(&slot) {
+            Some(slot) => Some(slot.present),
+            None => (self.cleared || self.base.is_none()).then_some(U256::ZERO),
+        }
+    }
+
     fn delete(&mut self) {
         self.present = None;
-        self.cleared = true;
+        self.clear();
+    }
+
+    /// Forgets all storage.
+    fn clear(&mut self) {
+        self.cleared = self.base.is_some();
         self.storage.clear();
     }
 
     /// The change, if there is one, and the hash of the code that the account received, if it did.
-    fn into_change(self) -> Option<(AccountChange, Option<B256>)> {
+    fn change(&self) -> Option<(AccountChange, Option<B256>)> {
         let Some(present) = self.present else {
             let gone = AccountChange { account: None, storage_cleared: true, storage: BTreeMap::new() };
             return self.base.map(|_| (gone, None));
         };
         let storage_cleared = self.cleared && self.base.is_some();
-        let storage: BTreeMap<U256, U256> = self
+        let mut storage: Vec<(U256, U256)> = self
             .storage
-            .into_iter()
+            .iter()
             .filter(|(_, slot)| if self.cleared { !slot.present.is_zero() } else { slot.present != slot.base })
-            .map(|(key, slot)| (key, slot.present))
+            .map(|(key, slot)| (*key, slot.present))
             .collect();
+        storage.sort_unstable_by_key(|(key, _)| *key);
+        let storage: BTreeMap<U256, U256> = storage.into_iter().collect();
         if self.base == Some(present) && !storage_cleared && storage.is_empty() {
             return None;
         }
@@ -323,8 +457,6 @@ impl StateReader for BlockState<'_> {
 
 impl DatabaseCommit for BlockState<'_> {
     fn commit(&mut self, changes: AddressMap<Account>) {
-        for (address, account) in changes {
-            self.commit_account(address, account);
-        }
+        self.record(&changes);
     }
 }

@@ -20,7 +20,7 @@ use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
-use revm::{Database, DatabaseCommit, MainBuilder};
+use revm::{Database, MainBuilder};
 
 type BlockContext<D> = MainnetContext<D>;
 type Instructions<D> = EthInstructions<EthInterpreter, BlockContext<D>>;
@@ -106,7 +106,7 @@ impl BlockEvm<BlockState<'_>> {
     pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
         let (result, changes) = self.run(transaction);
         if result.is_ok() {
-            self.state().commit(changes);
+            self.state().record(&changes);
         }
         result
     }

@@ -5,7 +5,7 @@ use crate::evm::BlockEvm;
 use crate::rules::BlockRules;
 use crate::transaction::tx_env;
 use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history, system};
-use alloy_consensus::TxEnvelope;
+use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256};
 use lian_crypto::VerifiedTransaction;
@@ -74,11 +74,16 @@ pub fn execute_transactions(
     transactions: &[Arc<VerifiedTransaction>],
 ) -> Result<Outcome, ExecutionError> {
     let mut run = BlockRun::new(rules, environment, state, AddressSet::default())?;
-    run.transact_all(transactions, 0)?;
+    run.transact_all(transactions)?;
     Ok(run.finish())
 }
 
 impl Outcome {
+    /// The position of the next transaction, where positions are kept.
+    const fn next_position(&self) -> usize {
+        self.included.len().saturating_add(self.skipped.len())
+    }
+
     /// Adds a transaction that ran.
     pub(crate) fn keep(&mut self, transaction_type: u8, result: ExecutionResult) {
         let gas_used = result.tx_gas_used();
@@ -136,19 +141,38 @@ impl<'a> BlockRun<'a> {
         Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome }
     }
 
-    /// Runs a block's transactions from a position on.
-    pub(crate) fn transact_all(
-        &mut self,
-        transactions: &[Arc<VerifiedTransaction>],
-        from: usize,
-    ) -> Result<(), ExecutionError> {
-        for (position, transaction) in transactions.iter().enumerate().skip(from) {
-            match self.transact(transaction.transaction().as_ethereum(), transaction.sender())? {
-                Ok(()) => self.outcome.included.push(position),
-                Err(reason) => self.outcome.skip(position, transaction.hash(), reason),
-            }
+    /// Runs the block's next transactions.
+    pub(crate) fn transact_all(&mut self, transactions: &[Arc<VerifiedTransaction>]) -> Result<(), ExecutionError> {
+        transactions.iter().try_for_each(|transaction| self.transact_next(transaction))
+    }
+
+    /// Runs the block's next transaction.
+    pub(crate) fn transact_next(&mut self, transaction: &VerifiedTransaction) -> Result<(), ExecutionError> {
+        let position = self.outcome.next_position();
+        match self.transact(transaction.transaction().as_ethereum(), transaction.sender())? {
+            Ok(()) => self.outcome.included.push(position),
+            Err(reason) => self.outcome.skip(position, transaction.hash(), reason),
         }
         Ok(())
+    }
+
+    /// Adds the block's next transaction, which ran elsewhere and has room. The caller sees to the state.
+    pub(crate) fn keep(&mut self, transaction: &VerifiedTransaction, result: ExecutionResult) {
+        let position = self.outcome.next_position();
+        self.outcome.keep(transaction.transaction().as_ethereum().tx_type().into(), result);
+        self.outcome.included.push(position);
+    }
+
+    /// Whether there is gas for the next transactions, which use so much.
+    pub(crate) fn has_room<'t>(&self, next: impl Iterator<Item = (&'t Arc<VerifiedTransaction>, u64)>) -> bool {
+        let mut left = self.gas_limit.saturating_sub(self.outcome.gas_used);
+        for (transaction, used) in next {
+            if transaction.transaction().as_ethereum().gas_limit() > left {
+                return false;
+            }
+            left = left.saturating_sub(used);
+        }
+        true
     }
 
     /// Runs one transaction and keeps its receipt, or says why it cannot run.
@@ -175,8 +199,13 @@ impl<'a> BlockRun<'a> {
     }
 
     pub(crate) fn finish(self) -> Outcome {
+        self.finish_with(None)
+    }
+
+    /// The same where what the transactions have changed may have been found out already.
+    pub(crate) fn finish_with(self, changes: Option<StateChanges>) -> Outcome {
         let Self { evm, mut outcome, .. } = self;
-        outcome.changes = evm.into_state().into_changes();
+        outcome.changes = changes.unwrap_or_else(|| evm.into_state().changes());
         outcome
     }
 }

@@ -170,7 +170,7 @@ impl<'a> BlockSimulation<'_, 'a> {
     ) -> Result<Header, SimulateError> {
         let state_root = match self.site.trie {
             Some((trie, nodes)) => {
-                let updates = state.clone().into_changes().trie_updates();
+                let updates = state.changes().trie_updates();
                 let (trie, _) = trie.apply(nodes, environment.number, &updates).map_err(SimulateError::Trie)?;
                 trie.root()
             }

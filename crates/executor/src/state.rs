@@ -9,6 +9,7 @@ pub use memory::{MemoryAccount, MemoryState};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use lian_trie::{AccountLeaf, AccountUpdate};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// An account without its storage and code.
@@ -110,6 +111,17 @@ impl StateChanges {
         self.accounts.is_empty() && self.codes.is_empty()
     }
 
+    /// Adds the changes of transactions that read nothing that these have changed, and forgot no storage.
+    pub(crate) fn add_independent(&mut self, others: Self) {
+        let accounts = std::mem::take(&mut self.accounts);
+        self.accounts = merge(accounts, others.accounts, |change, other| AccountChange {
+            account: other.account,
+            storage_cleared: change.storage_cleared,
+            storage: merge(change.storage, other.storage, |_, other| other),
+        });
+        self.codes.extend(others.codes);
+    }
+
     /// The changes as the trie takes them.
     #[must_use]
     pub fn trie_updates(&self) -> Vec<AccountUpdate> {
@@ -126,6 +138,21 @@ impl StateChanges {
         };
         self.accounts.iter().map(update).collect()
     }
+}
+
+/// Both maps, in time that grows with their sum; `both` makes one value of two.
+fn merge<K: Ord, V>(one: BTreeMap<K, V>, other: BTreeMap<K, V>, both: impl Fn(V, V) -> V) -> BTreeMap<K, V> {
+    let (mut one, mut other) = (one.into_iter().peekable(), other.into_iter().peekable());
+    let next = || match (one.peek(), other.peek()) {
+        (Some((left, _)), Some((right, _))) => match left.cmp(right) {
+            Ordering::Less => one.next(),
+            Ordering::Greater => other.next(),
+            Ordering::Equal => one.next().zip(other.next()).map(|((key, left), (_, right))| (key, both(left, right))),
+        },
+        (Some(_), None) => one.next(),
+        (None, _) => other.next(),
+    };
+    std::iter::from_fn(next).collect()
 }
 
 #[cfg(test)]

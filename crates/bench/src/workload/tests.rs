@@ -5,24 +5,30 @@ use alloy_primitives::{B256, keccak256};
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_executor::{
     BlockEnvironment, CallResult, CallSite, MemoryState, Outcome, Overrides, Rules, StateReader, call,
-    execute_transactions,
+    execute_transactions, genesis_block,
 };
-use lian_types::Transaction;
+use lian_system_contracts::assets;
+use lian_types::{
+    ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, PROTOCOL_VERSION_MAX,
+    Transaction,
+};
 use std::sync::Arc;
 
 const TERMS: Terms = Terms { chain_id: 20_200, pricing: Pricing::FREE };
-const RULES: Rules = Rules::new(Suite::Standard, TERMS.chain_id);
+const RULES: Rules = Rules::new(Suite::Standard, TERMS.chain_id).with_system_contracts();
 const ACCOUNTS: usize = 20;
 /// Ten rounds, so that everybody has sent and received.
 const TURNS: usize = 10 * ACCOUNTS;
 
-const ALL: [Workload; 6] = [
+const ALL: [Workload; 8] = [
     Workload::Transfer,
     Workload::Hot,
     Workload::Smallbank(None),
     Workload::Smallbank(Some(Skew { hot_customers: 2, hot_percent: 90 })),
     Workload::Deploy,
     Workload::Value,
+    Workload::Native,
+    Workload::NativeHot,
 ];
 
 fn environment() -> BlockEnvironment {
@@ -42,8 +48,11 @@ struct Ran {
 impl Ran {
     fn new(workload: Workload) -> Self {
         let funder = Account::numbered(9, 0).unwrap();
-        let load = Load::new(workload, 5, ACCOUNTS, funder.address.create(0)).unwrap();
-        let mut state = MemoryState::default();
+        let mut load = Load::new(workload, 5, ACCOUNTS, funder.address.create(0)).unwrap();
+        let mut state = genesis();
+        if let Some(question) = load.preliminary() {
+            load.learn(&ask(&state, &[question])[0]).unwrap();
+        }
         let coins = load.coins(TURNS, 0).unwrap();
         let rich = |address| (address, 0, coins, Bytes::new(), []);
         for (address, nonce, balance, code, storage) in load.accounts().iter().map(|account| rich(account.address)) {
@@ -116,10 +125,10 @@ fn ask(state: &MemoryState, questions: &[Question]) -> Vec<Bytes> {
 
 /// Changed leaves without those that all transactions share.
 fn own_leaves(load: &Load, outcome: &Outcome) -> usize {
-    let hot = mapping_slot(load.merchant.into_word(), 0);
+    let hot = [mapping_slot(load.merchant.into_word(), 0), asset_slot(load, load.merchant)];
     let of_account = |(address, change): (&Address, &lian_executor::AccountChange)| {
-        let is_shared = *address == load.contract;
-        usize::from(!is_shared) + change.storage.keys().filter(|slot| **slot != hot).count()
+        let is_shared = [load.contract, assets::ADDRESS].contains(address);
+        usize::from(!is_shared) + change.storage.keys().filter(|slot| !hot.contains(slot)).count()
     };
     outcome.changes.accounts.iter().map(of_account).sum()
 }
@@ -127,6 +136,46 @@ fn own_leaves(load: &Load, outcome: &Outcome) -> usize {
 /// Where Solidity keeps the value of a key of the mapping at a slot.
 fn mapping_slot(key: B256, slot: u64) -> U256 {
     U256::from_be_bytes(keccak256([key, B256::from(U256::from(slot))].concat()).0)
+}
+
+/// Where the asset ledger keeps what an account has of the load's asset.
+fn asset_slot(load: &Load, account: Address) -> U256 {
+    let of_asset = keccak256([B256::from(load.asset), B256::from(U256::from(3))].concat());
+    U256::from_be_bytes(keccak256([account.into_word(), of_asset].concat()).0)
+}
+
+/// A chain with system contracts.
+fn genesis() -> MemoryState {
+    let key = lian_crypto::ConsensusSecretKey::from_bytes(Suite::Standard, &[1; 32]).public();
+    let group = GroupGenesis {
+        group: GroupId(0),
+        chain_id: TERMS.chain_id,
+        time: Millis(0),
+        block_gas_limit: 1_000_000_000,
+        consensus: ConsensusParameters::default(),
+        sealers: vec!["node0".into()],
+        operators: vec![Address::repeat_byte(1)],
+        protocol_version: PROTOCOL_VERSION_MAX,
+        accounts: std::collections::BTreeMap::new(),
+    };
+    let genesis = Genesis {
+        version: 1,
+        suite: "standard".into(),
+        certificate_authorities: vec![],
+        institutions: vec![Institution { name: "bank".into() }],
+        nodes: vec![NodeEntry { name: "node0".into(), institution: "bank".into(), consensus_key: key }],
+        groups: vec![group.clone()],
+    };
+    let mut state = MemoryState::default();
+    state.apply(&genesis_block(Suite::Standard, &genesis, &group).unwrap().changes);
+    state
+}
+
+#[test]
+fn a_chain_without_the_asset_ledger_is_told() {
+    let mut load = Load::new(Workload::Native, 5, ACCOUNTS, Address::ZERO).unwrap();
+    let error = load.learn(&Bytes::new()).unwrap_err().to_string();
+    assert!(error.contains("no asset ledger"), "{error}");
 }
 
 #[test]
@@ -158,6 +207,11 @@ fn a_tampered_state_is_noticed() {
                 let code = ran.state.insert_code(Bytes::from_static(&[0x60]));
                 ran.state.accounts.get_mut(&someone.create(1)).unwrap().state.code_hash = code;
             }
+            Workload::Native | Workload::NativeHot => {
+                let slot = asset_slot(&ran.load, someone);
+                let storage = &mut ran.state.accounts.get_mut(&assets::ADDRESS).unwrap().storage;
+                *storage.get_mut(&slot).unwrap() += U256::from(1);
+            }
             Workload::Value => ran.state.accounts.get_mut(&someone).unwrap().state.balance -= U256::from(1),
         }
         let error = ran.check().unwrap_err().to_string();
@@ -167,7 +221,8 @@ fn a_tampered_state_is_noticed() {
 
 #[test]
 fn a_transaction_that_ran_once_more_or_less_is_noticed() {
-    for workload in [Workload::Transfer, Workload::Hot, Workload::Smallbank(None), Workload::Value] {
+    let kept = |workload: &Workload| *workload != Workload::Deploy && !matches!(workload, Workload::Smallbank(Some(_)));
+    for workload in ALL.into_iter().filter(kept) {
         let mut ran = Ran::new(workload);
         // A deposit or a payment: nothing that leaves the balances as they were.
         let counts = |done: &&Done| done.events.iter().any(|event| event.iter().any(|byte| *byte != 0));

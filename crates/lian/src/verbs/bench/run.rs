@@ -29,6 +29,10 @@ pub(crate) enum WorkloadName {
     Deploy,
     /// Plain transfers of one wei between accounts.
     Value,
+    /// An asset of the chain's own ledger: accounts pay each other.
+    Native,
+    /// The same asset: everybody pays one account.
+    NativeHot,
 }
 
 impl WorkloadName {
@@ -39,6 +43,8 @@ impl WorkloadName {
             Self::Smallbank => Workload::Smallbank(skew),
             Self::Deploy => Workload::Deploy,
             Self::Value => Workload::Value,
+            Self::Native => Workload::Native,
+            Self::NativeHot => Workload::NativeHot,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
-use lian_executor::{Rules, execute_proposal};
+use lian_executor::{Rules, Threads, execute_proposal};
 use lian_group::ChainInfo;
 use lian_ledger::{FileStorage, FinalBlock, Ledger, LedgerConfig, SnapshotChain, Storage};
 use lian_pbft::{Committee, Committees};
@@ -123,7 +123,15 @@ impl ChainMaker {
             transactions: transactions.iter().map(|transaction| transaction.hash()).collect(),
         };
         let (nodes, gas) = (ledger.nodes(), self.info.block_gas_limit);
-        let executed = execute_proposal(&self.info.rules, gas, &head.parent, nodes.as_ref(), &proposal, transactions)?;
+        let executed = execute_proposal(
+            &Threads::one(),
+            &self.info.rules,
+            gas,
+            &head.parent,
+            nodes.as_ref(),
+            &proposal,
+            transactions,
+        )?;
         let mut certificate = Certificate {
             epoch,
             height: proposal.height,

@@ -27,6 +27,7 @@ mod skip;
 mod state;
 pub mod statetest;
 mod system;
+mod threads;
 mod trace;
 mod transaction;
 
@@ -48,4 +49,5 @@ pub use skip::SkipReason;
 pub use state::{
     AccountChange, AccountState, LayeredState, MemoryAccount, MemoryState, StateChanges, StateError, StateReader,
 };
+pub use threads::Threads;
 pub use trace::{BlockTrace, TraceError, trace_block, trace_call, trace_transaction};

@@ -35,14 +35,25 @@ pub fn execute_transactions_parallel(
     transactions: &[Arc<VerifiedTransaction>],
     threads: NonZeroUsize,
 ) -> Result<Outcome, ExecutionError> {
+    run_in_parts(rules, environment, state, transactions, threads).map(|(outcome, _)| outcome)
+}
+
+/// The same, and how many transactions ran a second time.
+pub(crate) fn run_in_parts(
+    rules: &Rules,
+    environment: &BlockEnvironment,
+    state: &dyn StateReader,
+    transactions: &[Arc<VerifiedTransaction>],
+    threads: NonZeroUsize,
+) -> Result<(Outcome, usize), ExecutionError> {
     let threads = threads.get().min(transactions.len());
     if threads <= 1 {
-        return execute_transactions(rules, environment, state, transactions);
+        return Ok((execute_transactions(rules, environment, state, transactions)?, 0));
     }
     let rules = BlockRules::new(rules, state, environment.number)?;
     let beginning = beginning(&rules, environment, state)?;
     let run = BlockRun::resume(&rules, environment, beginning.clone(), Outcome::default(), AddressSet::default());
-    let mut block = Merged { run, changes: None, parts: Vec::new() };
+    let mut block = Merged { run, changes: None, parts: Vec::new(), again: 0 };
     // Who notes what is read and written takes longer, by about a seventh: the first part gets so many more.
     let size = (transactions.len().saturating_mul(7) / threads.saturating_mul(7).saturating_add(1)).max(1);
     let first = transactions.len().saturating_sub(size.saturating_mul(threads.saturating_sub(1)));
@@ -65,7 +76,8 @@ pub fn execute_transactions_parallel(
                 None => block.merge().transact_all(transactions)?,
             }
         }
-        Ok(block.finish())
+        let again = block.again;
+        Ok((block.finish(), again))
     })
 }
 
@@ -76,13 +88,17 @@ struct Merged<'a> {
     changes: Option<StateChanges>,
     /// Parts whose transactions count with all that they wrote, and which the run does not know yet.
     parts: Vec<(BlockState<'a>, StateChanges)>,
+    /// How many transactions ran a second time.
+    again: usize,
 }
 
 impl<'a> Merged<'a> {
     /// Adds a part.
     fn take_over(&mut self, part: Part<'a>, transactions: &[Arc<VerifiedTransaction>]) -> Result<(), ExecutionError> {
         if !part.counts_whole(&mut self.run, self.parts.iter().map(|(state, _)| state), transactions) {
-            return part.take_over(self.merge(), transactions);
+            let again = part.take_over(self.merge(), transactions)?;
+            self.again = self.again.saturating_add(again);
+            return Ok(());
         }
         let (state, changes, results) = part.into_results();
         for (transaction, result) in transactions.iter().zip(results) {
@@ -102,7 +118,7 @@ impl<'a> Merged<'a> {
     }
 
     fn finish(self) -> Outcome {
-        let Self { run, changes, parts } = self;
+        let Self { run, changes, parts, .. } = self;
         let mut outcome = run.finish_with(changes);
         for (_, changes) in parts {
             outcome.changes.add_independent(changes);

@@ -1,9 +1,7 @@
 //! From a proposal to a block.
 
 use crate::governance::{Governance, block_gas_limit, members_of};
-use crate::{
-    BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateReader, execute_transactions,
-};
+use crate::{BlockEnvironment, ExecutionError, LayeredState, Outcome, Rules, StateChanges, StateReader, Threads};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes};
 use lian_crypto::{Suite, VerifiedTransaction};
@@ -58,6 +56,7 @@ pub struct ExecutedBlock {
 /// # Errors
 /// [`ExecutionError`] where state or trie cannot be read, or the bodies are not the proposal's. Nothing has happened then.
 pub fn execute_proposal(
+    threads: &Threads,
     rules: &Rules,
     gas_limit: u64,
     parent: &Parent,
@@ -77,12 +76,14 @@ pub fn execute_proposal(
         skipped: outcome.skipped.iter().map(|(skipped, _)| *skipped).collect(),
     };
     let digest = suite.proposal_digest(proposal);
-    execute_on(rules, parent, nodes, environment, transactions, digest, extension)
+    execute_on(threads, rules, parent, nodes, environment, transactions, digest, extension)
 }
 
 /// Runs transactions on top of a parent and makes a block of those that are valid, with the extension that follows from
 /// the outcome.
+#[allow(clippy::too_many_arguments)] // They are what a block is made of.
 pub(crate) fn execute_on(
+    threads: &Threads,
     rules: &Rules,
     parent: &Parent,
     nodes: &dyn NodeSource,
@@ -95,7 +96,7 @@ pub(crate) fn execute_on(
     if rules.system_contracts {
         environment.gas_limit = block_gas_limit(parent.state.as_ref(), BlockNumber(environment.number))?;
     }
-    let outcome = execute_transactions(rules, &environment, parent.state.as_ref(), transactions)?;
+    let outcome = threads.execute(rules, &environment, parent.state.as_ref(), transactions)?;
     let (trie, nodes) = parent.trie.apply(nodes, environment.number, &outcome.changes.trie_updates())?;
     let governance = changed_governance(rules, parent, &outcome.changes)?;
     let members = match &governance {

@@ -1,7 +1,7 @@
 //! From a final block to its result, on a node that did not see its proposal.
 
 use crate::proposal::execute_on;
-use crate::{BlockEnvironment, ExecutedBlock, ExecutionError, Parent, Rules};
+use crate::{BlockEnvironment, ExecutedBlock, ExecutionError, Parent, Rules, Threads};
 use lian_crypto::VerifiedTransaction;
 use lian_trie::NodeSource;
 use lian_types::{Block, Extension, ProposalDigest};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// [`ExecutionError`] where state or trie cannot be read, or the transactions are not the block's. Nothing has happened
 /// then.
 pub fn execute_block(
+    threads: &Threads,
     rules: &Rules,
     parent: &Parent,
     nodes: &dyn NodeSource,
@@ -29,7 +30,7 @@ pub fn execute_block(
     }
     let header = &block.header;
     let environment = BlockEnvironment::new(header.number, header.timestamp, header.beneficiary, header.gas_limit);
-    execute_on(rules, parent, nodes, environment, transactions, digest, |_, members| Extension {
+    execute_on(threads, rules, parent, nodes, environment, transactions, digest, |_, members| Extension {
         members,
         ..block.extension.clone()
     })

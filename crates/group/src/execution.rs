@@ -2,7 +2,9 @@
 
 use alloy_primitives::B256;
 use lian_crypto::VerifiedTransaction;
-use lian_executor::{ExecutedBlock, ExecutionError, LayeredState, Parent, Rules, execute_block, execute_proposal};
+use lian_executor::{
+    ExecutedBlock, ExecutionError, LayeredState, Parent, Rules, Threads, execute_block, execute_proposal,
+};
 use lian_ledger::{Head, Ledger};
 use lian_types::{Block, BlockNumber, Proposal, ProposalDigest};
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,6 +26,7 @@ pub struct ProposalWithBodies {
 pub struct SpeculativeChain {
     rules: Rules,
     block_gas_limit: u64,
+    threads: Threads,
     ledger: Arc<Ledger>,
     executed: BTreeMap<ProposalDigest, ExecutedBlock>,
     /// Up to which height results were handed out as final. The ledger may not have them yet, so they stay.
@@ -33,17 +36,30 @@ pub struct SpeculativeChain {
 }
 
 impl SpeculativeChain {
-    /// Nothing executed yet, on top of a ledger.
+    /// Nothing executed yet, on top of a ledger, by one thread.
     #[must_use]
-    pub const fn new(rules: Rules, block_gas_limit: u64, ledger: Arc<Ledger>) -> Self {
+    pub fn new(rules: Rules, block_gas_limit: u64, ledger: Arc<Ledger>) -> Self {
         Self {
             rules,
             block_gas_limit,
+            threads: Threads::one(),
             ledger,
             executed: BTreeMap::new(),
             sealed: BlockNumber::ZERO,
             waiting: BTreeMap::new(),
         }
+    }
+
+    /// The same, by several threads.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// The threads that it executes on.
+    #[must_use]
+    pub const fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// The result of a proposal, if it was executed.
@@ -85,7 +101,8 @@ impl SpeculativeChain {
         self.forget_final(head.number);
         let Some(parent) = self.parent(&head, parent) else { return Ok(None) };
         let nodes = self.ledger.nodes_after(BlockNumber(parent.header.number));
-        let mut result = execute_block(&self.rules, &parent, nodes.as_ref(), block, digest, transactions)?;
+        let mut result =
+            execute_block(&self.threads, &self.rules, &parent, nodes.as_ref(), block, digest, transactions)?;
         result.trie = self.ledger.evict(&result.trie);
         self.executed.insert(digest, result.clone());
         Ok(Some(result))
@@ -121,8 +138,9 @@ impl SpeculativeChain {
             return Ok(None);
         };
         let nodes = self.ledger.nodes_after(BlockNumber(parent.header.number));
+        let (gas_limit, nodes) = (self.block_gas_limit, nodes.as_ref());
         let mut result =
-            execute_proposal(&self.rules, self.block_gas_limit, &parent, nodes.as_ref(), &next.proposal, &next.bodies)?;
+            execute_proposal(&self.threads, &self.rules, gas_limit, &parent, nodes, &next.proposal, &next.bodies)?;
         result.trie = self.ledger.evict(&result.trie);
         self.executed.insert(next.digest, result.clone());
         Ok(Some(result))

@@ -16,6 +16,7 @@ use lian_types::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -43,6 +44,8 @@ pub struct NodeSetup {
     pub history: HistoryDepth,
     /// What is kept of old blocks, and how a new node begins.
     pub data: DataPolicy,
+    /// On how many threads a block is executed.
+    pub execution_threads: NonZeroUsize,
     /// The network; none for a node that is alone.
     pub network: Option<(NetworkHandle, NetworkEvents)>,
 }
@@ -165,7 +168,7 @@ pub struct Node {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
-    let NodeSetup { genesis, name, key, data_dir, rpc, history, data, network } = setup;
+    let NodeSetup { genesis, name, key, data_dir, rpc, history, data, execution_threads, network } = setup;
     genesis.check()?;
     let stop = StopSignal::default();
     let workers = Workers::start().map_err(|source| StartError::Thread { source })?;
@@ -185,6 +188,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
             network: network.clone(),
             stop: stop.clone(),
             workers: workers.clone(),
+            execution_threads,
         };
         if let (Some(height_min), Some(network), Some(events)) = (data.join_height_min, &network, &mut events) {
             let joining = Joining {

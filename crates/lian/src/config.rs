@@ -8,8 +8,14 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
+
+/// Most threads that a block is executed on.
+const EXECUTION_THREADS_MAX: usize = 64;
+/// Most where the file leaves the number to the program.
+const EXECUTION_THREADS_AUTO_MAX: usize = 8;
 
 /// One node's configuration. Paths are relative to the folder that the file stands in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +44,9 @@ pub(crate) struct NodeConfig {
     /// What becomes of old blocks.
     #[serde(default)]
     pub(crate) pruning: PruningSection,
+    /// How blocks are executed.
+    #[serde(default)]
+    pub(crate) execution: ExecutionSection,
     /// Logs.
     pub(crate) log: LogConfig,
 }
@@ -128,6 +137,15 @@ impl Default for SnapshotSection {
     fn default() -> Self {
         Self { interval: limits::SNAPSHOT_INTERVAL_DEFAULT }
     }
+}
+
+/// How blocks are executed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExecutionSection {
+    /// On how many threads, at most [`EXECUTION_THREADS_MAX`]; 0 for a quarter of the machine's processors, at most
+    /// [`EXECUTION_THREADS_AUTO_MAX`]: recovering senders keeps the others busy.
+    pub(crate) threads: usize,
 }
 
 /// How a node without blocks begins.
@@ -238,6 +256,7 @@ impl NodeConfig {
             .map_err(|error| anyhow!("{}{}", path.display(), position_and_reason(&text, &error)))?;
         config.storage.history.depth().with_context(|| path.display().to_string())?;
         config.data_policy().with_context(|| path.display().to_string())?;
+        config.execution_threads().with_context(|| path.display().to_string())?;
         Ok(config)
     }
 
@@ -284,6 +303,20 @@ impl NodeConfig {
             keep_blocks,
             archive: archive.cloned(),
         })
+    }
+
+    /// On how many threads a block is executed.
+    ///
+    /// # Errors
+    /// Names the value that is out of its range.
+    pub(crate) fn execution_threads(&self) -> Result<NonZeroUsize> {
+        let threads = self.execution.threads;
+        if threads > EXECUTION_THREADS_MAX {
+            bail!("execution.threads is {threads}, must be 0 to {EXECUTION_THREADS_MAX}");
+        }
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let automatic = (processors / 4).clamp(1, EXECUTION_THREADS_AUTO_MAX);
+        Ok(NonZeroUsize::new(threads).or(NonZeroUsize::new(automatic)).unwrap_or(NonZeroUsize::MIN))
     }
 
     /// What the node listens on.
@@ -387,6 +420,10 @@ keep_blocks = {keep_blocks}
 # A folder that older blocks are moved to, from which they are still read; empty deletes them.
 archive = {archive:?}
 
+[execution]
+# On how many threads a block is executed, 1 to {EXECUTION_THREADS_MAX}; 0 for a quarter of the machine's processors, at most {EXECUTION_THREADS_AUTO_MAX}.
+threads = {execution_threads}
+
 [log]
 # error, warn, info, debug, trace, or a filter such as "info,lian_pbft=debug".
 level = {level:?}
@@ -417,6 +454,7 @@ advertised = {advertised:?}
             height_min = self.sync.snapshot_height_min,
             keep_blocks = self.pruning.keep_blocks.to_toml(),
             archive = self.pruning.archive,
+            execution_threads = self.execution.threads,
             level = self.log.level,
             p2p = self.p2p.listen,
             advertised = self.p2p.advertised,
@@ -469,6 +507,7 @@ mod tests {
             snapshots: SnapshotSection::default(),
             sync: SyncSection::default(),
             pruning: PruningSection { keep_blocks: History::Blocks(9), archive: "old".into() },
+            execution: ExecutionSection { threads: 3 },
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
         };
         let folder = tempfile::tempdir().unwrap();
@@ -478,6 +517,10 @@ mod tests {
         assert_eq!(read.genesis, folder.path().join("genesis.json"));
         assert_eq!(read.p2p.peers[0].address, "127.0.0.1:30301");
         assert_eq!(read.rpc.tokens, config.rpc.tokens);
+        assert_eq!(read.execution_threads().unwrap().get(), 3);
+        std::fs::write(&path, config.to_toml().replace("threads = 3", "threads = 65")).unwrap();
+        let error = format!("{:#}", NodeConfig::read(&path).unwrap_err());
+        assert!(error.ends_with("config.toml: execution.threads is 65, must be 0 to 64"), "{error}");
         let policy = DataPolicy {
             snapshot_interval: Some(10_000),
             join_height_min: Some(BlockNumber(5_000)),

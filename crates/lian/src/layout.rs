@@ -9,8 +9,8 @@
 
 use crate::{
     config::{
-        History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig, PeerAddress,
-        PruningSection, RpcSection, SnapshotSection, StorageConfig, SyncSection,
+        ExecutionSection, History, IdentityConfig, LogConfig, LogFormat, MetricsConfig, NodeConfig, P2pConfig,
+        PeerAddress, PruningSection, RpcSection, SnapshotSection, StorageConfig, SyncSection,
     },
     ports::Ports,
 };
@@ -176,6 +176,7 @@ impl NodePlan {
             snapshots: SnapshotSection::default(),
             sync: SyncSection::default(),
             pruning: PruningSection::default(),
+            execution: ExecutionSection::default(),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
         }
     }

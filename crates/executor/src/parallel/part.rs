@@ -75,12 +75,13 @@ impl<'a> Part<'a> {
         (self.state, self.changes, self.results.into_iter().flatten())
     }
 
-    /// Adds its transactions to a run one after the other, and runs those again that do not count.
+    /// Adds its transactions to a run one after the other, and runs those again that do not count. Returns how many.
     pub(super) fn take_over(
         self,
         run: &mut BlockRun<'_>,
         transactions: &[Arc<VerifiedTransaction>],
-    ) -> Result<(), ExecutionError> {
+    ) -> Result<usize, ExecutionError> {
+        let mut again = 0_usize;
         let Notes { accounts, slots, ends } = self.notes;
         let mut begins = [0; 2];
         for ((transaction, result), ends) in transactions.iter().zip(self.results).zip(ends) {
@@ -96,9 +97,12 @@ impl<'a> Part<'a> {
                     run.state_mut().record_noted(accounts, slots);
                     run.keep(transaction, result);
                 }
-                _ => run.transact_next(transaction)?,
+                _ => {
+                    run.transact_next(transaction)?;
+                    again = again.saturating_add(1);
+                }
             }
         }
-        Ok(())
+        Ok(again)
     }
 }

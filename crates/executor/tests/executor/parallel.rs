@@ -10,8 +10,8 @@ use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex, keccak256};
 use lian_crypto::VerifiedTransaction;
 use lian_executor::{
-    AccountState, BlockEnvironment, MemoryState, Outcome, Rules, SpecId, StateError, StateReader, execute_transactions,
-    execute_transactions_parallel,
+    AccountState, BlockEnvironment, MemoryState, Outcome, Rules, SpecId, StateError, StateReader, Threads,
+    execute_transactions, execute_transactions_parallel,
 };
 use lian_system_contracts::members;
 use proptest::prelude::*;
@@ -327,6 +327,65 @@ impl StateReader for Broken<'_> {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.state.block_hash(number)
+    }
+}
+
+/// So many payments, each sender's after the other.
+fn payments(count: u8) -> Vec<Arc<VerifiedTransaction>> {
+    let pay = |sender: u8| (sender % 8, Action::Pay { to: 3, value: 1 });
+    build(&Plan { gas_limit: u64::MAX, spec: SpecId::OSAKA, actions: (0..count).map(pay).collect(), seed: 0 })
+}
+
+#[test]
+fn large_blocks_run_on_the_threads_that_there_are() {
+    let (state, environment) = (genesis(), environment(u64::MAX));
+    let threads = Threads::new(NonZeroUsize::new(3).unwrap());
+    for (count, parallel) in [(20, 0), (240, 1), (240, 1), (240, 2)] {
+        let transactions = payments(count);
+        let outcome = threads.execute(&rules(), &environment, &state, &transactions).unwrap();
+        assert_eq!(outcome, execute_transactions(&rules(), &environment, &state, &transactions).unwrap());
+        assert_eq!(outcome.included.len(), usize::from(count));
+        // All pay one account, so that the block after a large one runs serially.
+        assert_eq!(threads.parallel_blocks(), parallel);
+    }
+    assert!(!threads.disagreed());
+}
+
+/// A state in which an account is richer whenever it is asked for.
+struct Growing<'a> {
+    state: &'a MemoryState,
+    asked: AtomicU64,
+}
+
+impl StateReader for Growing<'_> {
+    fn account(&self, address: Address) -> Result<Option<AccountState>, StateError> {
+        let found = self.state.account(address)?;
+        let more = if address == ALICE { self.asked.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        Ok(found.map(|account| AccountState { balance: account.balance + U256::from(more), ..account }))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.state.storage(address, slot)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytes, StateError> {
+        self.state.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.state.block_hash(number)
+    }
+}
+
+#[test]
+fn threads_that_disagree_with_one_are_not_used_again() {
+    let memory = genesis();
+    let state = Growing { state: &memory, asked: AtomicU64::new(0) };
+    let threads = Threads::new(NonZeroUsize::new(2).unwrap());
+    let transactions = payments(200);
+    for blocks in [1, 1, 1] {
+        threads.execute(&rules(), &environment(u64::MAX), &state, &transactions).unwrap();
+        assert_eq!((threads.disagreed(), threads.parallel_blocks()), (true, blocks));
     }
 }
 

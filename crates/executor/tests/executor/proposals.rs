@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, U256, b256};
 use alloy_sol_types::SolCall;
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_executor::{
-    ExecutedBlock, ExecutionError, GenesisBlockError, LayeredState, MemoryState, Parent, Rules, StateReader,
+    ExecutedBlock, ExecutionError, GenesisBlockError, LayeredState, MemoryState, Parent, Rules, StateReader, Threads,
     execute_block, execute_proposal, genesis_block,
 };
 use lian_system_contracts::{configuration, interfaces::IConfiguration as C};
@@ -139,8 +139,16 @@ fn a_proposal_becomes_a_block() {
     let transactions = vec![pay(0, 30), pay(0, 31), create, pay(1, 1_000), pay(1, 32)];
     let proposal = proposal(&first, &transactions);
     let nodes = MemoryNodes::default();
-    let executed =
-        execute_proposal(&rules(), crate::support::GAS_LIMIT, &parent, &nodes, &proposal, &transactions).unwrap();
+    let executed = execute_proposal(
+        &Threads::one(),
+        &rules(),
+        crate::support::GAS_LIMIT,
+        &parent,
+        &nodes,
+        &proposal,
+        &transactions,
+    )
+    .unwrap();
 
     let block = &executed.block;
     let header = &block.header;
@@ -185,7 +193,7 @@ fn a_proposal_becomes_a_block() {
 
     // The block that others get: the same without the bodies that were skipped.
     let bodies = [0, 2, 4].map(|i| Arc::clone(&transactions[i]));
-    let again = execute_block(&rules(), &parent, &nodes, block, executed.digest, &bodies).unwrap();
+    let again = execute_block(&Threads::one(), &rules(), &parent, &nodes, block, executed.digest, &bodies).unwrap();
     assert_eq!((again.hash, &again.block, &again.changes), (executed.hash, block, &executed.changes));
 }
 
@@ -195,9 +203,16 @@ fn a_proposal_without_transactions_still_records_its_parent() {
     let below = Arc::new(LayeredState::new(Arc::new(MemoryState::default())));
     let parent = parent(&first, &below);
     let proposal = proposal(&first, &[]);
-    let executed =
-        execute_proposal(&rules(), crate::support::GAS_LIMIT, &parent, &MemoryNodes::default(), &proposal, &[])
-            .unwrap();
+    let executed = execute_proposal(
+        &Threads::one(),
+        &rules(),
+        crate::support::GAS_LIMIT,
+        &parent,
+        &MemoryNodes::default(),
+        &proposal,
+        &[],
+    )
+    .unwrap();
     assert_eq!(executed.changes.accounts.keys().copied().collect::<Vec<Address>>(), vec![HISTORY_STORAGE_ADDRESS]);
 }
 
@@ -210,7 +225,16 @@ fn bodies_must_be_the_proposals() {
         (0..2).map(|nonce| sent(ALICE, TxEip1559 { nonce, ..transaction(Some(BOB), vec![]) })).collect();
     let proposal = proposal(&first, &transactions);
     let run = |bodies: &[_]| {
-        execute_proposal(&rules(), crate::support::GAS_LIMIT, &parent, &MemoryNodes::default(), &proposal, bodies).err()
+        execute_proposal(
+            &Threads::one(),
+            &rules(),
+            crate::support::GAS_LIMIT,
+            &parent,
+            &MemoryNodes::default(),
+            &proposal,
+            bodies,
+        )
+        .err()
     };
     assert!(matches!(run(&transactions[..1]), Some(ExecutionError::BodyCount { proposed: 2, given: 1 })));
     let swapped: Vec<_> = transactions.iter().rev().cloned().collect();
@@ -237,13 +261,15 @@ fn a_block_tells_what_it_has_decided() {
         state = Arc::new(state.with_block(height - 1, block.hash, Arc::clone(&block.changes)));
         let bodies = if height == 2 { vec![Arc::clone(&decision)] } else { vec![] };
         let proposal = proposal(&block, &bodies);
-        let next = execute_proposal(&rules, crate::support::GAS_LIMIT, &parent, &nodes, &proposal, &bodies).unwrap();
+        let next =
+            execute_proposal(&Threads::one(), &rules, crate::support::GAS_LIMIT, &parent, &nodes, &proposal, &bodies)
+                .unwrap();
         assert_eq!(next.governance.is_some(), height == 2);
         limits.push(next.block.header.gas_limit);
         // Whoever made the block may have claimed anything.
         let mut claimed = (*next.block).clone();
         claimed.header.gas_limit = 7;
-        let again = execute_block(&rules, &parent, &nodes, &claimed, next.digest, &bodies).unwrap();
+        let again = execute_block(&Threads::one(), &rules, &parent, &nodes, &claimed, next.digest, &bodies).unwrap();
         assert_eq!(again.hash, next.hash);
         if let Some(governance) = &next.governance {
             assert_eq!(governance.block_gas_limit_at(BlockNumber(3)), crate::support::GAS_LIMIT);

@@ -46,6 +46,8 @@ pub(super) struct ExecutionThread {
     pub(super) stop: StopSignal,
     pub(super) evidence: EvidenceFiles,
     pub(super) unexplained: Unexplained,
+    /// Whether it was told that they did.
+    pub(super) threads_disagreed: bool,
 }
 
 impl ExecutionThread {
@@ -56,6 +58,21 @@ impl ExecutionThread {
                 self.stop.stop(reason);
                 return;
             }
+            self.watch_threads();
+        }
+    }
+
+    /// Tells, once, that several threads gave another outcome than one: a fault of the program that did no harm, since the
+    /// serial outcome counts.
+    fn watch_threads(&mut self) {
+        let threads = self.chain.threads();
+        metrics::gauge!("lian_execution_parallel_blocks").set(threads.parallel_blocks() as f64);
+        if threads.disagreed() && !self.threads_disagreed {
+            self.threads_disagreed = true;
+            metrics::gauge!("lian_execution_threads_disagreed").set(1.0);
+            tracing::error!(
+                "several threads executed a block to another outcome than one: blocks run on one from now on"
+            );
         }
     }
 

@@ -37,7 +37,7 @@ use crate::{
 };
 use inbound::Inbound;
 use lian_crypto::ConsensusSecretKey;
-use lian_executor::{Governance, Rules};
+use lian_executor::{Governance, Rules, Threads};
 use lian_ledger::{FileStorage, Flusher, Ledger, LedgerConfig, Storage, Upkeep};
 use lian_network::NetworkHandle;
 use lian_txpool::{Limits, Pool, PoolConfig};
@@ -45,6 +45,7 @@ use lian_types::{BlockNumber, Epoch, Genesis, GenesisError, GroupGenesis, GroupI
 use parking_lot::{Mutex, RwLock};
 use snapshots::SnapshotServer;
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
@@ -75,6 +76,7 @@ pub(crate) struct GroupSetup<'a> {
     pub(crate) network: Option<NetworkHandle>,
     pub(crate) stop: StopSignal,
     pub(crate) workers: Workers,
+    pub(crate) execution_threads: NonZeroUsize,
 }
 
 /// A running group.
@@ -269,7 +271,8 @@ fn wire(
         stop: setup.stop.clone(),
     };
     let execution_thread = execution_thread::ExecutionThread {
-        chain: SpeculativeChain::new(info.rules, info.block_gas_limit, Arc::clone(&ledger)),
+        chain: SpeculativeChain::new(info.rules, info.block_gas_limit, Arc::clone(&ledger))
+            .on(Threads::new(setup.execution_threads)),
         info: Arc::clone(&info),
         members: Arc::clone(&members),
         window: rules.window,
@@ -279,6 +282,7 @@ fn wire(
         stop: setup.stop.clone(),
         unexplained: evidence.unexplained(ledger.head().number),
         evidence,
+        threads_disagreed: false,
     };
     let ledger_thread = ledger_thread::LedgerThread {
         suite: info.suite,

@@ -17,6 +17,7 @@ fn run(folder: &Path) -> Node {
         rpc: String::new(),
         history: HistoryDepth::Blocks(16),
         data: lian_group::DataPolicy::default(),
+        execution_threads: std::num::NonZeroUsize::MIN,
         network: None,
     })
     .unwrap()

@@ -67,6 +67,7 @@ impl Place {
             rpc: String::new(),
             history: HistoryDepth::Blocks(16),
             data: lian_group::DataPolicy::default(),
+            execution_threads: std::num::NonZeroUsize::MIN,
             network: None,
         })
     }

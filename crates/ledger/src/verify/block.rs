@@ -10,8 +10,8 @@ use crate::view::View;
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
 use lian_crypto::{EpochMembers, Suite, VerifiedTransaction, verify_certificate};
 use lian_executor::{
-    AccountState, ExecutedBlock, MemoryState, Parent, Rules, StateChanges, StateError, StateReader, execute_block,
-    genesis_block, members_at,
+    AccountState, ExecutedBlock, MemoryState, Parent, Rules, StateChanges, StateError, StateReader, Threads,
+    execute_block, genesis_block, members_at,
 };
 use lian_trie::{MemoryNodes, StateTrie, ordered_root};
 use lian_types::{BlockNumber, ChainContext, Epoch, Genesis, GroupGenesis, Proposal, ProposalDigest};
@@ -284,7 +284,7 @@ impl<'a> Checker<'a> {
         }
         let rules = Rules::of_group(self.suite, self.group);
         let nodes = MemoryNodes::default();
-        match execute_block(&rules, parent, &nodes, &stored.block, stored.digest, &transactions) {
+        match execute_block(&Threads::one(), &rules, parent, &nodes, &stored.block, stored.digest, &transactions) {
             Ok(executed) => {
                 if executed.hash != stored.hash {
                     let differing = differing_fields(&executed, stored);

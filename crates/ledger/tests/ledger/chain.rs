@@ -3,7 +3,9 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address, hex, keccak256};
 use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
-use lian_executor::{AccountChange, AccountState, ExecutedBlock, Parent, Rules, StateChanges, execute_proposal};
+use lian_executor::{
+    AccountChange, AccountState, ExecutedBlock, Parent, Rules, StateChanges, Threads, execute_proposal,
+};
 use lian_ledger::{
     FinalBlock, Head, Ledger, LedgerConfig, LedgerError, MemoryStorage, MemoryView, Recovery, Storage, ViewKind,
 };
@@ -145,7 +147,8 @@ impl Chain {
         };
         let rules = Rules::of_group(SUITE, self.group());
         let gas = self.group().block_gas_limit;
-        let executed = execute_proposal(&rules, gas, &head.parent, nodes, &proposal, &transactions).unwrap();
+        let executed =
+            execute_proposal(&Threads::one(), &rules, gas, &head.parent, nodes, &proposal, &transactions).unwrap();
         assert_eq!(executed.receipts.len() as u64, count);
         FinalBlock { certificate: self.certificate(number, executed.digest, executed.hash), executed }
     }

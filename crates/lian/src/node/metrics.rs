@@ -169,6 +169,11 @@ fn describe() {
         ("lian_pool_pending_transactions", "Transactions in the pool that could be proposed."),
         ("lian_pool_queued_transactions", "Transactions in the pool that wait for an earlier nonce."),
         ("lian_abstains", "1 if the node sends no votes because it may have lost some of its own, else 0."),
+        ("lian_execution_parallel_blocks", "Blocks that several threads have executed."),
+        (
+            "lian_execution_threads_disagreed",
+            "1 if several threads gave another outcome than one: a fault of the program.",
+        ),
         ("lian_halted", "1 if the group has stopped on this node, else 0."),
         ("ethereum_blockchain_height", "Height of the chain (EIP-2159)."),
         ("ethereum_best_known_block_number", "Highest block number known (EIP-2159)."),

@@ -36,6 +36,7 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         rpc: folder.config.rpc.advertised.clone(),
         history: folder.config.storage.history.depth()?,
         data: folder.config.data_policy()?,
+        execution_threads: folder.config.execution_threads()?,
         network: Some((network.clone(), events)),
     };
     // Opening a ledger reads and may replay much, or fetch a snapshot; the threads of the runtime serve sockets meanwhile.

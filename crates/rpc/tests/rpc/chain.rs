@@ -51,6 +51,7 @@ impl Chain {
             rpc: String::new(),
             history,
             data: lian_group::DataPolicy::default(),
+            execution_threads: std::num::NonZeroUsize::MIN,
             network: None,
         };
         lian_group::note_new_key(&setup.data_dir, &setup.genesis).unwrap();

@@ -389,6 +389,20 @@ fn threads_that_disagree_with_one_are_not_used_again() {
     }
 }
 
+/// The second half of a block reads a slot, which the first half writes, and then forgets all storage of that account.
+#[test]
+fn what_was_read_before_storage_was_forgotten_counts() {
+    let pay = |sender, to| (sender, Action::Pay { to, value: 1 });
+    let feed = |sender| (sender, Action::Feed { slot: 2, value: 1 });
+    let first = std::iter::once(feed(0)).chain((0..7).map(|_| pay(1, 6)));
+    let second = [feed(3), (5, Action::Burn { value: 0 })].into_iter().chain((0..5).map(|_| pay(4, 7)));
+    let actions = first.chain(second).collect();
+    let transactions = build(&Plan { gas_limit: GAS_LIMIT, spec: SpecId::SHANGHAI, actions, seed: 0 });
+    let rules = Rules { spec: SpecId::SHANGHAI, ..rules() };
+    let serial = execute_transactions(&rules, &environment(GAS_LIMIT), &genesis(), &transactions).unwrap();
+    assert_eq!(parallel(&rules, &environment(GAS_LIMIT), &genesis(), &transactions, 2, 0).unwrap(), serial);
+}
+
 /// What the random blocks must be able to do, so that they show anything: each of it happens in the serial run.
 #[test]
 fn the_contracts_of_these_tests_do_what_they_say() {

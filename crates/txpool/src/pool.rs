@@ -153,6 +153,16 @@ pub struct Pool {
     overtaken: Vec<TxHash>,
     /// Transactions that have reached this node and are being checked.
     arriving: B256Set,
+    progress: Progress,
+}
+
+/// How far the line of transactions has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// When the newest of the pool's transactions that are final came.
+    newest: Millis,
+    /// When it became final.
+    at: Millis,
 }
 
 impl Pool {
@@ -173,6 +183,7 @@ impl Pool {
             loose_bytes: 0,
             overtaken: Vec::new(),
             arriving: B256Set::default(),
+            progress: Progress::default(),
         }
     }
 
@@ -204,18 +215,24 @@ impl Pool {
         self.queues.waiting_since()
     }
 
-    /// The time since which some transaction has waited to become final, proposed or not: to be relayed.
+    /// When [`Pool::overdue`] will have something to say if nothing more becomes final until then; a time that has passed
+    /// where it has something already.
     #[must_use]
-    pub fn pending_since(&self) -> Option<Millis> {
+    pub fn overdue_at(&self, wait: u64) -> Option<Millis> {
         let oldest = self.queues.proposed_and_ready().map(|line| line.first_key_value());
-        oldest.into_iter().flatten().map(|(_, candidate)| candidate.since).min()
+        let since = oldest.into_iter().flatten().map(|(_, candidate)| candidate.since).min()?;
+        let (due, Progress { newest, at }) = (since.saturating_add(wait), self.progress);
+        Some(if due <= newest { due } else { due.max(at.saturating_add(wait)) })
     }
 
-    /// The transactions that can be proposed or are, and have waited since a time or longer: those that open proposals
-    /// hold first, each kind in its order, at most so many.
+    /// The transactions that can be proposed or are, and have waited in vain: one that came `wait` milliseconds later is
+    /// final, or for that long nothing new has become final. Where all have to wait alike, that alone is no reason. Those
+    /// that open proposals hold come first, each kind in its order, at most so many.
     #[must_use]
-    pub fn pending(&self, since: Millis, count_max: usize) -> Vec<Arc<VerifiedTransaction>> {
-        let old = |candidate: &&Candidate| candidate.since <= since;
+    pub fn overdue(&self, now: Millis, wait: u64, count_max: usize) -> Vec<Arc<VerifiedTransaction>> {
+        let Progress { newest, at } = self.progress;
+        let until = if at.saturating_add(wait) <= now { now } else { newest };
+        let old = |candidate: &&Candidate| candidate.since.saturating_add(wait) <= until;
         let lines = self.queues.proposed_and_ready().into_iter();
         let hashes = lines.flat_map(|line| line.values().take_while(old)).map(|candidate| candidate.hash);
         hashes.take(count_max).filter_map(|hash| self.get(&hash).cloned()).collect()

@@ -135,6 +135,8 @@ pub const GOSSIP_KNOWN_MAX: usize = POOL_TRANSACTIONS_MAX;
 pub const GOSSIP_QUEUE_MAX: usize = 16_384;
 /// Most transactions in one gossip message: half a second of work, 20 ms of decoding on one core.
 pub const GOSSIP_TRANSACTIONS_MAX: usize = 4_096;
+/// Most transactions that are sent again to one peer at a time, because they wait in vain.
+pub const RELAY_TRANSACTIONS_MAX: usize = 1_024;
 /// Most bytes of encoded transactions in one gossip message; votes must not wait behind it (8 ms at 1 Gbit/s).
 pub const GOSSIP_BYTES_MAX: usize = 1024 * 1024;
 

@@ -19,9 +19,9 @@ pub(super) struct Relaying {
 impl Core {
     /// When transactions have waited for so long that others are sent them.
     pub(super) fn relay_deadline(&self) -> Option<Millis> {
-        let since = self.pool.lock().pending_since()?;
+        let due = self.pool.lock().overdue_at(self.relay_ms())?;
         self.other_members().next()?;
-        Some(since.saturating_add(self.relay_ms()).max(self.relaying.not_before))
+        Some(due.max(self.relaying.not_before))
     }
 
     /// Sends on what waits, again and again for as long as it does; so many at once that a group that stands still for
@@ -30,8 +30,8 @@ impl Core {
         let wait = self.relay_ms();
         let (early, late) = {
             let pool = self.pool.lock();
-            let pending = |ms| pool.pending(now.saturating_sub(ms), limits::GOSSIP_TRANSACTIONS_MAX);
-            (pending(wait), pending(wait.saturating_mul(2)))
+            let overdue = |wait| pool.overdue(now, wait, limits::RELAY_TRANSACTIONS_MAX);
+            (overdue(wait), overdue(wait.saturating_mul(2)))
         };
         let leader = self.machine.status().leader;
         let peers: Vec<_> = self.other_members().collect();

@@ -1,6 +1,6 @@
 //! What final blocks and time do to the pool.
 
-use super::{DropReason, Dropped, Pool, length, proposals::Bodies};
+use super::{DropReason, Dropped, Pool, Progress, length, proposals::Bodies};
 use crate::{Origin, queues::Candidate};
 use alloy_primitives::{Address, TxHash};
 use lian_types::{BlockNumber, Millis};
@@ -56,6 +56,10 @@ impl Pool {
             }
         }
         for pending in &removed {
+            if pending.since > self.progress.newest && self.known.get(&pending.hash).is_some_and(|known| known.is_final)
+            {
+                self.progress = Progress { newest: pending.since, at: now };
+            }
             self.forget(pending);
         }
         while let Some(open) = self.open.first_entry() {

@@ -50,10 +50,10 @@ fn a_discarded_proposal_gives_its_transactions_back_in_their_places() {
     pool.proposed(Millis(5), height(2), digest(2), &hashes(&[&b0, &a1]));
     assert_eq!(pool.eligible_since(), None);
     // They are not final yet: whoever made the proposals may have shown them to few.
-    assert_eq!(pool.pending_since(), Some(Millis(0)));
-    let pending = |since, count| pool.pending(Millis(since), count).iter().map(|one| one.hash()).collect::<Vec<_>>();
-    assert_eq!(pending(1, 9), hashes(&[&a0, &b0]));
-    assert_eq!(pending(9, 2), hashes(&[&a0, &b0]));
+    assert_eq!(pool.overdue_at(10), Some(Millis(10)));
+    let overdue = |now, count| pool.overdue(Millis(now), 10, count).iter().map(|one| one.hash()).collect::<Vec<_>>();
+    assert_eq!(overdue(11, 9), hashes(&[&a0, &b0]));
+    assert_eq!(overdue(19, 2), hashes(&[&a0, &b0]));
     pool.unproposed(Millis(7), height(2));
     assert_eq!(pool.select(ALL), hashes(&[&b0, &a1]));
     assert_eq!(pool.eligible_since(), Some(Millis(7)));
@@ -184,4 +184,28 @@ fn a_block_from_elsewhere_overtakes() {
     let dropped = pool.finalized(Millis(1), &finality(9, &hashes(&[&a0, &other]), &[], &nonces));
     assert_eq!(dropped, [Dropped { hash: a1.hash(), reason: DropReason::NonceTooLow }]);
     assert_eq!(pool.select(ALL), hashes(&[&a2]));
+}
+
+#[test]
+fn overdue_is_what_later_ones_have_overtaken_or_a_line_that_stands() {
+    let mut pool = pool();
+    let all: Vec<_> = (1..=4).map(|from| transfer(from, 0, 0)).collect();
+    for (transaction, time) in all.iter().zip([100, 200, 300, 400]) {
+        pool.admit(Millis(time), Arc::clone(transaction), Origin::Local, &nonce(0)).unwrap();
+    }
+    let overdue = |pool: &Pool, now| pool.overdue(Millis(now), 150, 9).iter().map(|one| one.hash()).collect::<Vec<_>>();
+    // Nothing has ever become final: all wait in vain when they have waited for so long.
+    assert_eq!(pool.overdue_at(150), Some(Millis(250)));
+    assert_eq!([overdue(&pool, 249), overdue(&pool, 350)], [NONE, hashes(&[&all[0], &all[1]])]);
+    // The line moves: the first waits no longer than the second.
+    pool.finalized(Millis(1_000), &finality(1, &hashes(&[&all[1]]), &[], &[(Address::repeat_byte(2), 1)]));
+    assert_eq!((overdue(&pool, 1_149), pool.overdue_at(150)), (NONE, Some(Millis(1_150))));
+    assert_eq!(overdue(&pool, 1_150), hashes(&[&all[0], &all[2], &all[3]]), "it stands");
+    // One that came 200 ms after it is final.
+    pool.finalized(Millis(1_100), &finality(2, &hashes(&[&all[2]]), &[], &[(Address::repeat_byte(3), 1)]));
+    assert_eq!((overdue(&pool, 1_100), pool.overdue_at(150)), (hashes(&[&all[0]]), Some(Millis(250))));
+    // What others bring in says nothing about those that wait here.
+    let strange = transfer(9, 0, 0);
+    pool.finalized(Millis(1_200), &finality(3, &hashes(&[&strange]), &[], &[(Address::repeat_byte(9), 1)]));
+    assert_eq!(overdue(&pool, 1_250), hashes(&[&all[0], &all[3]]));
 }

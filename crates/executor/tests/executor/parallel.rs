@@ -265,7 +265,7 @@ fn parallel(
 }
 
 fn cases() -> u32 {
-    std::env::var("LIAN_PARALLEL_CASES").map_or(200, |cases| cases.parse().unwrap())
+    std::env::var("LIAN_PARALLEL_CASES").map_or(400, |cases| cases.parse().unwrap())
 }
 
 proptest! {

@@ -18,7 +18,8 @@ const PAUSE_MAX: u32 = 64;
 ///
 /// Where transactions conflict so much that most of those that ran apart run again, blocks run serially for a while: one,
 /// then twice as many each time, at most 64. One block in 64 that several threads have executed runs serially as well; if
-/// the outcomes ever differed, which would be a fault of this program, the serial one counts, and so it does from then on.
+/// the outcomes ever differed, which would be a fault of this program, the serial one counts, and so it does from then on;
+/// blocks before may be wrong then, which a serial execution of them finds out.
 #[derive(Debug)]
 pub struct Threads {
     count: NonZeroUsize,

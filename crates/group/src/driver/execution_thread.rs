@@ -46,8 +46,8 @@ pub(super) struct ExecutionThread {
     pub(super) stop: StopSignal,
     pub(super) evidence: EvidenceFiles,
     pub(super) unexplained: Unexplained,
-    /// Whether it was told that they did.
-    pub(super) threads_disagreed: bool,
+    /// What was told last: how many blocks several threads have executed, and whether they disagreed with one.
+    pub(super) threads_told: Option<(u64, bool)>,
 }
 
 impl ExecutionThread {
@@ -62,16 +62,21 @@ impl ExecutionThread {
         }
     }
 
-    /// Tells, once, that several threads gave another outcome than one: a fault of the program that did no harm, since the
-    /// serial outcome counts.
+    /// Tells how several threads fare, when that has changed.
     fn watch_threads(&mut self) {
         let threads = self.chain.threads();
-        metrics::gauge!("lian_execution_parallel_blocks").set(threads.parallel_blocks() as f64);
-        if threads.disagreed() && !self.threads_disagreed {
-            self.threads_disagreed = true;
-            metrics::gauge!("lian_execution_threads_disagreed").set(1.0);
+        let now = (threads.parallel_blocks(), threads.disagreed());
+        let before = self.threads_told.replace(now);
+        if before == Some(now) {
+            return;
+        }
+        let group = self.info.group.to_string();
+        metrics::gauge!("lian_execution_parallel_blocks", "group" => group.clone()).set(now.0 as f64);
+        metrics::gauge!("lian_execution_threads_disagreed", "group" => group).set(f64::from(u8::from(now.1)));
+        if now.1 && !before.is_some_and(|(_, disagreed)| disagreed) {
             tracing::error!(
-                "several threads executed a block to another outcome than one: blocks run on one from now on"
+                "several threads executed a block to another outcome than one: blocks run on one from now on; earlier blocks \
+                 must be checked by `lian verify`"
             );
         }
     }

@@ -282,7 +282,7 @@ fn wire(
         stop: setup.stop.clone(),
         unexplained: evidence.unexplained(ledger.head().number),
         evidence,
-        threads_disagreed: false,
+        threads_told: None,
     };
     let ledger_thread = ledger_thread::LedgerThread {
         suite: info.suite,

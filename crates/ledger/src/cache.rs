@@ -73,6 +73,15 @@ impl ReadCache {
         }
     }
 
+    /// As [`Self::replace`], but only where the key is held.
+    pub(crate) fn refresh(&self, key: &Key, value: impl FnOnce() -> Value) {
+        let Some(shard) = self.shard(key) else { return };
+        let mut shard = shard.lock();
+        if shard.contains_key(key) {
+            shard.insert(*key, value());
+        }
+    }
+
     /// Must be called after all changed values were replaced.
     pub(crate) fn end_flush(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);

@@ -18,6 +18,7 @@ use parking_lot::RwLock;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use record::Index;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub enum HistoryError {
         newest: BlockNumber,
     },
 }
+
+/// What one block replaced, by key.
+pub(crate) type ReplacedValues<'a> = Vec<(&'a Key, Cow<'a, Value>)>;
 
 /// Where the replaced values of the last flushed blocks are.
 pub(crate) struct History {
@@ -138,7 +142,7 @@ impl History {
 
     /// Adds what blocks replaced, of consecutive heights, and syncs. They are visible on return. `newest` is the height
     /// of the last one, also if no record is to be kept.
-    pub(crate) fn append(&self, records: &[(u64, Vec<(Key, Value)>)], newest: u64) -> Result<(), LogError> {
+    pub(crate) fn append(&self, records: &[(u64, ReplacedValues<'_>)], newest: u64) -> Result<(), LogError> {
         let first = records.first().map_or(newest + 1, |(height, _)| *height);
         if self.places.read().next() != first {
             self.forget(first)?;

@@ -8,6 +8,31 @@ use std::hash::{Hash, Hasher};
 /// What stands under a key, or that nothing does.
 pub(crate) type Value = Option<Bytes>;
 
+/// What a block gives to a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    pub(crate) value: Value,
+    /// What the block found there, where whoever executed it told.
+    pub(crate) before: Option<Value>,
+}
+
+impl Change {
+    /// An estimate of the memory for a change without its values: here, and in the memory layer.
+    const BYTES: usize = 300;
+
+    /// A change of which it is not known what it replaces.
+    pub(crate) const fn new(key: Key, value: Value) -> Self {
+        Self { key, value, before: None }
+    }
+
+    /// An estimate of the memory it takes until it is flushed, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |value: &Value| value.as_ref().map_or(0, |value| value.len());
+        Self::BYTES + length(&self.value) + self.before.as_ref().map_or(0, length)
+    }
+}
+
 /// A kind of entry in the view. Each has a key space of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {

@@ -25,7 +25,7 @@ pub use upkeep::Upkeep;
 
 use crate::block_record::{FinalBlock, KIND_BLOCK, StoredBlock};
 use crate::index;
-use crate::key::{Key, Value};
+use crate::key::{Change, Key};
 use crate::log::{Entry, Location, Log};
 use crate::storage::{FolderLock, Storage};
 use crate::store::{ReadError, StateAt, Store};
@@ -35,7 +35,7 @@ use alloy_primitives::{B256, TxHash};
 use flush::Pressure;
 use lian_crypto::Suite;
 use lian_executor::{ExecutedBlock, Parent};
-use lian_trie::{NodeSource, StateTrie};
+use lian_trie::{NodeChange, NodeSource, StateTrie};
 use lian_types::{Block, BlockNumber, Certificate, ChainContext, Extension, HistoryDepth, ProposalDigest, limits};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::unsync::Cache;
@@ -127,7 +127,7 @@ struct Pending {
     stored: Arc<StoredBlock>,
     location: Location,
     /// What it changed, each key once.
-    changes: Vec<(Key, Value)>,
+    changes: Vec<Change>,
     /// What is remembered of the epoch that ended before it, if one did.
     epoch_end: Option<Write>,
     /// An estimate of the memory it takes, in bytes.
@@ -349,7 +349,7 @@ impl Ledger {
         let number = executed.block.header.number;
         let changes = self.flat_changes(executed)?;
         let epoch_end = self.epoch_end_before(&executed.block.extension)?;
-        let bytes = changes.iter().map(|(_, value)| 256 + value.as_ref().map_or(0, |value| value.len())).sum::<usize>();
+        let bytes = changes.iter().map(Change::bytes).sum::<usize>();
         self.store.overlay.insert(number, &changes);
         self.store.push_hash(number, executed.hash);
         let stored = Arc::new(StoredBlock::from(block));
@@ -380,31 +380,31 @@ impl Ledger {
     }
 
     /// Everything that a block changed as keys of the view, each once.
-    fn flat_changes(&self, executed: &ExecutedBlock) -> Result<Vec<(Key, Value)>, ReadError> {
+    fn flat_changes(&self, executed: &ExecutedBlock) -> Result<Vec<Change>, ReadError> {
         let before = executed.block.header.number.saturating_sub(1);
         let mut flat = Vec::with_capacity(executed.nodes.len() + executed.changes.accounts.len() * 4);
         for (address, change) in &executed.changes.accounts {
             let account = change.account.as_ref().and_then(|account| borsh::to_vec(account).ok());
-            flat.push((Key::account(*address), account.map(Into::into)));
+            flat.push(Change::new(Key::account(*address), account.map(Into::into)));
             if change.storage_cleared || change.account.is_none() {
                 for slot in self.store.slots_at(*address, before)? {
                     if !change.storage.contains_key(&slot) || change.account.is_none() {
-                        flat.push((Key::storage(*address, slot), None));
+                        flat.push(Change::new(Key::storage(*address, slot), None));
                     }
                 }
             }
             if change.account.is_some() {
                 for (slot, value) in &change.storage {
                     let value = (!value.is_zero()).then(|| value.to_be_bytes_trimmed_vec().into());
-                    flat.push((Key::storage(*address, *slot), value));
+                    flat.push(Change::new(Key::storage(*address, *slot), value));
                 }
             }
         }
         for (hash, code) in &executed.changes.codes {
-            flat.push((Key::code(*hash), Some(code.clone())));
+            flat.push(Change::new(Key::code(*hash), Some(code.clone())));
         }
-        for (owner, path, node) in executed.nodes.iter() {
-            flat.push((Key::node(owner, path), node.cloned()));
+        for (owner, NodeChange { path, node, before }) in executed.nodes.iter() {
+            flat.push(Change { key: Key::node(owner, path), value: node.clone(), before: before.clone().map(Some) });
         }
         Ok(flat)
     }

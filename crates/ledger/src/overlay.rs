@@ -1,6 +1,6 @@
 //! The memory layer: what final blocks changed that is not in the view yet.
 
-use crate::key::{Key, Value};
+use crate::key::{Change, Key, Value};
 use alloy_primitives::map::{Entry, HashMap};
 use parking_lot::RwLock;
 
@@ -63,8 +63,8 @@ impl Overlay {
     }
 
     /// Adds what a block changed; its height is above all before.
-    pub(crate) fn insert(&self, height: u64, changes: &[(Key, Value)]) {
-        for (key, value) in changes {
+    pub(crate) fn insert(&self, height: u64, changes: &[Change]) {
+        for Change { key, value, .. } in changes {
             if let Some(shard) = self.shard(key) {
                 match shard.write().entry(*key) {
                     Entry::Occupied(mut versions) => versions.get_mut().push(height, value.clone()),

@@ -1,18 +1,18 @@
 //! State at a height: the memory layer, the cache, the view and the past states put together.
 
 use crate::cache::ReadCache;
-use crate::history::{History, HistoryError, Replaced};
-use crate::key::{Key, Table, Value};
+use crate::history::{History, HistoryError, Replaced, ReplacedValues};
+use crate::key::{Change, Key, Table, Value};
 use crate::log::LogError;
 use crate::overlay::Overlay;
 use crate::storage::{Storage, write_whole};
 use crate::view::{View, ViewError, Write};
-use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use lian_executor::{AccountState, StateError, StateReader};
 use lian_trie::{Nibbles, NodeSource, Owner, SourceError};
 use lian_types::BlockNumber;
 use parking_lot::RwLock;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -155,50 +155,56 @@ impl Store {
     /// there (`others`). Past values are kept of blocks from `keep_from` on.
     pub(crate) fn flush(
         &self,
-        blocks: &[(u64, &[(Key, Value)])],
+        blocks: &[(u64, &[Change])],
         others: Vec<Write>,
         keep_from: u64,
     ) -> Result<(), ReadError> {
         let Some((last, _)) = blocks.last() else { return Ok(()) };
-        let count = blocks.iter().map(|(_, changes)| changes.len()).max().unwrap_or(0);
-        let mut newest: HashMap<Key, Value> = HashMap::with_capacity_and_hasher(count, Default::default());
-        let mut records = Vec::new();
-        for (height, changes) in blocks {
-            let keep = *height >= keep_from.max(1);
-            let mut replaced = Vec::with_capacity(if keep { changes.len() } else { 0 });
-            for (key, value) in *changes {
-                let before = newest.insert(*key, value.clone());
-                if keep && key.table().is_versioned() {
-                    replaced.push((
-                        *key,
-                        match before {
-                            Some(before) => before,
-                            None => self.newest(key)?,
-                        },
-                    ));
-                }
-            }
-            if keep {
-                records.push((*height, replaced));
-            }
+        let keep_from = keep_from.max(1);
+        // By key and, within a key, by height: what a block replaces stands before it, and the view takes sorted keys
+        // faster.
+        let mut sorted: Vec<(&Change, usize, u64)> = Vec::new();
+        for ((height, changes), at) in blocks.iter().zip(0..) {
+            sorted.extend(changes.iter().map(|change| (change, at, *height)));
         }
-        self.history.append(&records, *last)?;
+        sorted.sort_unstable_by(|(a, at, _), (b, bt, _)| a.key.cmp(&b.key).then(at.cmp(bt)));
+        let mut replaced: Vec<ReplacedValues<'_>> = blocks.iter().map(|_| Vec::new()).collect();
+        let mut newest = Vec::with_capacity(sorted.len());
+        for changes in sorted.chunk_by(|(a, ..), (b, ..)| a.key == b.key) {
+            let mut before = None;
+            for (change, at, height) in changes {
+                if *height >= keep_from
+                    && change.key.table().is_versioned()
+                    && let Some(replaced) = replaced.get_mut(*at)
+                {
+                    let before = match before.or(change.before.as_ref()) {
+                        Some(before) => Cow::Borrowed(before),
+                        None => Cow::Owned(self.newest(&change.key)?),
+                    };
+                    replaced.push((&change.key, before));
+                }
+                before = Some(&change.value);
+            }
+            newest.extend(changes.last().map(|(change, ..)| *change));
+        }
+        let records = blocks.iter().zip(replaced).map(|((height, _), replaced)| (*height, replaced));
+        self.history.append(&records.skip_while(|(height, _)| *height < keep_from).collect::<Vec<_>>(), *last)?;
         self.cache.begin_flush();
-        let mut batch: Vec<_> = newest.iter().map(|(key, value)| (*key, value.clone())).chain(others).collect();
-        // The view takes sorted keys faster.
-        batch.sort_unstable_by_key(|(key, _)| *key);
-        self.noted(self.view.commit(batch))?;
-        for (key, value) in &newest {
-            // A node is a slice of all nodes of its block: the cache must not keep those alive for it.
-            let value = match key.table() {
-                Table::Nodes => value.as_deref().map(|node| Bytes::copy_from_slice(node)),
-                _ => value.clone(),
-            };
-            self.cache.replace(*key, value);
+        let writes = newest.iter().map(|change| (change.key, change.value.clone()));
+        self.noted(self.view.commit(writes.chain(others).collect()))?;
+        for change in &newest {
+            let Change { key, value, .. } = *change;
+            match key.table() {
+                // The trie keeps the nodes that it needs often, and tells what it replaces: in the cache are those that
+                // were read from the view. A node is a slice of all nodes of its block, which the cache must not keep
+                // alive for it.
+                Table::Nodes => self.cache.refresh(key, || value.as_deref().map(|node| Bytes::copy_from_slice(node))),
+                _ => self.cache.replace(*key, value.clone()),
+            }
         }
         self.cache.end_flush();
         self.flushed.store(*last, Ordering::SeqCst);
-        self.overlay.remove(*last, newest.keys());
+        self.overlay.remove(*last, newest.iter().map(|change| &change.key));
         Ok(())
     }
 
@@ -345,7 +351,7 @@ mod tests {
     }
 
     fn flush(store: &Store, height: u8) {
-        let changes = [(key(), value(height))];
+        let changes = [Change::new(key(), value(height))];
         store.overlay.insert(height.into(), &changes);
         store.flush(&[(height.into(), &changes)], vec![], 0).unwrap();
     }

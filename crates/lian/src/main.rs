@@ -23,6 +23,10 @@ mod verbs;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The system's allocator keeps ever more of what blocks once took: what lives long lies between what does not.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit status of a node that would stop again; `packaging/lian@.service` names it, too.
 const NEEDS_OPERATOR: u8 = 3;
 

@@ -14,7 +14,9 @@ use alloy_primitives::B256;
 use crate::{Hasher, Nibbles, Trie};
 
 pub use codec::DecodeError;
-pub(crate) use codec::{decode, decode_account, encode, encode_account, encode_branch, encode_extension, encode_leaf};
+pub(crate) use codec::{
+    decode, decode_account, encode, encode_account, encode_branch, encode_extension, encode_leaf, encode_whole_branch,
+};
 
 /// A node and the time it came into memory.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, Bytes};
 
-use crate::{Nibbles, NodeChanges, StateNodeChanges};
+use crate::{Nibbles, NodeChange, NodeChanges, StateNodeChanges};
 
 /// Whose trie a node belongs to: `None` for the trie of accounts, or the hashed address of the account whose storage
 /// it is.
@@ -45,7 +45,7 @@ pub struct MemoryNodes {
 impl MemoryNodes {
     /// Writes and deletes the nodes of one trie.
     pub fn apply(&mut self, owner: Owner, changes: &NodeChanges) {
-        for (path, node) in changes.iter() {
+        for NodeChange { path, node, .. } in changes {
             match node {
                 Some(node) => self.nodes.insert((owner, *path), Bytes::copy_from_slice(node)),
                 None => self.nodes.remove(&(owner, *path)),

@@ -77,11 +77,11 @@ pub struct StateNodeChanges {
 
 impl StateNodeChanges {
     /// All changes with their owners.
-    pub fn iter(&self) -> impl Iterator<Item = (Owner, &Nibbles, Option<&Bytes>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Owner, &NodeChange)> {
         let storage = self.storage.iter().map(|(owner, changes)| (Some(*owner), changes));
         std::iter::once((None, &self.accounts))
             .chain(storage)
-            .flat_map(|(owner, changes)| changes.iter().map(move |(path, node)| (owner, path, node.as_ref())))
+            .flat_map(|(owner, changes)| changes.iter().map(move |change| (owner, change)))
     }
 
     /// The number of changed paths.
@@ -291,7 +291,7 @@ impl Edit for AccountEdit<'_> {
 
     fn removed(&mut self, walker: &Walker<'_>, old: &LeafData, effects: &mut Effects) -> Result<(), TrieError> {
         let before = self.old_storage(walker, Some(old))?;
-        let changes = before.stored_paths(walker.source)?.into_iter().map(|path| (path, None)).collect();
+        let changes = before.stored_paths(walker.source)?.into_iter().map(NodeChange::deletion).collect();
         self.report(&before, 0, changes, effects);
         Ok(())
     }
@@ -323,9 +323,10 @@ impl<'a> AccountEdit<'a> {
         }
         let empty = Trie::empty(walker.hasher, before.owner);
         let after = empty.edit(walker.source, walker.generation, &mut edits, &mut effects)?;
-        let cleared = before.stored_paths(walker.source)?.into_iter().map(|path| (path, None));
-        let changes: BTreeMap<_, _> = cleared.chain(effects.into_nodes()).collect();
-        Ok((after, changes.into_iter().collect()))
+        let cleared = before.stored_paths(walker.source)?.into_iter().map(NodeChange::deletion);
+        // What stood there before is not known of what is built anew: the trie that built it was empty.
+        let changes: BTreeMap<_, _> = cleared.chain(effects.into_nodes()).map(|change| (change.path, change)).collect();
+        Ok((after, changes.into_values().collect()))
     }
 
     fn slot_edits(&self, hasher: Hasher) -> Result<Vec<PlainEdit>, TrieError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bytes};
 
 use crate::node::{Child, Kind, LeafData, Reference, Value};
-use crate::update::{Edit, Effects, Keyed, Outcome, Walker};
+use crate::update::{Edit, Effects, Keyed, Outcome, Stored, Walker};
 use crate::{Hasher, Nibbles, NodeSource, Owner, TrieError};
 
 /// A Merkle Patricia trie that never changes: an update makes a new one, which shares all untouched nodes with the old.
@@ -24,8 +24,24 @@ pub struct Trie {
     pub(crate) generation: u64,
 }
 
-/// The path of a node with its new RLP, or `None` where the store's node is to be deleted.
-pub type NodeChange = (Nibbles, Option<Bytes>);
+/// What an update changes at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeChange {
+    /// Where.
+    pub path: Nibbles,
+    /// The new RLP, or `None` where the store's node is to be deleted.
+    pub node: Option<Bytes>,
+    /// The RLP of the store's node there before, if the trie held that in memory; `None` where it did not, and where
+    /// there was none.
+    pub before: Option<Bytes>,
+}
+
+impl NodeChange {
+    /// That the store's node at a path, which is not in memory, is to be deleted.
+    pub(crate) const fn deletion(path: Nibbles) -> Self {
+        Self { path, node: None, before: None }
+    }
+}
 
 /// What an update changes in a store of nodes by path: each path at most once, in an order that depends on the update
 /// alone. The nodes lie in few large allocations; whoever keeps some of them for long should copy those.
@@ -62,7 +78,7 @@ impl FromIterator<NodeChange> for NodeChanges {
 }
 
 impl IntoIterator for NodeChanges {
-    type Item = (Nibbles, Option<Bytes>);
+    type Item = NodeChange;
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -169,10 +185,10 @@ impl Trie {
         let root = match walker.update_child(self.root.as_ref(), 0, edits, effects)? {
             Outcome::Same => return Ok(self.clone()),
             Outcome::Gone => {
-                effects.delete(Nibbles::EMPTY);
+                effects.delete(Nibbles::EMPTY, Stored::of(self.root.as_ref()));
                 None
             }
-            Outcome::Short(node) => Some(walker.settle(node, &Nibbles::EMPTY, true, effects)),
+            Outcome::Short(node) => Some(walker.settle(node, &Nibbles::EMPTY, Stored::of(self.root.as_ref()), effects)),
             Outcome::Branch(child) => Some(child),
         };
         Ok(Self { root, loaded: self.loaded.saturating_add_signed(effects.loaded), generation, ..*self })

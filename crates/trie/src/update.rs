@@ -52,7 +52,7 @@ pub(crate) struct Effects {
     /// Nodes written and deleted in this trie.
     nodes: Vec<NodeChange>,
     /// Those after [`Self::nodes`], as places in [`Self::rlp`].
-    recent: Vec<(Nibbles, Option<Range<usize>>)>,
+    recent: Vec<Recent>,
     /// The encoded nodes one after the other: one allocation for all of them.
     rlp: Vec<u8>,
     /// What changes in the storage tries of its accounts.
@@ -61,14 +61,59 @@ pub(crate) struct Effects {
     pub(crate) loaded: isize,
 }
 
+/// A changed path with the places of the new node and of the one before.
+struct Recent {
+    path: Nibbles,
+    node: Option<Range<usize>>,
+    before: Option<Range<usize>>,
+}
+
+/// What a store has at a path before an update.
+#[derive(Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    /// Nothing.
+    No,
+    /// A node that is not in memory.
+    Unseen,
+    /// This node.
+    Node(&'a Kind),
+    /// This branch.
+    Branch(&'a Branch),
+}
+
+impl<'a> Stored<'a> {
+    /// What the store has where a child stands.
+    pub(crate) fn of(child: Option<&'a Child>) -> Self {
+        match child {
+            Some(child) if child.reference.is_hash() => {
+                child.node.as_ref().map_or(Self::Unseen, |node| Self::Node(&node.kind))
+            }
+            Some(_) | None => Self::No,
+        }
+    }
+}
+
 impl Effects {
-    pub(crate) fn delete(&mut self, path: Nibbles) {
-        self.recent.push((path, None));
+    /// Reports that what the store has at a path is to be deleted.
+    pub(crate) fn delete(&mut self, path: Nibbles, stored: Stored<'_>) {
+        let before = self.before(stored);
+        self.recent.push(Recent { path, node: None, before });
+    }
+
+    /// The place of what the store has, where that is in memory.
+    fn before(&mut self, stored: Stored<'_>) -> Option<Range<usize>> {
+        let start = self.rlp.len();
+        match stored {
+            Stored::No | Stored::Unseen => return None,
+            Stored::Node(kind) => node::encode(kind, &mut self.rlp),
+            Stored::Branch(branch) => node::encode_whole_branch(branch, &mut self.rlp),
+        }
+        Some(start..self.rlp.len())
     }
 
     /// Encodes a node, names it, and reports it, or the deletion of what was `stored` at its path if its parent
     /// contains it. The root is always named by its hash (yellow paper, appendix D).
-    fn write(&mut self, path: &Nibbles, kind: &Kind, stored: bool, hasher: Hasher) -> Reference {
+    fn write(&mut self, path: &Nibbles, kind: &Kind, stored: Stored<'_>, hasher: Hasher) -> Reference {
         let start = self.rlp.len();
         node::encode(kind, &mut self.rlp);
         let rlp = self.rlp.get(start..).unwrap_or_default();
@@ -77,20 +122,23 @@ impl Effects {
             reference => reference,
         };
         if reference.is_hash() {
-            self.recent.push((*path, Some(start..self.rlp.len())));
+            let node = Some(start..self.rlp.len());
+            let before = self.before(stored);
+            self.recent.push(Recent { path: *path, node, before });
             return reference;
         }
         self.rlp.truncate(start);
-        if stored {
-            self.delete(*path);
+        if !matches!(stored, Stored::No) {
+            self.delete(*path, stored);
         }
         reference
     }
 
     fn flush(&mut self) {
         let rlp = Bytes::from(std::mem::take(&mut self.rlp));
-        let recent = self.recent.drain(..).map(|(path, range)| (path, range.map(|range| rlp.slice(range))));
-        self.nodes.extend(recent);
+        let slice = |range: Option<Range<usize>>| range.map(|range| rlp.slice(range));
+        let change = |Recent { path, node, before }| NodeChange { path, node: slice(node), before: slice(before) };
+        self.nodes.extend(self.recent.drain(..).map(change));
     }
 
     fn absorb(&mut self, mut other: Self) {
@@ -297,7 +345,7 @@ impl Walker<'_> {
         let child_path = self.join(path, prefix)?;
         let outcome = self.update_child(Some(&extension.child), child_path.len(), below, effects)?;
         if matches!(outcome, Outcome::Gone | Outcome::Short(_)) && extension.child.reference.is_hash() {
-            effects.delete(child_path);
+            effects.delete(child_path, Stored::of(Some(&extension.child)));
         }
         self.wrap(prefix, outcome)
     }

@@ -235,10 +235,10 @@ pub const HISTORY_INDEX_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Most final blocks that are in the log and in memory but not in the key-value view; then appending waits.
 pub const UNFLUSHED_BLOCKS_MAX: usize = 256;
-/// Most memory for such blocks and what they changed, in bytes: some twenty blocks of 1,000 transfers.
-pub const UNFLUSHED_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Most memory for such blocks and what they changed, in bytes: some ten blocks of 1,000 transfers.
+pub const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most memory of blocks that are moved to the view at once, in bytes; moving them takes about as much again.
-pub const FLUSH_BYTES: usize = 24 * 1024 * 1024;
+pub const FLUSH_BYTES: usize = 32 * 1024 * 1024;
 /// Final blocks after which they are moved to the view without waiting for more: values that change often are written
 /// once for all of them.
 pub const FLUSH_BLOCKS: usize = 32;

@@ -8,6 +8,7 @@ use crate::key::{Key, Value};
 use crate::log::{Location, Log, LogError};
 use alloy_primitives::Bytes;
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const HEADER: usize = 20;
@@ -21,14 +22,14 @@ const BITS_PER_KEY: usize = 12;
 const PROBES: u32 = 6;
 
 /// Encodes the replaced values of a block.
-pub(super) fn encode(replaced: &[(Key, Value)]) -> Vec<u8> {
+pub(super) fn encode(replaced: &[(&Key, Cow<'_, Value>)]) -> Vec<u8> {
     let blocks = (replaced.len() * BITS_PER_KEY).div_ceil(BLOCK_WORDS * 64).max(1);
     let mut filter = vec![0u64; blocks * BLOCK_WORDS];
     let mut index = Vec::with_capacity(replaced.len());
     let index_at = HEADER + filter.len() * 8;
     let entries_at = index_at + replaced.len() * INDEX_ENTRY;
-    let size = |(key, value): &(Key, Value)| {
-        ENTRY_HEADER + 1 + key.bytes().len() + value.as_ref().map_or(0, |value| value.len())
+    let size = |(key, value): &(&Key, Cow<'_, Value>)| {
+        ENTRY_HEADER + 1 + key.bytes().len() + value.as_deref().map_or(0, |value| value.len())
     };
     let mut bytes = Vec::with_capacity(entries_at + replaced.iter().map(size).sum::<usize>());
     bytes.resize(entries_at, 0);

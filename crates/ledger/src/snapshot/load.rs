@@ -210,7 +210,7 @@ impl<'a> Loader<'a> {
         self.entries = 0;
         let updates = std::mem::take(&mut self.updates);
         let (trie, nodes) = self.trie.apply(&ViewNodes(self.view), self.generation, &updates)?;
-        let nodes = nodes.iter().map(|(owner, path, node)| (Key::node(owner, path), node.cloned()));
+        let nodes = nodes.iter().map(|(owner, change)| (Key::node(owner, &change.path), change.node.clone()));
         let mut batch: Vec<_> = std::mem::take(&mut self.writes).into_iter().chain(nodes).collect();
         // The view takes sorted keys faster.
         batch.sort_unstable_by_key(|(key, _)| *key);

@@ -39,11 +39,13 @@ pub(crate) fn encode(kind: &Kind, out: &mut Vec<u8>) {
     match kind {
         Kind::Leaf(leaf) => encode_leaf(&leaf.suffix, &leaf.data.value, out),
         Kind::Extension(extension) => encode_extension(&extension.prefix, &extension.child.reference, out),
-        Kind::Branch(branch) => {
-            let value = branch.value.as_ref().map(|data| &*data.value);
-            encode_branch(|nibble| branch.child(nibble).map(|child| &child.reference), value, out);
-        }
+        Kind::Branch(branch) => encode_whole_branch(branch, out),
     }
+}
+
+pub(crate) fn encode_whole_branch(branch: &Branch, out: &mut Vec<u8>) {
+    let value = branch.value.as_ref().map(|data| &*data.value);
+    encode_branch(|nibble| branch.child(nibble).map(|child| &child.reference), value, out);
 }
 
 pub(crate) fn encode_leaf(suffix: &Nibbles, value: &[u8], out: &mut Vec<u8>) {

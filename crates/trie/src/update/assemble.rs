@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Effects, Keyed, Outcome, Walker};
+use super::{Effects, Keyed, Outcome, Stored, Walker};
 use crate::node::{Branch, Child, Extension, Kind, Leaf, LeafData, Node, Place};
 use crate::{Nibbles, TrieError};
 
@@ -88,6 +88,15 @@ pub(super) fn for_each_group<T: Keyed, R: Send>(
     Ok(())
 }
 
+/// What the store has under a nibble of a branch, if it has anything there.
+fn stored_child(old: Option<&Branch>, nibble: u8, stored: bool) -> Stored<'_> {
+    match old {
+        _ if !stored => Stored::No,
+        Some(old) => Stored::of(old.child(nibble)),
+        None => Stored::Unseen,
+    }
+}
+
 impl Walker<'_> {
     /// Builds a subtree from nothing at `depth`. [`Outcome::Same`] if there are no entries.
     pub(super) fn build(
@@ -144,17 +153,23 @@ impl Walker<'_> {
                 Slot::Same => continue,
                 Slot::Child(child) => Place::Child(child),
                 Slot::Short { node, stored } => {
+                    let stored = stored_child(old, nibble, stored);
                     Place::Child(self.settle(node, &self.step(path, nibble)?, stored, effects))
                 }
                 Slot::Gone { stored } => {
                     if stored {
-                        effects.delete(self.step(path, nibble)?);
+                        effects.delete(self.step(path, nibble)?, stored_child(old, nibble, stored));
                     }
                     Place::Empty
                 }
             };
         }
         let branch = self.node(Kind::Branch(Branch::changed(old, places, value.map(Box::new))));
+        let stored = match old {
+            _ if !stored => Stored::No,
+            Some(old) => Stored::Branch(old),
+            None => Stored::Unseen,
+        };
         Ok(Outcome::Branch(self.settle(branch, path, stored, effects)))
     }
 
@@ -174,13 +189,13 @@ impl Walker<'_> {
                 Slot::Child(child) => Some(child),
                 Slot::Gone { stored: false } => None,
                 Slot::Gone { stored: true } => {
-                    effects.delete(self.step(path, nibble)?);
+                    effects.delete(self.step(path, nibble)?, stored_child(old, nibble, true));
                     None
                 }
                 Slot::Short { node, stored } => {
                     let place = self.step(path, nibble)?;
                     if stored {
-                        effects.delete(place);
+                        effects.delete(place, stored_child(old, nibble, stored));
                     }
                     left = Outcome::Short(self.prepend(&place.suffix(path.len()), &node)?);
                     None
@@ -205,7 +220,7 @@ impl Walker<'_> {
         }
         effects.loaded -= isize::from(was_loaded);
         if child.reference.is_hash() {
-            effects.delete(place);
+            effects.delete(place, Stored::Node(&node.kind));
         }
         self.prepend(&prefix, &node)
     }
@@ -235,7 +250,7 @@ impl Walker<'_> {
     }
 
     /// Encodes, hashes and reports a finished node.
-    pub(crate) fn settle(&self, node: Arc<Node>, path: &Nibbles, stored: bool, effects: &mut Effects) -> Child {
+    pub(crate) fn settle(&self, node: Arc<Node>, path: &Nibbles, stored: Stored<'_>, effects: &mut Effects) -> Child {
         let reference = effects.write(path, &node.kind, stored, self.hasher);
         effects.loaded += 1;
         Child { reference, node: Some(node) }

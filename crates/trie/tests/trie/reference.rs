@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{B256, keccak256};
 use alloy_rlp::Header;
-use lian_trie::{Hasher, MemoryNodes, Nibbles, Owner, RootBuilder};
+use lian_trie::{Hasher, MemoryNodes, Nibbles, NodeChanges, NodeSource, Owner, RootBuilder};
 
 /// Entries by key.
 pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -97,4 +97,14 @@ fn definition_agrees_with_a_known_root() {
     // ethereum/tests, TrieTests/trieanyorder.json, "puppy".
     let root = "0x5991bb8c6514148a29db676a14ac506cd2cd5775ace63c30a4fe457715e9ac84";
     assert_eq!(definition_root(&entries).to_string(), root);
+}
+
+/// What changes tell about the nodes before must be what a store without them has.
+pub(crate) fn check_before(nodes: &MemoryNodes, owner: Owner, changes: &NodeChanges) {
+    for change in changes {
+        if change.before.is_some() {
+            let stored = nodes.node(owner, &change.path, B256::ZERO).expect("nodes in memory");
+            assert_eq!(change.before, stored, "the node before at {}", change.path);
+        }
+    }
 }

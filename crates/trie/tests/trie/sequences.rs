@@ -2,11 +2,11 @@
 //! entries and proofs, whatever of it is in memory.
 
 use alloy_primitives::{B256, keccak256};
-use lian_trie::{Direction, Hasher, MemoryNodes, Nibbles, Trie, ordered_root, root_of, verify_proof};
+use lian_trie::{Direction, Hasher, MemoryNodes, Nibbles, NodeChange, Trie, ordered_root, root_of, verify_proof};
 use proptest::prelude::*;
 use std::ops::ControlFlow;
 
-use crate::reference::{Entries, alloy_root, definition_root, rebuilt};
+use crate::reference::{Entries, alloy_root, check_before, definition_root, rebuilt};
 
 /// What happens between two batches.
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +78,10 @@ fn run(sequence: &[(Batch, Between)], reference: fn(&Entries) -> B256) {
         let old = (trie.clone(), nodes.clone(), entries.clone());
         let changes = batch.iter().map(|(key, value)| (nibbles(key), value.clone()));
         let (next, changes) = trie.update(&nodes, generation, changes).expect("all nodes are there");
-        let mut paths: Vec<_> = changes.iter().map(|(path, _)| *path).collect();
+        let mut paths: Vec<_> = changes.iter().map(|change| change.path).collect();
         paths.sort_unstable();
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]), "a path is reported twice");
+        check_before(&nodes, owner, &changes);
         nodes.apply(owner, &changes);
         apply(&mut entries, batch);
         trie = next;
@@ -186,6 +187,32 @@ fn threads_do_not_matter() {
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     assert_eq!(pool.install(build), build());
+}
+
+/// Of nodes in memory it is told what they were, whether values change or entries go; of those that are not, nothing.
+#[test]
+fn what_stood_there_before_is_told_where_it_is_in_memory() {
+    let entries = || (0..500).map(|number| nibbles(&hashed(number)));
+    let mut keys: Vec<_> = entries().collect();
+    keys.sort_unstable();
+    let mut nodes = MemoryNodes::default();
+    let fill = keys.iter().map(|key| (*key, Some(vec![1; 40])));
+    let (trie, made) = Trie::empty(Hasher::Keccak, None).update(&nodes, 0, fill).expect("nothing to read");
+    assert!(made.iter().all(|change| change.before.is_none()), "there was nothing");
+    nodes.apply(None, &made);
+
+    let change = || keys.iter().enumerate().map(|(at, key)| (*key, (at % 3 != 0).then(|| vec![2; 40])));
+    let (_, changes) = trie.update(&nodes, 1, change()).expect("all in memory");
+    check_before(&nodes, None, &changes);
+    let stood = |change: &&NodeChange| nodes.iter().any(|(_, path, _)| *path == change.path);
+    assert!(changes.iter().filter(stood).all(|change| change.before.is_some()));
+    assert!(changes.len() > 500);
+
+    let (_, changes) =
+        Trie::at_root(Hasher::Keccak, None, trie.root()).update(&nodes, 1, change()).expect("all stored");
+    // What is read on the way is at hand where branches are left with one child, or change themselves.
+    check_before(&nodes, None, &changes);
+    assert!(changes.iter().filter(stood).any(|change| change.before.is_none()));
 }
 
 /// A generation that goes back must not make new nodes look as old as flushed ones.

@@ -9,7 +9,7 @@ use lian_trie::{
 };
 use proptest::prelude::*;
 
-use crate::reference::{Entries, rebuilt};
+use crate::reference::{Entries, check_before, rebuilt};
 
 /// The flat state: accounts with their storage.
 type Model = BTreeMap<Address, (AccountLeaf, BTreeMap<U256, U256>)>;
@@ -124,6 +124,8 @@ proptest! {
         for (number, (updates, eviction, reload)) in (1u64..).zip(blocks) {
             let old = (state.clone(), nodes.clone(), model.clone());
             let (next, changes) = state.apply(&nodes, number, &updates).expect("all nodes are there");
+            check_before(&nodes, None, &changes.accounts);
+            changes.storage.iter().for_each(|(owner, changes)| check_before(&nodes, Some(*owner), changes));
             nodes.apply_state(&changes);
             updates.iter().for_each(|update| apply(&mut model, update));
             state = next;

@@ -23,7 +23,8 @@ mod verbs;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The system's allocator keeps ever more of what blocks once took: what lives long lies between what does not.
+/// Many threads allocate and free what blocks need, each freeing what others allocated: jemalloc does that faster than the
+/// system's allocator, and gives memory back in the background.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

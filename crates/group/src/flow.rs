@@ -1,15 +1,17 @@
 //! Flow records: where the time of every block and transaction went on this node.
 
 use alloy_primitives::TxHash;
-use alloy_primitives::map::B256Map;
+use alloy_primitives::map::{B256Map, Entry};
 use lian_types::{BlockNumber, Millis};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Blocks whose flow is kept: at ten blocks a second, the last hundred seconds.
 pub const BLOCK_FLOWS_MAX: usize = 1_024;
-/// Transactions whose flow is kept: at two thousand a second, the last half minute.
+/// Transactions whose flow is kept at most: at two thousand a second, the last half minute.
 pub const TRANSACTION_FLOWS_MAX: usize = 65_536;
+/// How many of the oldest give way at once.
+const TRANSACTION_FLOWS_DROPPED: usize = 1_024;
 
 /// When a block passed each step on this node, in milliseconds since 1970; `None` where it did not (yet).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,17 +81,21 @@ impl FlowRecorder {
         self.blocks.entry(height).or_default()
     }
 
-    /// The record of a transaction, made where absent; the oldest one gives way.
+    /// The record of a transaction, made where absent; the oldest ones give way.
     pub fn transaction_mut(&mut self, hash: TxHash) -> &mut TransactionFlow {
-        if !self.transactions.contains_key(&hash) {
-            if self.order.len() >= TRANSACTION_FLOWS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
+        // Many at once, so that nearly every call looks up once.
+        if self.order.len() >= TRANSACTION_FLOWS_MAX {
+            for oldest in self.order.drain(..TRANSACTION_FLOWS_DROPPED) {
                 self.transactions.remove(&oldest);
             }
-            self.order.push_back(hash);
         }
-        self.transactions.entry(hash).or_default()
+        match self.transactions.entry(hash) {
+            Entry::Occupied(flow) => flow.into_mut(),
+            Entry::Vacant(place) => {
+                self.order.push_back(hash);
+                place.insert(TransactionFlow::default())
+            }
+        }
     }
 }
 
@@ -114,7 +120,10 @@ mod tests {
         for number in 0..=TRANSACTION_FLOWS_MAX as u64 {
             flows.transaction_mut(B256::from(alloy_primitives::U256::from(number)));
         }
-        assert_eq!(flows.transaction(B256::ZERO), None);
-        assert_eq!(flows.transactions.len(), TRANSACTION_FLOWS_MAX);
+        let flow = |number| flows.transaction(B256::from(alloy_primitives::U256::from(number)));
+        assert_eq!(flow(TRANSACTION_FLOWS_DROPPED - 1), None);
+        assert!(flow(TRANSACTION_FLOWS_DROPPED).is_some());
+        assert_eq!(flows.transactions.len(), TRANSACTION_FLOWS_MAX + 1 - TRANSACTION_FLOWS_DROPPED);
+        assert_eq!(flows.order.len(), flows.transactions.len());
     }
 }

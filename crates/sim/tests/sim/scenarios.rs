@@ -194,3 +194,12 @@ fn rivals_for_a_nonce_end_with_one_winner() {
     scenario.links = Links { delay_us: (5_000, 30_000), jitter_us: 20_000 };
     passes(&scenario);
 }
+
+/// What an hour of four nodes at ten transactions a second costs is told by `time`.
+#[test]
+#[ignore = "half a minute of processor time; docs/reliability.md has the command"]
+fn an_hour_without_faults() {
+    let outcome = passes(&Scenario::calm(1, 4, 3_600_000));
+    assert_eq!(outcome.simulated_ms, 3_600_000);
+    assert!(outcome.transactions >= 35_900, "{} transactions", outcome.transactions);
+}

@@ -49,8 +49,8 @@ pub struct ChainInfo {
 pub enum GroupEvent {
     /// A block is final and durable on this node.
     Final(Arc<FinalBlock>),
-    /// The pool admitted a transaction.
-    Pending(TxHash),
+    /// The pool admitted a transaction. It may be final already when this is read.
+    Pending(Arc<VerifiedTransaction>),
 }
 
 /// Why a transaction was not taken.

@@ -156,24 +156,25 @@ impl Store {
     pub(crate) fn flush(
         &self,
         blocks: &[(u64, &[Change])],
-        others: Vec<Write>,
+        mut others: Vec<Write>,
         keep_from: u64,
     ) -> Result<(), ReadError> {
         let Some((last, _)) = blocks.last() else { return Ok(()) };
-        let keep_from = keep_from.max(1);
+        let first_kept = blocks.partition_point(|(height, _)| *height < keep_from.max(1));
         // By key and, within a key, by height: what a block replaces stands before it, and the view takes sorted keys
         // faster.
-        let mut sorted: Vec<(&Change, usize, u64)> = Vec::new();
-        for ((height, changes), at) in blocks.iter().zip(0..) {
-            sorted.extend(changes.iter().map(|change| (change, at, *height)));
+        let mut sorted: Vec<(&Change, usize)> = Vec::new();
+        for ((_, changes), at) in blocks.iter().zip(0..) {
+            sorted.extend(changes.iter().map(|change| (change, at)));
         }
-        sorted.sort_unstable_by(|(a, at, _), (b, bt, _)| a.key.cmp(&b.key).then(at.cmp(bt)));
+        sorted.sort_unstable_by(|(a, at), (b, bt)| a.key.cmp(&b.key).then(at.cmp(bt)));
+        others.sort_unstable_by_key(|(key, _)| *key);
         let mut replaced: Vec<ReplacedValues<'_>> = blocks.iter().map(|_| Vec::new()).collect();
         let mut newest = Vec::with_capacity(sorted.len());
-        for changes in sorted.chunk_by(|(a, ..), (b, ..)| a.key == b.key) {
+        for changes in sorted.chunk_by(|(a, _), (b, _)| a.key == b.key) {
             let mut before = None;
-            for (change, at, height) in changes {
-                if *height >= keep_from
+            for (change, at) in changes {
+                if *at >= first_kept
                     && change.key.table().is_versioned()
                     && let Some(replaced) = replaced.get_mut(*at)
                 {
@@ -185,10 +186,10 @@ impl Store {
                 }
                 before = Some(&change.value);
             }
-            newest.extend(changes.last().map(|(change, ..)| *change));
+            newest.extend(changes.last().map(|(change, _)| *change));
         }
         let records = blocks.iter().zip(replaced).map(|((height, _), replaced)| (*height, replaced));
-        self.history.append(&records.skip_while(|(height, _)| *height < keep_from).collect::<Vec<_>>(), *last)?;
+        self.history.append(&records.skip(first_kept).collect::<Vec<_>>(), *last)?;
         self.cache.begin_flush();
         let writes = newest.iter().map(|change| (change.key, change.value.clone()));
         self.noted(self.view.commit(writes.chain(others).collect()))?;

@@ -203,7 +203,7 @@ pub enum Effect {
         result: Result<(), Refusal>,
     },
     /// The pool took a transaction in.
-    Pooled(TxHash),
+    Pooled(Arc<VerifiedTransaction>),
     /// A peer broke a rule.
     Misbehaved {
         /// The peer.

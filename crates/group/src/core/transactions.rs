@@ -19,19 +19,20 @@ const BODIES_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Core {
     pub(super) fn on_submit(&mut self, now: Millis, ticket: u64, candidate: Candidate, effects: &mut Vec<Effect>) {
-        let transaction = Arc::clone(&candidate.transaction);
-        let admitted = self.pool.lock().admit(now, candidate.transaction, Origin::Local, &candidate.account);
+        let transaction = candidate.transaction;
+        let hash = transaction.hash();
+        let admitted = self.pool.lock().admit(now, Arc::clone(&transaction), Origin::Local, &candidate.account);
         let result = admitted.map(|_| {
             self.gossip.enqueue(&transaction);
             self.schedule_gossip(now);
-            self.note_pooled(now, transaction.hash());
-            effects.push(Effect::Pooled(transaction.hash()));
+            self.note_pooled(now, hash);
+            effects.push(Effect::Pooled(transaction));
         });
         let is_taken = result.is_ok();
         effects.push(Effect::Reply { ticket, result });
         if is_taken {
             // A proposal may wait for it, for example this node's own from before a restart.
-            self.fetches.arrived(&transaction.hash());
+            self.fetches.arrived(&hash);
             self.complete_fetches(now, effects);
         }
     }
@@ -55,7 +56,7 @@ impl Core {
                     drop(pool);
                     self.fetches.arrived(&hash);
                     self.note_pooled(now, hash);
-                    effects.push(Effect::Pooled(hash));
+                    effects.push(Effect::Pooled(transaction));
                 }
                 // A proposal may need what the pool has no room or no use for.
                 Err(_) => {

@@ -205,7 +205,7 @@ impl CoreThread {
             // Behind the last votes, by which the others see that no result can win.
             Effect::Halt(divergence) => Item::Diverged(divergence),
             Effect::Outdated(unknown) => Item::Outdated(unknown),
-            Effect::Pooled(hash) => Item::Pooled(hash),
+            Effect::Pooled(transaction) => Item::Pooled(transaction),
             Effect::Misbehaved { peer, what } => Item::Misbehaved { peer, what },
             Effect::Sign(_) => return,
         };

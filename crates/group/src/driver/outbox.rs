@@ -7,8 +7,9 @@ use crate::{
     handle::GroupEvent,
     stop::{StopReason, StopSignal},
 };
-use alloy_primitives::{B256, TxHash};
+use alloy_primitives::B256;
 use bytes::Bytes;
+use lian_crypto::VerifiedTransaction;
 use lian_ledger::VoteLog;
 use lian_network::NetworkHandle;
 use lian_pbft::Divergence;
@@ -38,7 +39,7 @@ pub(super) enum Item {
     Send { to: Recipient, message: GroupMessage },
     Append { proposal: ProposalWithBodies, hash: B256, certificate: Arc<Certificate> },
     Reply(Reply, Result<(), Refusal>),
-    Pooled(TxHash),
+    Pooled(Arc<VerifiedTransaction>),
     Misbehaved { peer: ConsensusKey, what: Offence },
     Diverged(Box<Divergence>),
     Outdated(UnknownProtocol),
@@ -107,7 +108,7 @@ impl Outbox {
             // Who executes has what the evidence needs; the node stops when it is written.
             Item::Diverged(divergence) => drop(self.work.send(Work::Diverged(divergence))),
             Item::Outdated(unknown) => self.stop.stop(StopReason::for_operator(unknown.to_string())),
-            Item::Pooled(hash) => announce(&self.events, GroupEvent::Pending(hash)),
+            Item::Pooled(transaction) => announce(&self.events, GroupEvent::Pending(transaction)),
             Item::Misbehaved { peer, what } => {
                 tracing::warn!(%peer, ?what, "a peer broke a rule");
                 let weight = match what {

@@ -36,7 +36,7 @@ async fn transactions_become_final_and_survive_a_restart() {
         let block = loop {
             match tokio::time::timeout(PATIENCE, news.recv()).await.unwrap().unwrap() {
                 GroupEvent::Final(block) => break block,
-                GroupEvent::Pending(pending) => assert_eq!(pending, hash),
+                GroupEvent::Pending(pending) => assert_eq!(pending.hash(), hash),
             }
         };
         assert_eq!(block.executed.block.transactions[0].hash(), hash);

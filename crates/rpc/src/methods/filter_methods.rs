@@ -65,7 +65,7 @@ async fn watch_pool(chain: Weak<Chain>, mut events: Receiver<GroupEvent>) {
         let event = events.recv().await;
         let Some(chain) = chain.upgrade() else { return };
         match event {
-            Ok(GroupEvent::Pending(hash)) => chain.filters().note_pending(hash),
+            Ok(GroupEvent::Pending(transaction)) => chain.filters().note_pending(transaction.hash()),
             // A block is as good a moment as any to see whether anybody still watches.
             Ok(GroupEvent::Final(_)) => {
                 if !chain.filters().pending_is_watched(Instant::now()) {

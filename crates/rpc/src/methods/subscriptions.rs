@@ -19,6 +19,7 @@ use jsonrpsee::{
     server::{SendTimeoutError, SubscriptionSink},
     types::ErrorObjectOwned,
 };
+use lian_crypto::VerifiedTransaction;
 use lian_group::GroupEvent;
 use lian_ledger::StoredBlock;
 use serde::Serialize;
@@ -107,7 +108,7 @@ impl Feed {
                 () = self.sink.closed() => return Ok(()),
             };
             let sent = match event {
-                Ok(GroupEvent::Pending(hash)) => self.pending(hash).await,
+                Ok(GroupEvent::Pending(transaction)) => self.pending(&transaction).await,
                 Ok(GroupEvent::Final(block)) => self.block(&StoredBlock::from(&*block)).await,
                 Err(RecvError::Lagged(_)) => Ok(()),
                 Err(RecvError::Closed) => Err(End::Told("the node is shutting down".to_owned())),
@@ -120,14 +121,14 @@ impl Feed {
         }
     }
 
-    async fn pending(&mut self, hash: alloy_primitives::TxHash) -> Result<(), End> {
-        let Subject::Pending { full } = self.subject else { return Ok(()) };
-        if !full {
-            return self.send(&hash).await;
+    async fn pending(&mut self, pooled: &VerifiedTransaction) -> Result<(), End> {
+        match self.subject {
+            Subject::Pending { full: false } => self.send(&pooled.hash()).await,
+            Subject::Pending { full: true } => {
+                self.send(&rpc_transaction(pooled.transaction(), pooled.sender(), None)).await
+            }
+            _ => Ok(()),
         }
-        // It may have left the pool in the meantime; then it is no news any more.
-        let Some(pooled) = self.chain.group().pooled(&hash) else { return Ok(()) };
-        self.send(&rpc_transaction(pooled.transaction(), pooled.sender(), None)).await
     }
 
     async fn block(&mut self, block: &StoredBlock) -> Result<(), End> {

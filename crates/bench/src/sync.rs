@@ -75,9 +75,14 @@ impl SyncReport {
     }
 }
 
+/// The keys of [`own_network`]'s members.
+pub(crate) fn own_keys() -> Vec<ConsensusSecretKey> {
+    (1..=4).map(|seed| ConsensusSecretKey::from_bytes(SUITE, &[seed; 32])).collect()
+}
+
 /// A network of four members that exists for the measurement only.
 pub(crate) fn own_network() -> Result<ChainMaker> {
-    let keys: Vec<_> = (1..=4).map(|seed| ConsensusSecretKey::from_bytes(SUITE, &[seed; 32])).collect();
+    let keys = own_keys();
     let node = |(number, key): (usize, &ConsensusSecretKey)| NodeEntry {
         name: format!("node{number}"),
         institution: "bank".to_owned(),

@@ -9,7 +9,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use lian_bench::{
     execute::{self, ExecuteConfig},
-    limit, sync,
+    limit,
+    order::{self, OrderConfig},
+    sync,
 };
 use std::num::NonZeroUsize;
 
@@ -23,6 +25,8 @@ pub(crate) enum BenchVerb {
     Sync(SyncArgs),
     /// Add accounts and blocks to a stopped local network, to measure what a large state and a long chain cost.
     State(state::StateArgs),
+    /// Have four members in this process order opaque payloads, without execution, and report how many they order.
+    Order(OrderArgs),
     /// Execute blocks from memory on several threads and one after the other, and compare.
     Execute(ExecuteArgs),
     /// Measure the primitives that bound a transaction, each by the plain library call in a tight loop.
@@ -75,6 +79,23 @@ pub(crate) struct SyncArgs {
     json: bool,
 }
 
+/// What to order.
+#[derive(Args, Debug)]
+pub(crate) struct OrderArgs {
+    /// Bytes of a payload.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=131_072))]
+    payload: u32,
+    /// For how many seconds payloads are sent.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// Payloads that are outstanding at most.
+    #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    outstanding: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs a benchmark.
 ///
 /// # Errors
@@ -110,6 +131,19 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
                 say(serde_json::to_string(&report)?)?;
             } else {
                 print(report)?;
+            }
+            Ok(())
+        }
+        BenchVerb::Order(args) => {
+            let OrderArgs { payload, seconds, outstanding, json } = args;
+            let (payload_bytes, outstanding) = (usize::try_from(payload)?, usize::try_from(outstanding)?);
+            let config = OrderConfig { payload_bytes, seconds, outstanding, command: command_line() };
+            let runtime = tokio::runtime::Runtime::new()?;
+            let report = runtime.block_on(order::measure(&config, &|step| eprintln!("{step}")))?;
+            if json {
+                say(serde_json::to_string(&report)?)?;
+            } else {
+                print(report.table())?;
             }
             Ok(())
         }

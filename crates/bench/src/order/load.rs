@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Payloads that are sent together at most.
@@ -43,9 +43,10 @@ impl Load {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
+                let now = Instant::now();
                 let batch = Batch::make(number, sent, count, payload_bytes);
                 sent = sent.saturating_add(count as u64);
-                if !peers.send(&batch, &failure) || events.send(Event::Own(batch)).is_err() {
+                if !peers.send(&batch, &failure) || events.send(Event::Own { batch, sent: now }).is_err() {
                     break;
                 }
             }

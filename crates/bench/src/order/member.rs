@@ -51,8 +51,11 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// What the machine's thread takes.
 pub(super) enum Event {
-    /// Payloads of this member's clients.
-    Own(Batch),
+    /// Payloads of this member's clients, and when they were sent.
+    Own {
+        batch: Batch,
+        sent: Instant,
+    },
     /// Payloads of others.
     Theirs(Vec<Payload>),
     Message {
@@ -282,10 +285,7 @@ impl Core {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Own(batch) => {
-                let sent = Some(Instant::now());
-                self.add(batch.payloads(), sent);
-            }
+            Event::Own { batch, sent } => self.add(batch.payloads(), Some(sent)),
             Event::Theirs(payloads) => self.add(payloads, None),
             Event::Message { from, message } => self.step(Input::Message { from, message }),
             Event::Peer { key, connected } => {

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is to be ordered.
 #[derive(Clone, Debug)]
 pub struct OrderConfig {
-    /// Bytes of a payload, from [`payload::BYTES_MIN`] on.
+    /// Bytes of a payload, 16 to 16,384: a batch of the largest fits a message.
     pub payload_bytes: usize,
     /// For how long payloads are sent.
     pub seconds: u64,
@@ -96,10 +96,11 @@ impl OrderReport {
 /// Where a member fails, payloads are not final in time, or members do not agree on every block.
 pub async fn measure(config: &OrderConfig, progress: &dyn Fn(&str)) -> Result<OrderReport> {
     ensure!(
-        config.payload_bytes >= payload::BYTES_MIN,
-        "a payload of {} bytes is too small, must be {} at least",
+        (payload::BYTES_MIN..=payload::BYTES_MAX).contains(&config.payload_bytes),
+        "a payload has {} bytes, must have {} to {}",
         config.payload_bytes,
-        payload::BYTES_MIN
+        payload::BYTES_MIN,
+        payload::BYTES_MAX
     );
     let folder = tempfile::tempdir()?;
     progress("connecting four members");
@@ -241,8 +242,11 @@ mod tests {
         let report = measure(&config, &|_| ()).await.unwrap();
         assert!(report.payloads >= 200, "{report:?}");
         assert!(report.blocks > 0 && report.latency_ms.p50 > 0.0, "{report:?}");
+        // A full line of these is more than a proposal may hold.
+        let large = OrderConfig { payload_bytes: payload::BYTES_MAX, outstanding: 4_000, ..config.clone() };
+        assert!(measure(&large, &|_| ()).await.unwrap().blocks > 4);
         let small = OrderConfig { payload_bytes: 8, ..config };
         let error = measure(&small, &|_| ()).await.unwrap_err().to_string();
-        assert_eq!(error, "a payload of 8 bytes is too small, must be 16 at least");
+        assert_eq!(error, "a payload has 8 bytes, must have 16 to 16384");
     }
 }

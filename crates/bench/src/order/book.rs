@@ -39,9 +39,15 @@ impl Book {
         self.waiting.len()
     }
 
-    /// The first in line.
-    pub(super) fn first(&self, count: usize) -> Vec<B256> {
-        self.waiting.values().take(count).copied().collect()
+    /// The first in line, at most so many and of so many bytes together.
+    pub(super) fn first(&self, count: usize, bytes_max: usize) -> Vec<B256> {
+        let mut bytes = 0usize;
+        let fits = |hash: &&B256| {
+            let length = self.entries.get(*hash).map_or(0, |entry| entry.bytes.len());
+            bytes = bytes.saturating_add(length);
+            bytes <= bytes_max
+        };
+        self.waiting.values().take(count).take_while(fits).copied().collect()
     }
 
     /// Whether all of these are here.
@@ -100,15 +106,16 @@ mod tests {
         for (payload, own) in payloads.into_iter().zip([true, false, true, false, true]) {
             book.add(payload, own.then_some(now));
         }
-        assert_eq!(book.first(2), hashes[..2]);
+        assert_eq!(book.first(2, 80), hashes[..2]);
+        assert_eq!(book.first(9, 79), hashes[..4]);
         book.propose(BlockNumber(1), &hashes[..2]);
         book.propose(BlockNumber(2), &hashes[2..4]);
-        assert_eq!((book.first(9), book.waiting()), (hashes[4..].to_vec(), 1));
+        assert_eq!((book.first(9, 80), book.waiting()), (hashes[4..].to_vec(), 1));
         // Another proposal at height 2, then none.
         book.propose(BlockNumber(2), &hashes[3..]);
-        assert_eq!(book.first(9), hashes[2..3]);
+        assert_eq!(book.first(9, 80), hashes[2..3]);
         book.discard_from(BlockNumber(2));
-        assert_eq!(book.first(9), hashes[2..]);
+        assert_eq!(book.first(9, 80), hashes[2..]);
         assert_eq!(book.finalize(BlockNumber(1)), (2, vec![now]));
         assert!(!book.has_all(&hashes[..1]) && book.has_all(&hashes[2..]));
         assert_eq!(book.bytes(&hashes).count(), 3);

@@ -302,11 +302,9 @@ impl Core {
 
     fn add(&mut self, payloads: Vec<Payload>, sent: Option<Instant>) {
         payloads.into_iter().for_each(|payload| self.book.add(payload, sent));
-        let complete: Vec<_> =
-            self.checks.iter().filter(|(_, proposal)| self.book.has_all(&proposal.transactions)).collect();
-        let complete: Vec<_> = complete.into_iter().map(|(digest, proposal)| (*digest, Arc::clone(proposal))).collect();
+        let is_complete = |_: &ProposalDigest, proposal: &mut Arc<Proposal>| self.book.has_all(&proposal.transactions);
+        let complete: Vec<_> = self.checks.extract_if(.., is_complete).collect();
         for (digest, proposal) in complete {
-            self.checks.remove(&digest);
             self.book.propose(proposal.height, &proposal.transactions);
             self.step(Input::Bodies { digest, verdict: BodiesVerdict::Held });
         }
@@ -361,9 +359,7 @@ impl Core {
                 inputs.extend(self.perform(effect));
             }
         }
-        if self.told != self.may_propose() {
-            self.tell();
-        }
+        self.tell();
     }
 
     fn perform(&mut self, effect: Effect) -> Option<Input> {
@@ -403,7 +399,7 @@ impl Core {
             }
             Effect::WantTransactions { height, view, time_min, .. } => {
                 let count = if self.may_propose() { limits::PROPOSAL_TRANSACTIONS_MAX } else { 0 };
-                let transactions = self.book.first(count);
+                let transactions = self.book.first(count, limits::PROPOSAL_BODY_BYTES_MAX);
                 if transactions.is_empty() {
                     // It asks again when it is told that something waits.
                     self.told = false;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 /// Smallest payload, in bytes: a member's number and a count of its own make each the only one of its kind.
 pub(super) const BYTES_MIN: usize = 16;
+/// Largest payload, in bytes.
+pub(super) const BYTES_MAX: usize = 16_384;
 
 /// A payload and its name.
 #[derive(Clone, Debug)]

@@ -83,7 +83,7 @@ pub(crate) struct SyncArgs {
 #[derive(Args, Debug)]
 pub(crate) struct OrderArgs {
     /// Bytes of a payload.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=131_072))]
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=16_384))]
     payload: u32,
     /// For how many seconds payloads are sent.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]

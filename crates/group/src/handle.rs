@@ -129,7 +129,7 @@ impl GroupHandle {
         let hash = transaction.hash();
         let known = |pool: &Pool| match pool.contains(&hash) {
             true => Err(Refusal::AlreadyKnown(hash)),
-            false => pool.check_room(transaction.encoded().len()),
+            false => pool.check_room(received, transaction.encoded().len()),
         };
         self.with_pool(known)?;
         let suite = self.info.suite;

@@ -32,6 +32,8 @@ pub struct PoolConfig {
     pub limits: Limits,
     /// Most transactions.
     pub transactions_max: usize,
+    /// From how many ready transactions on it counts how long they wait.
+    pub line_min: usize,
     /// Largest sum of their encoded lengths, in bytes.
     pub bytes_max: usize,
     /// Most transactions of one account.
@@ -57,6 +59,7 @@ impl PoolConfig {
         Self {
             limits,
             transactions_max: limits::POOL_TRANSACTIONS_MAX,
+            line_min: limits::POOL_LINE_MIN,
             bytes_max: limits::POOL_BYTES_MAX,
             account_transactions_max: limits::POOL_ACCOUNT_TRANSACTIONS_MAX,
             account_queued_max: limits::POOL_ACCOUNT_QUEUED_MAX,

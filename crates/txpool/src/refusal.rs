@@ -133,6 +133,14 @@ pub enum Refusal {
         /// Their encoded length, in bytes.
         bytes: usize,
     },
+    /// The pool has room, but the group has no time for it now. The words are those of a full pool, which clients know.
+    #[error("txpool is full: {waiting} transactions are ready, the first for {waited_ms} ms; send it again later")]
+    Behind {
+        /// Transactions that can be proposed.
+        waiting: usize,
+        /// How long the first has waited, in milliseconds.
+        waited_ms: u64,
+    },
     /// A body that no open proposal asks for.
     #[error("transaction {0} is not wanted by an open proposal")]
     NotWanted(TxHash),

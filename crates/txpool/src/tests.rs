@@ -11,7 +11,7 @@ use crate::{AccountView, Limits, Origin, Pool, PoolConfig, Refusal, SelectLimits
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_primitives::{Address, Signature, TxHash, TxKind, U256};
 use lian_crypto::VerifiedTransaction;
-use lian_types::{BlockNumber, Millis, ProposalDigest, Transaction};
+use lian_types::{BlockNumber, Millis, ProposalDigest, Transaction, limits};
 use std::sync::Arc;
 
 const CHAIN: u64 = 20_200;

@@ -104,6 +104,11 @@ pub const RPC_SYNC_MS_DEFAULT: u64 = 5_000;
 
 /// Most transactions in one node's pool. At 7,000 a second this is nine seconds of work, more than a client waits for.
 pub const POOL_TRANSACTIONS_MAX: usize = 65_536;
+/// From how many ready transactions on a pool looks at how long they wait. What comes in one burst may be more.
+pub const POOL_LINE_MIN: usize = 8_192;
+/// How long the first of so many may have waited before clients are refused, in milliseconds: work that a group has no time
+/// for is refused at once, not after the client has given up on it.
+pub const POOL_LINE_MS_MAX: u64 = 4_000;
 /// Largest sum of encoded transactions in one node's pool, in bytes: eight full proposals.
 pub const POOL_BYTES_MAX: usize = 8 * PROPOSAL_BODY_BYTES_MAX;
 /// The share of the pool, in eighths, that transactions from other members may fill. The rest is for a node's own

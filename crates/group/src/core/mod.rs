@@ -194,8 +194,12 @@ impl Core {
     /// When to call [`Core::step`] with [`Input::Tick`] at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
+        let (pool, ready) = {
+            let pool = self.pool.lock();
+            (pool.deadline(), pool.ready_len())
+        };
         // Only where something waits for the stride's end: without that there is nothing to do then.
-        let pacing = self.pacing.deadline().filter(|_| matches!(self.told, (false, Some(_))));
+        let pacing = self.pacing.deadline(ready).filter(|_| matches!(self.told, (false, Some(_))));
         [
             self.machine.deadline(),
             self.sync.deadline(),
@@ -205,7 +209,7 @@ impl Core {
             self.relay_deadline(),
             self.report_deadline(),
             self.outdated.as_ref().map(|outdated| outdated.stop_at),
-            self.pool.lock().deadline(),
+            pool,
         ]
         .into_iter()
         .flatten()

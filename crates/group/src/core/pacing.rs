@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 const STRIDE_MS_MIN: u64 = 10;
 /// The longest time between two proposals while there is something to propose.
 const STRIDE_MS_MAX: u64 = 250;
+/// A stride is half of a round, and an eighth where little waits: small blocks are cheap, and a wait is felt.
+const STRIDES: u64 = 2;
+const STRIDES_LIGHT: u64 = 8;
+/// What counts as little, in transactions.
+const LIGHT: usize = 64;
 /// Rounds over which the round time is averaged.
 const ROUNDS_AVERAGED: u64 = 8;
 
@@ -45,15 +50,16 @@ impl Pacing {
 
     /// Whether to propose now, with `waiting` transactions ready and room for `full` in a block.
     pub(super) fn allows(&self, now: Millis, waiting: usize, full: usize) -> bool {
-        self.open.is_empty() || waiting >= full || self.deadline().is_none_or(|due| due <= now)
+        self.open.is_empty() || waiting >= full || self.deadline(waiting).is_none_or(|due| due <= now)
     }
 
-    /// When the next stride ends, while a proposal is open.
-    pub(super) fn deadline(&self) -> Option<Millis> {
+    /// When the next stride ends with `waiting` transactions ready, while a proposal is open.
+    pub(super) fn deadline(&self, waiting: usize) -> Option<Millis> {
         if self.open.is_empty() {
             return None;
         }
-        let stride = self.round_ms.div_ceil(2).clamp(STRIDE_MS_MIN, STRIDE_MS_MAX);
+        let strides = if waiting < LIGHT { STRIDES_LIGHT } else { STRIDES };
+        let stride = self.round_ms.div_ceil(strides).clamp(STRIDE_MS_MIN, STRIDE_MS_MAX);
         self.last.map(|last| last.saturating_add(stride))
     }
 }
@@ -73,8 +79,13 @@ mod tests {
         pacing.stored(Millis(60), BlockNumber(1));
         assert!(pacing.allows(Millis(60), 1, 100));
         pacing.proposed(Millis(60), BlockNumber(2));
-        assert_eq!(pacing.deadline(), Some(Millis(90)));
-        pacing.discarded(BlockNumber(2));
-        assert!(pacing.allows(Millis(61), 1, 100));
+        assert_eq!(pacing.deadline(LIGHT), Some(Millis(90)));
+        assert_eq!(pacing.deadline(LIGHT - 1), Some(Millis(70)), "a short stride, but no shorter than the least");
+        pacing.stored(Millis(800), BlockNumber(2));
+        pacing.proposed(Millis(800), BlockNumber(3));
+        let round = pacing.round_ms;
+        assert_eq!(pacing.deadline(LIGHT - 1), Some(Millis(800 + round.div_ceil(8))));
+        pacing.discarded(BlockNumber(3));
+        assert!(pacing.allows(Millis(801), 1, 100));
     }
 }

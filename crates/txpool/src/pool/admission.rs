@@ -132,16 +132,23 @@ impl Pool {
         Ok(standing)
     }
 
-    /// Refuses a transaction for which there would be no room, whatever its sender: before its signature is looked at.
-    /// `bytes` is its encoded length.
+    /// Refuses a client's transaction for which there would be no room, or no time, whatever its sender: before its
+    /// signature is looked at. `bytes` is its encoded length.
+    ///
+    /// No time is where a long line has not moved on for [`limits::POOL_LINE_MS_MAX`]: every further transaction would
+    /// wait at least as long. A node whose own clients have less than an eighth of the line takes theirs all the same, so
+    /// that the clients of other members cannot shut them out.
     ///
     /// # Errors
-    /// [`Refusal::Full`].
-    pub fn check_room(&self, bytes: usize) -> Result<(), Refusal> {
-        if self.may_have_room(Origin::Local, bytes) {
-            return Ok(());
+    /// [`Refusal::Full`], [`Refusal::Behind`].
+    pub fn check_room(&self, now: Millis, bytes: usize) -> Result<(), Refusal> {
+        if !self.may_have_room(Origin::Local, bytes) {
+            return Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes });
         }
-        Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes })
+        let (waiting, own) = (self.queues.ready_len(), self.total.count.saturating_sub(self.from_peers.count));
+        let waited = self.queues.oldest_ready().map_or(0, |oldest| now.since(oldest.since).0);
+        let is_behind = waiting >= self.config.line_min && waited >= limits::POOL_LINE_MS_MAX;
+        if is_behind && own >= waiting / 8 { Err(Refusal::Behind { waiting, waited_ms: waited }) } else { Ok(()) }
     }
 
     /// Whether there is room, or there may be by evicting others.

@@ -162,14 +162,36 @@ fn what_will_be_refused_need_not_be_checked() {
     pool.proposed(Millis(0), BlockNumber(1), ProposalDigest::default(), &[wanted.hash()]);
     assert!(!pool.arrives(unwanted.transaction()));
     assert!(pool.arrives(wanted.transaction()));
-    assert_eq!(pool.check_room(bytes), Ok(()));
+    assert_eq!(pool.check_room(Millis(0), bytes), Ok(()));
     // A queued one may have to make room, so that cannot be told before.
     let queued = transfer(8, 1, 0);
     pool.admit(Millis(0), Arc::clone(&queued), Origin::Local, &nonce(0)).unwrap();
-    assert_eq!(pool.check_room(bytes), Ok(()));
+    assert_eq!(pool.check_room(Millis(0), bytes), Ok(()));
     pool.admit(Millis(0), transfer(10, 0, 0), Origin::Local, &nonce(0)).unwrap();
     assert!(!pool.contains(&queued.hash()));
-    assert_eq!(pool.check_room(bytes), Err(Refusal::Full { transactions: 8, bytes: 8 * bytes }));
+    assert_eq!(pool.check_room(Millis(0), bytes), Err(Refusal::Full { transactions: 8, bytes: 8 * bytes }));
+}
+
+#[test]
+fn a_long_line_that_waits_long_refuses_more() {
+    let late = Millis(limits::POOL_LINE_MS_MAX);
+    // How many of a line of 16 came from own clients, when the next one comes, and whether it is taken.
+    let table = [(16, Millis(late.0 - 1), true), (16, late, false), (2, late, false), (1, late, true), (0, late, true)];
+    for (own, now, taken) in table {
+        let mut pool = Pool::new(PoolConfig { line_min: 16, ..PoolConfig::new(LIMITS) });
+        for from in 0..16 {
+            assert_eq!(pool.check_room(late, 100), Ok(()), "a short line, however long it waits");
+            let origin = if from < own { Origin::Local } else { Origin::Peer };
+            // The first one's age is what counts.
+            let came = if from == 0 { Millis(0) } else { now };
+            pool.admit(came, transfer(from, 0, 0), origin, &nonce(0)).unwrap();
+        }
+        let behind = Refusal::Behind { waiting: 16, waited_ms: now.0 };
+        assert_eq!(pool.check_room(now, 100), if taken { Ok(()) } else { Err(behind) }, "{own} {now}");
+        // What is proposed stands in the line no more.
+        pool.proposed(now, height(1), digest(1), &[transfer(0, 0, 0).hash()]);
+        assert_eq!(pool.check_room(now, 100), Ok(()));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::fixture::{
 };
 use alloy_consensus::TxEnvelope;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use lian_crypto::verify_certificate;
 use lian_group::core::{GroupMessage, NodeReport};
 use lian_network::Class;
@@ -15,7 +15,7 @@ use lian_pbft::{
 };
 use lian_sync::{Anchor, BlockRequest, BlockWithCertificate, Checker, SnapshotMessage, SyncMessage, SyncStatus};
 use lian_trie::{Hasher, Nibbles, verify_proof};
-use lian_txpool::PoolMessage;
+use lian_txpool::{Body, PoolMessage};
 use lian_types::{
     Block, BlockNumber, Certificate, CertificateKind, Epoch, Extension, Header, MemberIndex, Millis, Phase, Skipped,
     Transaction, View,
@@ -143,12 +143,17 @@ pub(crate) fn pool(data: &[u8]) {
     }
 }
 
+fn bodies() -> Vec<Body> {
+    let body = |transaction| Body { transaction, sender: Address::repeat_byte(8) };
+    transactions().into_iter().map(body).collect()
+}
+
 pub(crate) fn pool_seeds() -> Vec<Vec<u8>> {
     let unknown = vec![B256::repeat_byte(5)];
     let messages = [
-        PoolMessage::Transactions(transactions()),
+        PoolMessage::Transactions(bodies()),
         PoolMessage::Request(unknown.clone()),
-        PoolMessage::Bodies { transactions: transactions(), unknown },
+        PoolMessage::Bodies { transactions: bodies(), unknown },
     ];
     messages.iter().map(PoolMessage::encode).collect()
 }

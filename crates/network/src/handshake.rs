@@ -17,9 +17,9 @@ use tokio::{
 };
 
 /// The lowest protocol version this node speaks.
-pub(crate) const VERSION_MIN: u16 = 1;
+pub(crate) const VERSION_MIN: u16 = 2;
 /// The highest protocol version this node speaks.
-pub(crate) const VERSION_MAX: u16 = 1;
+pub(crate) const VERSION_MAX: u16 = 2;
 
 /// The exporter's label (RFC 8446 §7.5, RFC 5705 §4: private ones begin with `EXPERIMENTAL` or are registered; this
 /// protocol has its own ALPN name, so nothing else shares the label).
@@ -380,7 +380,7 @@ mod tests {
         let transcript = Transcript {
             local: &local,
             channel: &channel,
-            version: 1,
+            version: VERSION_MAX,
             own_hello: digest,
             peer_hello: digest,
             peer_key: key.public(),
@@ -393,8 +393,8 @@ mod tests {
     async fn refuses_other_versions_and_networks() {
         let (_, right) = both(|hello, _| (hello.version_min, hello.version_max) = (0, 0)).await;
         assert!(matches!(right, Err(HandshakeError::Version { min: 0, max: 0 })), "{right:?}");
-        let (_, right) = both(|hello, _| (hello.version_min, hello.version_max) = (2, 9)).await;
-        assert!(matches!(right, Err(HandshakeError::Version { min: 2, max: 9 })), "{right:?}");
+        let (_, right) = both(|hello, _| (hello.version_min, hello.version_max) = (3, 9)).await;
+        assert!(matches!(right, Err(HandshakeError::Version { min: 3, max: 9 })), "{right:?}");
         let (_, right) = both(|hello, _| hello.version_max = 7).await;
         assert_eq!(right.unwrap().version, VERSION_MAX, "a newer node can speak the common version");
         let (_, right) = both(|hello, _| hello.genesis_digest = B256::ZERO).await;

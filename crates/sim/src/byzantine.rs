@@ -81,7 +81,7 @@ impl Traitor {
         match message {
             GroupMessage::Consensus(message) => self.observe_consensus(message),
             GroupMessage::Pool(PoolMessage::Transactions(transactions) | PoolMessage::Bodies { transactions, .. }) => {
-                for name in transactions.iter().filter_map(|transaction| wallet::name_of(transaction.hash())) {
+                for name in transactions.iter().filter_map(|body| wallet::name_of(body.transaction.hash())) {
                     let newest = self.newest.entry(name.account).or_insert(name);
                     *newest = (*newest).max(name);
                 }
@@ -217,7 +217,7 @@ impl Traitor {
                 Some(GroupMessage::Report(report))
             }
             (GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }), _) => {
-                let hashes = transactions.iter().map(|transaction| transaction.hash());
+                let hashes = transactions.iter().map(|body| body.transaction.hash());
                 let unknown = hashes.chain(unknown.iter().copied()).collect();
                 Some(GroupMessage::Pool(PoolMessage::Bodies { transactions: Vec::new(), unknown }))
             }

@@ -19,7 +19,7 @@ mod refusal;
 mod static_rules;
 
 pub use gossip::Gossip;
-pub use message::PoolMessage;
+pub use message::{Body, PoolMessage};
 pub use pool::{
     AccountView, Admitted, Counts, DropReason, Dropped, Finality, Pool, PoolConfig, PoolContent, SelectLimits, Skip,
 };

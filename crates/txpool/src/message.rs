@@ -1,24 +1,41 @@
 //! What members say to each other about transactions.
 
-use alloy_primitives::TxHash;
+use alloy_primitives::{Address, TxHash};
 use borsh::{BorshDeserialize, BorshSerialize};
+use lian_crypto::VerifiedTransaction;
 use lian_types::{
     DecodeError, Transaction, decode_exact,
     limits::{FRAME_BYTES_MAX, GOSSIP_TRANSACTIONS_MAX, PROPOSAL_BODY_BYTES_MAX, PROPOSAL_TRANSACTIONS_MAX},
 };
 use std::sync::Arc;
 
+/// A transaction as one member sends it to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The transaction.
+    pub transaction: Arc<Transaction>,
+    /// Who signed it, as the sending member says. It is a hint at the key by which the signature may be checked; who
+    /// believes it without a check would let any member spend for any account.
+    pub sender: Address,
+}
+
+impl From<&Arc<VerifiedTransaction>> for Body {
+    fn from(verified: &Arc<VerifiedTransaction>) -> Self {
+        Self { transaction: Arc::clone(verified.transaction()), sender: verified.sender() }
+    }
+}
+
 /// A message about transactions. Decoding is bounded: no message holds more than a full proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolMessage {
     /// New transactions, which the sender took from its clients; at most [`GOSSIP_TRANSACTIONS_MAX`].
-    Transactions(Vec<Arc<Transaction>>),
+    Transactions(Vec<Body>),
     /// A request for the bodies of a proposal's transactions; at most [`PROPOSAL_TRANSACTIONS_MAX`] hashes.
     Request(Vec<TxHash>),
     /// The answer to a request, in parts where it is large.
     Bodies {
         /// The bodies found, in the order of the request.
-        transactions: Vec<Arc<Transaction>>,
+        transactions: Vec<Body>,
         /// Hashes that the sender has no body for.
         unknown: Vec<TxHash>,
     },
@@ -82,12 +99,15 @@ impl BorshDeserialize for PoolMessage {
     }
 }
 
-fn write_transactions<W: std::io::Write>(transactions: &[Arc<Transaction>], writer: &mut W) -> std::io::Result<()> {
+fn write_transactions<W: std::io::Write>(transactions: &[Body], writer: &mut W) -> std::io::Result<()> {
     u32::try_from(transactions.len()).map_err(std::io::Error::other)?.serialize(writer)?;
-    transactions.iter().try_for_each(|transaction| transaction.as_ref().serialize(writer))
+    transactions.iter().try_for_each(|Body { transaction, sender }| {
+        transaction.as_ref().serialize(writer)?;
+        writer.write_all(sender.as_slice())
+    })
 }
 
-fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std::io::Result<Vec<Arc<Transaction>>> {
+fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std::io::Result<Vec<Body>> {
     let count = read_count(reader, count_max)?;
     let mut transactions = Vec::new();
     let mut bytes = 0usize;
@@ -99,7 +119,8 @@ fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std:
                 "transactions of {bytes} bytes exceed the limit of {PROPOSAL_BODY_BYTES_MAX}"
             )));
         }
-        transactions.push(Arc::new(transaction));
+        let sender = <[u8; 20]>::deserialize_reader(reader)?.into();
+        transactions.push(Body { transaction: Arc::new(transaction), sender });
     }
     Ok(transactions)
 }

@@ -134,6 +134,9 @@ pub const POOL_LOOSE_TRANSACTIONS_MAX: usize = 4 * PROPOSAL_TRANSACTIONS_MAX;
 /// Smallest rise of the gas price with which a transaction replaces another, in per cent; geth's `pricebump`.
 pub const POOL_PRICE_BUMP_PERCENT: u128 = 10;
 
+/// Keys of accounts for which a node keeps tables that make checking signatures quick, of 4 KiB each.
+pub const KNOWN_KEYS_MAX: usize = 16_384;
+
 /// Transactions of which the gossip remembers, for each peer, that the peer has them: as many as a pool holds.
 pub const GOSSIP_KNOWN_MAX: usize = POOL_TRANSACTIONS_MAX;
 /// Transactions that wait to be sent to one peer. What does not fit is fetched by hash when it is proposed.

@@ -6,7 +6,7 @@ use super::{
 use crate::{execution::ProposalWithBodies, flow::note};
 use alloy_primitives::TxHash;
 use lian_pbft::{BodiesVerdict, Input as PbftInput};
-use lian_txpool::{Limits, Origin, Pool, PoolMessage, Refusal, check_static};
+use lian_txpool::{Body, Limits, Origin, Pool, PoolMessage, Refusal, check_static};
 use lian_types::{BlockNumber, ConsensusKey, Millis, Proposal, ProposalDigest, limits};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -79,7 +79,7 @@ impl Core {
 
     pub(super) fn on_bodies_wanted(&self, from: ConsensusKey, hashes: &[TxHash], effects: &mut Vec<Effect>) {
         let (found, unknown) = self.pool.lock().bodies(hashes, BODIES_BYTES_MAX);
-        let transactions = found.iter().map(|verified| Arc::clone(verified.transaction())).collect();
+        let transactions = found.iter().map(Body::from).collect();
         let message = GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown });
         effects.push(Effect::Send { to: Recipient::One(from), message });
     }
@@ -186,7 +186,7 @@ impl Core {
                 if batch.is_empty() {
                     break;
                 }
-                let transactions = batch.iter().map(|verified| Arc::clone(verified.transaction())).collect();
+                let transactions = batch.iter().map(Body::from).collect();
                 let message = GroupMessage::Pool(PoolMessage::Transactions(transactions));
                 effects.push(Effect::Send { to: Recipient::One(peer), message });
             }

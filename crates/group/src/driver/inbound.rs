@@ -11,18 +11,20 @@ use crate::{
 };
 use alloy_primitives::{B256, TxHash};
 use bytes::Bytes;
-use lian_crypto::{CheckedSignatures, VerifiedTransaction};
+use lian_crypto::{CheckedSignatures, KnownKeys, VerifiedTransaction};
 use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
-use lian_txpool::{Pool, PoolMessage};
-use lian_types::{ConsensusKey, ConsensusKind, Millis, Transaction};
+use lian_txpool::{Body, Pool, PoolMessage};
+use lian_types::{ConsensusKey, ConsensusKind, Millis, Transaction, limits};
 use parking_lot::{Condvar, Mutex};
 use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
 
 /// Consensus messages that may be in checking at a time: a few rounds of the largest group.
 const CHECKS_MAX: usize = 1_024;
+/// Transactions whose senders one thread recovers together: what they share is divided among them.
+const SENDERS_AT_ONCE: usize = 32;
 /// What a peer is charged for bytes that are no message, or that do not hold, in points of the network's ban.
 const MALFORMED_WEIGHT: u32 = 20;
 
@@ -40,6 +42,7 @@ pub(crate) struct Inbound {
     workers: Workers,
     checks: Arc<Checks>,
     checked: Arc<CheckedSignatures>,
+    known_keys: Arc<KnownKeys>,
 }
 
 /// Counts the messages in checking, so that a flood waits at the network and not in memory.
@@ -74,6 +77,7 @@ impl Inbound {
             workers,
             checks: Arc::default(),
             checked: Arc::default(),
+            known_keys: Arc::new(KnownKeys::new(limits::KNOWN_KEYS_MAX)),
         }
     }
 
@@ -169,11 +173,11 @@ impl Inbound {
 
     /// Has the senders recovered of what is neither known nor being checked, on all cores, each once. They stay in the order
     /// of their sender: the pool would refuse most of one account's transactions behind a gap of nonces.
-    fn bodies(&self, from: ConsensusKey, transactions: Vec<Arc<Transaction>>, unknown: Vec<TxHash>) {
+    fn bodies(&self, from: ConsensusKey, bodies: Vec<Body>, unknown: Vec<TxHash>) {
         let received = crate::clock::now();
         let new: Vec<_> = {
             let mut pool = self.pool.lock();
-            transactions.into_iter().filter(|transaction| pool.arrives(transaction)).collect()
+            bodies.into_iter().filter(|body| pool.arrives(&body.transaction)).collect()
         };
         let transactions = self.workers.senders.install(|| self.recover(from, new, received));
         self.tell(Command::Transactions { from, transactions, unknown });
@@ -182,15 +186,15 @@ impl Inbound {
     fn recover(
         &self,
         from: ConsensusKey,
-        transactions: Vec<Arc<Transaction>>,
+        bodies: Vec<Body>,
         received: Millis,
     ) -> Vec<Arc<VerifiedTransaction>> {
         let suite = self.info.suite;
-        let recover = |transaction: Arc<Transaction>| {
-            let hash = transaction.hash();
-            suite.recover_sender(transaction).map_err(|error| (hash, error))
-        };
-        let recovered: Vec<_> = transactions.into_par_iter().map(recover).collect();
+        let hinted = bodies.into_par_iter().map(|Body { transaction, sender }| (transaction, Some(sender)));
+        let recover = |batch| suite.recover_senders(&self.known_keys, batch);
+        let recovered: Vec<_> = hinted.chunks(SENDERS_AT_ONCE).flat_map_iter(recover).collect();
+        metrics::counter!("lian_group_sender_hints_held_total").absolute(self.known_keys.hints_held());
+        metrics::counter!("lian_group_sender_hints_missed_total").absolute(self.known_keys.hints_missed());
         let now = crate::clock::now();
         let mut verified = Vec::with_capacity(recovered.len());
         let mut flows = self.flows.lock();

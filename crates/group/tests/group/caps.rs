@@ -11,7 +11,7 @@ use lian_group::{core::GroupMessage, finality::finalize};
 use lian_network::Class;
 use lian_pbft::{Message, PrePrepare};
 use lian_sync::{BlockRequest, BlockWithCertificate, SyncMessage, serve};
-use lian_txpool::PoolMessage;
+use lian_txpool::{Body, PoolMessage};
 use lian_types::{BlockNumber, Signature, View, limits};
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn the_largest_blocks_pass_every_cap() {
         let pre_prepare =
             PrePrepare { view: View(0), proposal: Arc::clone(&proposal.proposal), signature: Signature([0; 64]) };
         carried(&GroupMessage::Consensus(Message::PrePrepare(pre_prepare)));
-        let transactions: Vec<_> = bodies.iter().map(|body| Arc::clone(body.transaction())).collect();
+        let transactions: Vec<_> = bodies.iter().map(Body::from).collect();
         let answer = GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown: vec![] });
         assert_eq!(answer.class(), Class::Body);
         carried(&answer);

@@ -110,8 +110,8 @@ impl Plot for Censor {
         let count = transactions.len();
         let kept: Vec<_> = transactions
             .into_iter()
-            .filter(|transaction| {
-                let sender = Suite::Standard.recover_sender(Arc::clone(transaction)).unwrap().sender();
+            .filter(|body| {
+                let sender = Suite::Standard.recover_sender(Arc::clone(&body.transaction)).unwrap().sender();
                 sender != self.victim
             })
             .collect();

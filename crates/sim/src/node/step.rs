@@ -14,7 +14,7 @@ use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
     core::{Candidate, ConsensusStatus, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
-use lian_txpool::PoolMessage;
+use lian_txpool::{Body, PoolMessage};
 use lian_types::{BlockNumber, Millis, Transaction};
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Node {
             }
             GroupMessage::Pool(PoolMessage::Request(hashes)) if !sim.is_honest(self.id) => {
                 // It has whatever it proposed, also what its machine's pool would not keep.
-                let known = |hash: &TxHash| wallet::known(*hash).map(|known| Arc::clone(known.transaction()));
+                let known = |hash: &TxHash| wallet::known(*hash).map(|known| Body::from(&known));
                 let transactions = hashes.iter().filter_map(known).collect();
                 let bodies = PoolMessage::Bodies { transactions, unknown: Vec::new() };
                 sim.send(self.id, Recipient::One(key), &GroupMessage::Pool(bodies));
@@ -117,12 +117,12 @@ impl Node {
     }
 
     /// What a peer sent and is not here yet, with senders and what the state says about them.
-    fn candidates(&mut self, transactions: &[Arc<Transaction>]) -> Vec<Candidate> {
+    fn candidates(&mut self, bodies: &[Body]) -> Vec<Candidate> {
         let Some(run) = &self.run else { return Vec::new() };
         let new: Vec<_> = {
             let pool = run.pool.lock();
             let is_new = |transaction: &&Arc<Transaction>| pool.get(&transaction.hash()).is_none();
-            transactions.iter().filter(is_new).collect()
+            bodies.iter().map(|body| &body.transaction).filter(is_new).collect()
         };
         let state = Arc::clone(&run.ledger.head().parent.state);
         let candidate = |transaction| {

@@ -1,8 +1,7 @@
 //! The pool's part of the threat model, by the names it has there.
 
 use super::*;
-use crate::{DropReason, Dropped, Finality, PoolMessage, Standing, refusal::ReplacementReason};
-use lian_types::limits;
+use crate::{Body, DropReason, Dropped, Finality, PoolMessage, Standing, refusal::ReplacementReason};
 use proptest::prelude::*;
 
 fn finalize(pool: &mut Pool, number: u64, included: &[TxHash], from: u8, nonce: u64) -> Vec<Dropped> {
@@ -93,8 +92,8 @@ fn flood_of_proposals_with_unknown_hashes_leaves_nothing_behind() {
 
 #[test]
 fn messages_are_bounded() {
-    let transaction = Arc::clone(transfer(1, 0, 0).transaction());
-    let many = PoolMessage::Transactions(vec![transaction; limits::GOSSIP_TRANSACTIONS_MAX + 1]).encode();
+    let body = Body::from(&transfer(1, 0, 0));
+    let many = PoolMessage::Transactions(vec![body; limits::GOSSIP_TRANSACTIONS_MAX + 1]).encode();
     let error = PoolMessage::decode(&many).unwrap_err().to_string();
     assert!(error.contains("4097 transactions exceed the limit of 4096"), "{error}");
     let hashes = PoolMessage::Request(vec![TxHash::ZERO; limits::PROPOSAL_TRANSACTIONS_MAX + 1]).encode();
@@ -107,7 +106,7 @@ fn messages_are_bounded() {
 proptest! {
     #[test]
     fn messages_round_trip(from in 0u8..9, count in 0usize..5, unknown in 0usize..4) {
-        let transactions = || (0..count).map(|i| Arc::clone(transfer(from, i as u64, 0).transaction())).collect::<Vec<_>>();
+        let transactions = || (0..count).map(|i| Body::from(&transfer(from, i as u64, 0))).collect::<Vec<_>>();
         for message in [
             PoolMessage::Transactions(transactions()),
             PoolMessage::Request(vec![TxHash::repeat_byte(from); unknown]),

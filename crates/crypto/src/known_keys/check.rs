@@ -1,7 +1,7 @@
 //! Whether signatures are those of known keys.
 
 use super::{
-    comb::{COLUMNS, Comb, Digits, ORDER, TEETH},
+    comb::{COLUMNS, Comb, Digits, Entry, ORDER, TEETH},
     field::Field,
     point::{Affine, Jacobian, sums, to_affine},
 };
@@ -65,11 +65,15 @@ pub(super) fn check_all(claims: &[Claim]) -> Vec<bool> {
 fn check_together(claims: &[Claim]) -> Vec<bool> {
     let Some(generator) = &*GENERATOR_COMB else { return vec![false; claims.len()] };
     let mut points = Vec::with_capacity(claims.len().saturating_mul(COLUMNS * POINTS_OF_COLUMN));
+    let mut terms = Vec::with_capacity(COLUMNS * POINTS_OF_COLUMN);
     for claim in claims {
+        terms.clear();
         for column in (0..COLUMNS).rev() {
-            points.extend(generator.column(&claim.by_generator, column));
-            points.extend(claim.key.column(&claim.by_key, column));
+            generator.column(&claim.by_generator, column, &mut terms);
+            claim.key.column(&claim.by_key, column, &mut terms);
         }
+        let entries: Vec<Option<Entry>> = terms.iter().map(|term| term.entry.copied()).collect();
+        points.extend(terms.iter().zip(entries).map(|(term, entry)| Some(entry?.point(term.is_positive))));
     }
     let columns = sums(points, POINTS_OF_COLUMN);
     let multiples: Vec<Jacobian> = columns.chunks(COLUMNS).map(add_columns).collect();

@@ -21,12 +21,23 @@ const HALF_OF_ONES: U256 = uint!(0x800000000000000000000000000000A205E8FB1BB3543
 
 /// A point's multiples by sums and differences of the powers 2^(11 i) that the teeth of a block are at.
 ///
-/// Each entry of the block of teeth a..=b is the b-th multiple plus or minus each of those from a on. The 64 bytes of an entry
-/// are its x and y.
+/// Each entry of the block of teeth a..=b is the b-th multiple plus or minus each of those from a on.
 #[derive(Debug)]
 pub(super) struct Comb {
     teeth: usize,
-    entries: Box<[[U256; 2]]>,
+    entries: Box<[Entry]>,
+}
+
+/// A point as x and y, in a cache line of its own.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Entry([U256; 2]);
+
+/// An entry, or its opposite.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term<'a> {
+    pub(super) entry: Option<&'a Entry>,
+    pub(super) is_positive: bool,
 }
 
 /// A scalar as its comb's teeth see it: 11 bits each, in which a bit stands for plus, its absence for minus.
@@ -70,22 +81,29 @@ impl Comb {
             }
             entries = sums(pairs, 2);
         }
-        let entries = entries.iter().map(|entry| entry.map(|point| [point.x.number(), point.y.number()]));
+        let entries = entries.iter().map(|entry| entry.map(|point| Entry([point.x.number(), point.y.number()])));
         Some(Self { teeth, entries: entries.collect::<Option<_>>()? })
     }
 
-    /// The points that add up to the column's part of the scalar's multiple, one for each block.
-    pub(super) fn column(&self, digits: &Digits, column: usize) -> impl Iterator<Item = Option<Affine>> {
+    /// Appends the entries that add up to the column's part of the scalar's multiple, one for each block, without a look
+    /// at them: they are far away in memory, and the processor fetches many at a time if nothing comes between.
+    pub(super) fn column<'a>(&'a self, digits: &Digits, column: usize, terms: &mut Vec<Term<'a>>) {
         let entries_of_block = 1_usize << (self.teeth - 1);
         let blocks = digits.0.chunks_exact(self.teeth).zip(self.entries.chunks_exact(entries_of_block));
-        blocks.map(move |(teeth, entries)| {
+        terms.extend(blocks.map(|(teeth, entries)| {
             let signs = teeth.iter().rev().fold(0, |signs, tooth| signs << 1 | usize::from(tooth >> column & 1));
             // The highest tooth's multiple is always added in the entries: where it is to be taken away, all signs change.
             let is_positive = signs & entries_of_block != 0;
             let index = if is_positive { signs } else { !signs } & (entries_of_block - 1);
-            let [x, y] = *entries.get(index)?;
-            let point = Affine { x: Field::new(x), y: Field::new(y) };
-            Some(if is_positive { point } else { -point })
-        })
+            Term { entry: entries.get(index), is_positive }
+        }));
+    }
+}
+
+impl Entry {
+    pub(super) fn point(&self, is_positive: bool) -> Affine {
+        let [x, y] = self.0.map(Field::new);
+        let negative = -y;
+        Affine { x, y: if is_positive { y } else { negative } }
     }
 }

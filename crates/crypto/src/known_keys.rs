@@ -2,6 +2,7 @@
 
 mod check;
 mod comb;
+mod digits;
 mod field;
 mod point;
 
@@ -51,7 +52,7 @@ struct Pending {
 }
 
 impl KnownKeys {
-    /// Knows none yet, and at most `keys_max` later, of 8 KiB each.
+    /// Knows none yet, and at most `keys_max` later, of 4 KiB each.
     #[must_use]
     pub fn new(keys_max: usize) -> Self {
         Self {

@@ -1,7 +1,8 @@
 //! Whether signatures are those of known keys.
 
 use super::{
-    comb::{COLUMNS, Comb, Digits, Entry, ORDER, TEETH},
+    comb::{Comb, Entry},
+    digits::{COLUMNS, Digits, ORDER, TEETH},
     field::Field,
     point::{Affine, Jacobian, sums, to_affine},
 };
@@ -9,12 +10,12 @@ use crate::suite::SECP256K1_HALF_ORDER;
 use alloy_primitives::{B256, U256, uint};
 use std::sync::{Arc, LazyLock};
 
-/// Teeth of a block of a key's comb: four blocks of 32 entries, 8 KiB.
+/// Teeth of a block of a key's comb: two blocks of 32 entries, 4 KiB.
 pub(super) const TEETH_OF_KEY: usize = 6;
-/// Teeth of a block of the generator's comb: two blocks of 2,048 entries, 256 KiB once for all keys.
+/// Teeth of a block of the generator's comb: one block of 2,048 entries, 128 KiB once for all keys.
 const TEETH_OF_GENERATOR: usize = 12;
-/// Points of a column: one for each block of both combs.
-const POINTS_OF_COLUMN: usize = TEETH / TEETH_OF_KEY + TEETH / TEETH_OF_GENERATOR;
+/// Points of a column: one for each block of both combs and part of a scalar.
+const POINTS_OF_COLUMN: usize = 2 * (TEETH / TEETH_OF_KEY + TEETH / TEETH_OF_GENERATOR);
 /// Signatures whose additions share inversions. Of more, the points would not stay in a core's cache.
 const TOGETHER_MAX: usize = 32;
 
@@ -73,7 +74,7 @@ fn check_together(claims: &[Claim]) -> Vec<bool> {
             claim.key.column(&claim.by_key, column, &mut terms);
         }
         let entries: Vec<Option<Entry>> = terms.iter().map(|term| term.entry.copied()).collect();
-        points.extend(terms.iter().zip(entries).map(|(term, entry)| Some(entry?.point(term.is_positive))));
+        points.extend(terms.iter().zip(entries).map(|(term, entry)| Some(term.point(entry?))));
     }
     let columns = sums(points, POINTS_OF_COLUMN);
     let multiples: Vec<Jacobian> = columns.chunks(COLUMNS).map(add_columns).collect();

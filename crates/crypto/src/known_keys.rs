@@ -152,3 +152,6 @@ fn cache<V: Clone>(entries_max: usize) -> Cache<Address, V> {
         Err(_) => Cache::new(entries_max),
     }
 }
+
+#[cfg(test)]
+mod tests;

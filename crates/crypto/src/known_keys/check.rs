@@ -60,28 +60,32 @@ impl Claim {
 /// - there is one point with x = r and the parity of the signature, recovery's R, so if R' has them then R' = R;
 /// - then s R = z G + r Q, so that Q = (s R - z G) / r, which is what recovery computes; r < n, so recovery's R.x is r.
 pub(super) fn check_all(claims: &[Claim]) -> Vec<bool> {
-    claims.chunks(TOGETHER_MAX).flat_map(check_together).collect()
+    let is_true = |(claim, point): (&Claim, Option<Affine>)| {
+        point.is_some_and(|point| point.x.number() == claim.r && point.y.is_odd() == claim.odd_y)
+    };
+    claims.chunks(TOGETHER_MAX).flat_map(|claims| claims.iter().zip(multiples(claims)).map(is_true)).collect()
 }
 
-fn check_together(claims: &[Claim]) -> Vec<bool> {
-    let Some(generator) = &*GENERATOR_COMB else { return vec![false; claims.len()] };
+/// The point R' of each claim. It is missing where it is infinity, or where points were met on the way whose addition is
+/// left undone; whoever knows secret keys can bring that about for his own.
+fn multiples(claims: &[Claim]) -> Vec<Option<Affine>> {
+    let Some(generator) = &*GENERATOR_COMB else { return vec![None; claims.len()] };
     let mut points = Vec::with_capacity(claims.len().saturating_mul(COLUMNS * POINTS_OF_COLUMN));
     let mut terms = Vec::with_capacity(COLUMNS * POINTS_OF_COLUMN);
+    let mut entries: Vec<Entry> = Vec::with_capacity(COLUMNS * POINTS_OF_COLUMN);
     for claim in claims {
         terms.clear();
         for column in (0..COLUMNS).rev() {
             generator.column(&claim.by_generator, column, &mut terms);
             claim.key.column(&claim.by_key, column, &mut terms);
         }
-        let entries: Vec<Option<Entry>> = terms.iter().map(|term| term.entry.copied()).collect();
-        points.extend(terms.iter().zip(entries).map(|(term, entry)| Some(term.point(entry?))));
+        entries.clear();
+        entries.extend(terms.iter().map(|term| *term.entry));
+        points.extend(terms.iter().zip(&entries).map(|(term, entry)| Some(term.point(*entry))));
     }
     let columns = sums(points, POINTS_OF_COLUMN);
     let multiples: Vec<Jacobian> = columns.chunks(COLUMNS).map(add_columns).collect();
-    let is_true = |(claim, point): (&Claim, Option<Affine>)| {
-        point.is_some_and(|point| point.x.number() == claim.r && point.y.is_odd() == claim.odd_y)
-    };
-    claims.iter().zip(to_affine(&multiples)).map(is_true).collect()
+    to_affine(&multiples)
 }
 
 /// The sum of columns, highest first, each of which counts twice as much as the one after it.
@@ -90,3 +94,6 @@ fn add_columns(columns: &[Option<Affine>]) -> Jacobian {
     let add = |sum: Jacobian, column: &Option<Affine>| Some(sum.double().plus((*column)?));
     highest.and_then(|highest| lower.iter().try_fold(highest.into(), add)).unwrap_or(Jacobian::UNKNOWN)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -28,7 +28,7 @@ pub(super) struct Entry([U256; 2]);
 /// An entry or its opposite, for the first part of a scalar, or λ times it, for the second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term<'a> {
-    pub(super) entry: Option<&'a Entry>,
+    pub(super) entry: &'a Entry,
     is_positive: bool,
     is_second: bool,
 }
@@ -65,19 +65,20 @@ impl Comb {
         let entries_of_block = 1_usize << (self.teeth - 1);
         for (part, is_second) in digits.0.iter().zip([false, true]) {
             let blocks = part.chunks_exact(self.teeth).zip(self.entries.chunks_exact(entries_of_block));
-            terms.extend(blocks.map(|(teeth, entries)| {
+            terms.extend(blocks.filter_map(|(teeth, entries)| {
                 let signs = teeth.iter().rev().fold(0, |signs, tooth| signs << 1 | usize::from(tooth >> column & 1));
                 // The highest tooth's multiple is added in all entries: where it is to be taken away, all signs change.
                 let is_positive = signs & entries_of_block != 0;
                 let index = if is_positive { signs } else { !signs } & (entries_of_block - 1);
-                Term { entry: entries.get(index), is_positive, is_second }
+                Some(Term { entry: entries.get(index)?, is_positive, is_second })
             }));
         }
     }
 }
 
 impl Term<'_> {
-    /// The point, of an entry that was fetched.
+    /// The point, of the entry that was fetched.
+    #[inline]
     pub(super) fn point(&self, Entry([x, y]): Entry) -> Affine {
         let (x, y) = (Field::new(x), Field::new(y));
         let negative = -y;

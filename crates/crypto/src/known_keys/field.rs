@@ -65,6 +65,21 @@ impl Field {
         Self(product)
     }
 
+    /// The number less two others, with one carry for both.
+    #[inline(always)]
+    pub(super) fn minus_both(self, one: Self, other: Self) -> Self {
+        let [a, b, c] = [self.0, one.0, other.0];
+        let [p0, p1, p2, p3, p4] = PRIME_4;
+        let ([a0, a1, a2, a3, a4], [b0, b1, b2, b3, b4], [c0, c1, c2, c3, c4]) = (a, b, c);
+        carry([
+            plus(a0, plus(minus(p0, b0), minus(p0, c0))),
+            plus(a1, plus(minus(p1, b1), minus(p1, c1))),
+            plus(a2, plus(minus(p2, b2), minus(p2, c2))),
+            plus(a3, plus(minus(p3, b3), minus(p3, c3))),
+            plus(a4, plus(minus(p4, b4), minus(p4, c4))),
+        ])
+    }
+
     /// The number times `N`, which is at most 8: the carries of larger ones would leave the bounds.
     pub(super) fn times<const N: u64>(self) -> Self {
         const { assert!(N <= 8, "carries stay within the bounds up to 8") };
@@ -163,5 +178,87 @@ pub(super) fn invert_all(numbers: &mut [Field]) {
         if let Some(before) = products.pop() {
             (*number, inverse) = (inverse * before, inverse * *number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{U512, keccak256};
+
+    /// Numbers at the edges of the field and of its limbs, some at the bounds that limbs may have, and random ones.
+    fn fields() -> Vec<Field> {
+        let mut fields: Vec<Field> = [0_u64, 1, 2, FOLD - 1, FOLD, FOLD + 1, LIMB, TOP]
+            .into_iter()
+            .flat_map(|small| {
+                let small = U256::from(small);
+                [small, PRIME.wrapping_sub(small), PRIME.wrapping_add(small), U256::MAX - small, small << 200]
+            })
+            .map(Field::new)
+            .collect();
+        let most = [2 * LIMB, 2 * LIMB, 2 * LIMB, 2 * LIMB, 2 * TOP];
+        fields.extend([Field(most), Field([2 * LIMB, 0, 0, 0, 0]), Field([0, 0, 0, 0, 2 * TOP]), Field([1 << 52, LIMB, LIMB, LIMB, TOP])]);
+        // The prime, and twice the prime, with limbs that are as small as can be.
+        fields.extend([Field(PRIME_4.map(|limb| limb / 4)), Field(PRIME_4.map(|limb| limb / 2))]);
+        fields.extend((0..40_u64).map(|i| Field::new(keccak256(i.to_be_bytes()).into())));
+        fields
+    }
+
+    /// What the limbs stand for, worked out by division.
+    fn value(field: Field) -> U256 {
+        let value = field.0.iter().rev().fold(U512::ZERO, |value, limb| (value << 52_usize) + U512::from(*limb));
+        U256::from(value % U512::from(PRIME))
+    }
+
+    /// The bounds that fiat-crypto demands and promises.
+    fn is_within_bounds(field: Field) -> bool {
+        let [low @ .., high] = field.0;
+        low.iter().all(|limb| *limb <= (1 << 53) - 2) && high <= (1 << 49) - 2
+    }
+
+    #[track_caller]
+    fn check(field: Field, expected: U256) {
+        assert_eq!(value(field), expected);
+        assert_eq!(field.number(), expected);
+        assert_eq!(field.is_zero(), expected.is_zero());
+        assert_eq!(field.is_odd(), expected.bit(0));
+        assert!(is_within_bounds(field), "{field:x?}");
+    }
+
+    #[test]
+    fn computes_as_division_by_the_prime_does() {
+        for a in fields() {
+            let x = value(a);
+            check(a, x);
+            check(-a, (PRIME - x) % PRIME);
+            check(a.square(), x.mul_mod(x, PRIME));
+            check(a.times::<2>(), x.mul_mod(U256::from(2), PRIME));
+            check(a.times::<3>(), x.mul_mod(U256::from(3), PRIME));
+            check(a.times::<4>(), x.mul_mod(U256::from(4), PRIME));
+            check(a.times::<8>(), x.mul_mod(U256::from(8), PRIME));
+            for b in fields() {
+                let y = value(b);
+                check(a - b, x.add_mod(PRIME - y, PRIME));
+                check(a * b, x.mul_mod(y, PRIME));
+                check(a.minus_both(b, a), (PRIME - y) % PRIME);
+                check(a.minus_both(b, b), x.add_mod(PRIME - y, PRIME).add_mod(PRIME - y, PRIME));
+            }
+        }
+    }
+
+    #[test]
+    fn inverts_all_but_zeros() {
+        let numbers = fields();
+        let mut inverses = numbers.clone();
+        invert_all(&mut inverses);
+        for (number, inverse) in numbers.iter().zip(inverses) {
+            assert!(is_within_bounds(inverse));
+            assert_eq!((*number * inverse).number(), U256::from(u8::from(!number.is_zero())));
+            assert_eq!(inverse.is_zero(), number.is_zero());
+        }
+        let mut zeros = [Field::ZERO, Field::new(PRIME)];
+        invert_all(&mut zeros);
+        assert!(zeros.iter().all(|zero| zero.is_zero()));
+        invert_all(&mut []);
     }
 }

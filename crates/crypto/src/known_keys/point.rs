@@ -31,7 +31,7 @@ impl Affine {
     /// The sum with another point, given the inverse of the distance from its x to the other's; none where that is 0.
     fn plus(self, other: Self, inverse: Field) -> Option<Self> {
         let slope = (other.y - self.y) * inverse;
-        let x = slope.square() - self.x - other.x;
+        let x = slope.square().minus_both(self.x, other.x);
         let y = slope * (self.x - x) - self.y;
         (!inverse.is_zero()).then_some(Self { x, y })
     }
@@ -55,7 +55,7 @@ impl Jacobian {
         let y2 = self.y.square();
         let m = self.x.square().times::<3>();
         let s = (self.x * y2).times::<4>();
-        let x = m.square() - s.times::<2>();
+        let x = m.square().minus_both(s, s);
         let y = m * (s - x) - y2.square().times::<8>();
         Self { x, y, z: (self.y * self.z).times::<2>() }
     }
@@ -70,7 +70,7 @@ impl Jacobian {
         let h2 = h.square();
         let h3 = h2 * h;
         let v = self.x * h2;
-        let x = r.square() - h3 - v.times::<2>();
+        let x = r.square().minus_both(h3, v.times::<2>());
         let y = r * (v - x) - self.y * h3;
         Self { x, y, z: self.z * h }
     }
@@ -114,4 +114,62 @@ fn sums_of_pairs(points: &[Option<Affine>], size: usize) -> Vec<Option<Affine>> 
         _ => None,
     };
     pairs().map(sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known_keys::check::tests::{point, scalar};
+    use alloy_primitives::U256;
+
+    /// k G, by libsecp256k1.
+    fn of(k: u64) -> Affine {
+        point(&scalar(U256::from(k)).unwrap().public_key(secp256k1::SECP256K1))
+    }
+
+    fn only(point: Jacobian) -> Option<Affine> {
+        to_affine(&[point])[0]
+    }
+
+    #[test]
+    fn doubles_and_adds_as_libsecp256k1_does() {
+        let mut sum = Jacobian::from(of(1));
+        let mut k = 1;
+        for step in 0..40_u64 {
+            (sum, k) = if step % 3 == 1 { (sum.plus(of(step + 7)), k + step + 7) } else { (sum.double(), 2 * k) };
+            assert_eq!(only(sum), Some(of(k)), "{k}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_after_points_of_one_x_were_added() {
+        let sum = Jacobian::from(of(5)).double();
+        for same in [of(10), -of(10)] {
+            let unknown = sum.plus(same);
+            assert_eq!(only(unknown), None);
+            assert_eq!(only(unknown.double()), None);
+            assert_eq!(only(unknown.plus(of(3))), None);
+        }
+        assert_eq!(only(Jacobian::UNKNOWN), None);
+        assert_eq!(to_affine(&[sum, Jacobian::UNKNOWN, sum]), [Some(of(10)), None, Some(of(10))]);
+    }
+
+    #[test]
+    fn sums_groups_and_says_which_it_cannot() {
+        let points = |ks: &[u64]| ks.iter().map(|k| Some(of(*k))).collect::<Vec<_>>();
+        assert_eq!(sums(points(&[1, 2, 4, 8, 16, 32]), 6), [Some(of(63))]);
+        assert_eq!(sums(points(&[1, 2, 4, 8, 16, 32]), 3), [Some(of(7)), Some(of(56))]);
+        assert_eq!(sums(points(&[1, 2, 4]), 1), points(&[1, 2, 4]));
+        assert_eq!(sums(vec![], 6), []);
+        // Equal and opposite points, at the first and at the second addition, spoil their own group alone.
+        for spoilt in [[Some(of(1)), Some(of(1)), Some(of(5))], [Some(of(1)), Some(of(2)), Some(of(3))]] {
+            for last in [spoilt[2], spoilt[2].map(Affine::neg)] {
+                let spoilt = [spoilt[0], spoilt[1], last];
+                let groups = [points(&[1, 2, 4]), spoilt.to_vec(), points(&[3, 5, 9])].concat();
+                assert_eq!(sums(groups, 3), [Some(of(7)), None, Some(of(17))]);
+            }
+        }
+        assert_eq!(sums([points(&[1, 2]), vec![None]].concat(), 3), [None]);
+        assert_eq!(sums(vec![Some(of(4)), Some(-of(4)), Some(of(9)), Some(of(1))], 2), [None, Some(of(10))]);
+    }
 }

@@ -16,7 +16,10 @@ use comb::Comb;
 use field::Field;
 use lian_types::Transaction;
 use point::Affine;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, sync::{Cache, DefaultLifecycle}};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -112,8 +115,12 @@ impl KnownKeys {
     }
 
     /// Recovers a transaction's key and remembers it.
-    fn recover(&self, Pending { transaction, hash, .. }: Pending) -> Result<VerifiedTransaction, (TxHash, SenderError)> {
-        let key = recover_key(hash, transaction.as_ethereum().signature()).map_err(|error| (transaction.hash(), error))?;
+    fn recover(
+        &self,
+        Pending { transaction, hash, .. }: Pending,
+    ) -> Result<VerifiedTransaction, (TxHash, SenderError)> {
+        let key =
+            recover_key(hash, transaction.as_ethereum().signature()).map_err(|error| (transaction.hash(), error))?;
         let sender = key_address(&key);
         self.remember(sender, &key);
         Ok(VerifiedTransaction::new(transaction, sender))
@@ -145,10 +152,12 @@ fn cache<V: Clone>(entries_max: usize) -> Cache<Address, V> {
     let options = OptionsBuilder::new()
         .shards(shards)
         .estimated_items_capacity(entries_max)
-        .weight_capacity(entries_max as u64)
+        .weight_capacity(u64::try_from(entries_max).unwrap_or(u64::MAX))
         .build();
     match options {
-        Ok(options) => Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Ok(options) => {
+            Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
+        }
         Err(_) => Cache::new(entries_max),
     }
 }

@@ -8,7 +8,8 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Half the order of secp256k1: a larger `s` is the malleable twin of a smaller one (EIP-2).
-pub(crate) const SECP256K1_HALF_ORDER: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
+pub(crate) const SECP256K1_HALF_ORDER: U256 =
+    uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 
 /// A cryptographic suite: every choice of hash, signature, address and key format of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

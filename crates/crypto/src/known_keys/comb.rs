@@ -9,8 +9,7 @@ use alloy_primitives::{U256, uint};
 use std::{iter, ops::Neg};
 
 /// A cube root of 1: (β x, y) is λ (x, y) for the λ of [`Digits`] (Gallant, Lambert and Vanstone 2001, example 4).
-const BETA: Field =
-    Field::new(uint!(0x7AE96A2B657C07106E64479EAC3434E99CF0497512F58995C1396C28719501EE_U256));
+const BETA: Field = Field::new(uint!(0x7AE96A2B657C07106E64479EAC3434E99CF0497512F58995C1396C28719501EE_U256));
 
 /// A point's multiples by sums and differences of the powers 2^(11 i) that the teeth of a block are at. Each entry of a block
 /// is the multiple of its highest tooth, plus or minus that of each other tooth.

@@ -197,7 +197,12 @@ mod tests {
             .map(Field::new)
             .collect();
         let most = [2 * LIMB, 2 * LIMB, 2 * LIMB, 2 * LIMB, 2 * TOP];
-        fields.extend([Field(most), Field([2 * LIMB, 0, 0, 0, 0]), Field([0, 0, 0, 0, 2 * TOP]), Field([1 << 52, LIMB, LIMB, LIMB, TOP])]);
+        fields.extend([
+            Field(most),
+            Field([2 * LIMB, 0, 0, 0, 0]),
+            Field([0, 0, 0, 0, 2 * TOP]),
+            Field([1 << 52, LIMB, LIMB, LIMB, TOP]),
+        ]);
         // The prime, and twice the prime, with limbs that are as small as can be.
         fields.extend([Field(PRIME_4.map(|limb| limb / 4)), Field(PRIME_4.map(|limb| limb / 2))]);
         fields.extend((0..40_u64).map(|i| Field::new(keccak256(i.to_be_bytes()).into())));

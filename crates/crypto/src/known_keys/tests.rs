@@ -74,15 +74,14 @@ fn a_key_has_a_table_when_it_was_recovered_three_times() {
 fn hints_never_change_an_outcome() {
     let known = KnownKeys::new(100);
     (0..8).for_each(|key| make_known(&known, key));
-    let addresses: Vec<Address> = (0..10).map(address).collect();
     let mut batch = Vec::new();
     for i in 0..cases() {
-        let choose = |name: &str, of: u64| random(name, i).to_be_bytes::<32>()[0] as u64 % of;
+        let choose = |name: &str, of: u64| u64::from(random(name, i).byte(0)) % of;
         let key = choose("key", 10);
         // Right, wrong, of a key that is not known, of no key, and none.
         let hint = match choose("hint", 5) {
-            0 | 1 => Some(addresses[key as usize]),
-            2 => Some(addresses[choose("other", 10) as usize]),
+            0 | 1 => Some(address(key)),
+            2 => Some(address(choose("other", 10))),
             3 => Some(Address::repeat_byte(7)),
             _ => None,
         };
@@ -91,7 +90,7 @@ fn hints_never_change_an_outcome() {
         let (r, s, odd_y) = (signature.r(), signature.s(), signature.v());
         let tampered = match choose("tamper", 12) {
             0 => Signature::new(r, s, !odd_y),
-            1 => Signature::new(r, comb_order() - s, !odd_y),
+            1 => Signature::new(r, digits::ORDER - s, !odd_y),
             2 => Signature::new(r ^ U256::from(4), s, odd_y),
             3 => Signature::new(r, s ^ U256::from(4), odd_y),
             4 => Signature::new(U256::ZERO, s, odd_y),
@@ -109,10 +108,6 @@ fn hints_never_change_an_outcome() {
     }
     assert!(known.hints_held() > 0 && known.hints_missed() > 0);
     assert!(recover(&known, &[]).is_empty());
-}
-
-fn comb_order() -> U256 {
-    digits::ORDER
 }
 
 #[test]
@@ -143,17 +138,20 @@ fn keys_in_use_stay_when_new_ones_stream_by() {
     let known = KnownKeys::new(16);
     let returning: Vec<u64> = (0..8).collect();
     returning.iter().for_each(|key| make_known(&known, *key));
-    let mut transactions = returning.iter().map(|key| (transaction(*key, 9), Some(address(*key)))).collect::<Vec<_>>();
+    let transactions = returning.iter().map(|key| (transaction(*key, 9), Some(address(*key)))).collect::<Vec<_>>();
     for stranger in 1_000..1_200 {
         // Seen once, most of them; every fourth comes back until it has a table, and never again.
-        if stranger % 4 == 0 { make_known(&known, stranger) } else { drop(recover(&known, &[(transaction(stranger, 0), None)])) }
+        if stranger % 4 == 0 {
+            make_known(&known, stranger);
+        } else {
+            recover(&known, &[(transaction(stranger, 0), None)]);
+        }
         if stranger % 10 == 0 {
             let held = known.hints_held();
             recover(&known, &transactions);
             assert_eq!(known.hints_held(), held + 8, "{stranger}");
         }
     }
-    transactions.clear();
 }
 
 #[test]
@@ -164,7 +162,8 @@ fn threads_share_what_is_known() {
             let known = &known;
             scope.spawn(move || {
                 for nonce in 0..20 {
-                    let batch: Vec<_> = (0..12).map(|key| (transaction(key, thread * 20 + nonce), Some(address(key)))).collect();
+                    let batch: Vec<_> =
+                        (0..12).map(|key| (transaction(key, thread * 20 + nonce), Some(address(key)))).collect();
                     assert_eq!(recover(known, &batch), expected(&batch));
                 }
             });

@@ -5,12 +5,13 @@
 //! - [`Verified`] values exist only after their signatures were checked;
 //! - secret keys are zeroised when dropped, never printed, and kept in files of mode 0600.
 //!
-//! Main types: [`Suite`], [`Verified`], [`VerifiedTransaction`], [`ConsensusSecretKey`], [`KeyFile`].
+//! Main types: [`Suite`], [`Verified`], [`VerifiedTransaction`], [`KnownKeys`], [`ConsensusSecretKey`], [`KeyFile`].
 
 mod certificate;
 mod checked;
 mod key_file;
 mod keys;
+mod known_keys;
 mod suite;
 mod verified;
 
@@ -18,5 +19,6 @@ pub use certificate::{CertificateError, EpochMembers, verify_certificate, verify
 pub use checked::CheckedSignatures;
 pub use key_file::{KeyFile, KeyFileError};
 pub use keys::ConsensusSecretKey;
+pub use known_keys::KnownKeys;
 pub use suite::{SenderError, SignatureError, Suite, UnknownSuite};
 pub use verified::{Verified, VerifiedTransaction};

@@ -1,14 +1,15 @@
 //! The algorithms of a chain.
 
-use crate::VerifiedTransaction;
-use alloy_primitives::{Address, B256, U256, keccak256, uint};
+use crate::{KnownKeys, VerifiedTransaction};
+use alloy_primitives::{Address, B256, TxHash, U256, keccak256, uint};
 use ed25519_dalek::VerifyingKey;
 use lian_types::{ConsensusKey, Extension, Genesis, Header, Members, Proposal, ProposalDigest, Signature, Transaction};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Half the order of secp256k1: a larger `s` is the malleable twin of a smaller one (EIP-2).
-const SECP256K1_HALF_ORDER: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
+pub(crate) const SECP256K1_HALF_ORDER: U256 =
+    uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 
 /// A cryptographic suite: every choice of hash, signature, address and key format of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -141,10 +142,23 @@ impl Suite {
         match self {
             Self::Standard => {
                 let envelope = transaction.as_ethereum();
-                let signature = envelope.signature();
-                let sender = recover_address(envelope.signature_hash(), signature.r(), signature.s(), signature.v())?;
+                let sender = recover_address(envelope.signature_hash(), envelope.signature())?;
                 Ok(VerifiedTransaction::new(transaction, sender))
             }
+        }
+    }
+
+    /// Recovers the senders of transactions with what is known of keys. With each comes who a peer says the sender is.
+    ///
+    /// The outcome for each is that of [`Self::recover_sender`], whatever the hints; a hint that is right, of a key that
+    /// returned, takes a quarter of the time. Batches of 16 and more are the quickest.
+    pub fn recover_senders(
+        self,
+        known: &KnownKeys,
+        batch: Vec<(Arc<Transaction>, Option<Address>)>,
+    ) -> Vec<Result<VerifiedTransaction, (TxHash, SenderError)>> {
+        match self {
+            Self::Standard => known.recover_senders(batch),
         }
     }
 
@@ -154,28 +168,36 @@ impl Suite {
     /// [`SenderError`] for malleable and for impossible signatures.
     pub fn recover_signer(self, digest: B256, signature: &alloy_primitives::Signature) -> Result<Address, SenderError> {
         match self {
-            Self::Standard => recover_address(digest, signature.r(), signature.s(), signature.v()),
+            Self::Standard => recover_address(digest, signature),
         }
     }
 }
 
 /// The address whose key made a secp256k1 signature over `hash`, with Ethereum's rule against malleability.
-fn recover_address(hash: B256, r: U256, s: U256, odd_y: bool) -> Result<Address, SenderError> {
-    if s > SECP256K1_HALF_ORDER {
-        return Err(SenderError::HighS(s));
+fn recover_address(hash: B256, signature: &alloy_primitives::Signature) -> Result<Address, SenderError> {
+    recover_key(hash, signature).map(|key| key_address(&key))
+}
+
+/// The address of a secp256k1 key.
+pub(crate) fn key_address(key: &[u8; 64]) -> Address {
+    Address::from_raw_public_key(key)
+}
+
+/// The key that made a secp256k1 signature over `hash`, as x and y, with Ethereum's rule against malleability.
+pub(crate) fn recover_key(hash: B256, signature: &alloy_primitives::Signature) -> Result<[u8; 64], SenderError> {
+    if signature.s() > SECP256K1_HALF_ORDER {
+        return Err(SenderError::HighS(signature.s()));
     }
     let mut bytes = [0u8; 64];
     let (left, right) = bytes.split_at_mut(32);
-    left.copy_from_slice(&r.to_be_bytes::<32>());
-    right.copy_from_slice(&s.to_be_bytes::<32>());
-    let id = if odd_y { RecoveryId::One } else { RecoveryId::Zero };
+    left.copy_from_slice(&signature.r().to_be_bytes::<32>());
+    right.copy_from_slice(&signature.s().to_be_bytes::<32>());
+    let id = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
     let signature = RecoverableSignature::from_compact(&bytes, id).map_err(|_| SenderError::Unrecoverable)?;
     let message = secp256k1::Message::from_digest(hash.0);
-    let key = secp256k1::SECP256K1
-        .recover_ecdsa(message, &signature)
-        .map_err(|_| SenderError::Unrecoverable)?
-        .serialize_uncompressed();
-    Ok(Address::from_raw_public_key(key.split_first().map_or(&[], |(_, point)| point)))
+    let key = secp256k1::SECP256K1.recover_ecdsa(message, &signature).map_err(|_| SenderError::Unrecoverable)?;
+    let [_, key @ ..] = key.serialize_uncompressed();
+    Ok(key)
 }
 
 impl fmt::Display for Suite {
@@ -215,12 +237,10 @@ mod tests {
     #[test]
     fn refuses_the_malleable_twin() {
         let order = SECP256K1_HALF_ORDER * U256::from(2) + U256::from(1);
-        let error = recover_address(B256::repeat_byte(1), U256::from(1), order - U256::from(1), false);
-        assert_eq!(error, Err(SenderError::HighS(order - U256::from(1))));
-        assert_eq!(
-            recover_address(B256::repeat_byte(1), U256::ZERO, U256::from(1), false),
-            Err(SenderError::Unrecoverable)
-        );
+        let recover = |r, s| recover_address(B256::repeat_byte(1), &alloy_primitives::Signature::new(r, s, false));
+        let twin = order - U256::from(1);
+        assert_eq!(recover(U256::from(1), twin), Err(SenderError::HighS(twin)));
+        assert_eq!(recover(U256::ZERO, U256::from(1)), Err(SenderError::Unrecoverable));
     }
 
     /// RFC 8032 §7.1, test 2.

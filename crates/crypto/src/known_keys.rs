@@ -78,7 +78,7 @@ impl KnownKeys {
         self.hints_held.load(Relaxed)
     }
 
-    /// How many hints named a known key that was not the sender's. Each cost a check and saved nothing.
+    /// How many hints named a known key that was not found to be the sender's. Each cost a check and saved nothing.
     #[must_use]
     pub fn hints_missed(&self) -> u64 {
         self.hints_missed.load(Relaxed)

@@ -25,7 +25,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// How often a key must have been recovered to get a table: making one costs about as much as two recoveries.
+/// How often a key must have been recovered to get a table: making one costs a little more than a recovery.
 const SEEN_MIN: u8 = 3;
 /// Keys that are counted, but have no table yet, for each one that may have. Entries of the counts are small.
 const SEEN_PER_KEY: usize = 4;

@@ -48,10 +48,12 @@ impl Field {
         if is_below { number } else { number.wrapping_add(U256::from_limbs([FOLD, 0, 0, 0])) }
     }
 
+    #[inline]
     pub(super) fn is_zero(self) -> bool {
-        // The limbs hold less than three times the prime, so a zero has one of three lowest limbs. Nearly nothing else has.
-        let low = self.0[0] & LIMB;
-        let can_be = low == 0 || low == PRIME_4[0] / 4 || low == (PRIME_4[0] / 2) & LIMB;
+        // The limbs hold less than three times the prime, which is less than 2^256 by `FOLD`: zeros have 0, `FOLD` or twice
+        // that below 0 in the lowest limb. Nearly nothing else has.
+        let [l0, ..] = self.0;
+        let can_be = plus(l0, 2 * FOLD) & LIMB <= 2 * FOLD;
         can_be && self.number().is_zero()
     }
 

@@ -25,7 +25,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// How often a key must have been recovered to get a table: making one costs about as much as two recoveries.
+/// How often a key must have been recovered to get a table: making one costs a little more than a recovery.
 const SEEN_MIN: u8 = 3;
 /// Keys that are counted, but have no table yet, for each one that may have. Entries of the counts are small.
 const SEEN_PER_KEY: usize = 4;
@@ -78,7 +78,7 @@ impl KnownKeys {
         self.hints_held.load(Relaxed)
     }
 
-    /// How many hints named a known key that was not the sender's. Each cost a check and saved nothing.
+    /// How many hints named a known key that was not found to be the sender's. Each cost a check and saved nothing.
     #[must_use]
     pub fn hints_missed(&self) -> u64 {
         self.hints_missed.load(Relaxed)

@@ -20,7 +20,7 @@ pub(super) struct Comb {
 }
 
 /// A point as x and y, in a cache line of its own.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Entry([U256; 2]);
 

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{U256, uint};
 use fiat_crypto::secp256k1_dettman_64::{fiat_secp256k1_dettman_mul, fiat_secp256k1_dettman_square};
-use std::ops::{Add, Mul, Neg, Sub};
+use std::ops::{Mul, Neg, Sub};
 
 /// The prime of the field: 2^256 - 2^32 - 977 (SEC 2 §2.4.1).
 const PRIME: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F_U256);
@@ -18,7 +18,8 @@ const PRIME_4: [u64; 5] = [4 * 0xF_FFFE_FFFF_FC2F, 4 * LIMB, 4 * LIMB, 4 * LIMB,
 /// A number modulo the prime, as five limbs of 52 bits, least first, that may hold a little more than their places do.
 ///
 /// Always true: four limbs are at most 2^53 - 2, the highest is at most 2^49 - 2. With these bounds fiat-crypto has proved
-/// its multiplication, whose results are within them again; [`carry`] brings sums and differences back within them.
+/// its multiplication, whose results are within them again; [`carry`] brings differences and small multiples back within
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field([u64; 5]);
 
@@ -47,10 +48,12 @@ impl Field {
         if is_below { number } else { number.wrapping_add(U256::from_limbs([FOLD, 0, 0, 0])) }
     }
 
+    #[inline]
     pub(super) fn is_zero(self) -> bool {
-        // The limbs hold less than three times the prime, so a zero has one of three lowest limbs. Nearly nothing else has.
-        let low = self.0[0] & LIMB;
-        let can_be = low == 0 || low == PRIME_4[0] / 4 || low == (PRIME_4[0] / 2) & LIMB;
+        // The limbs hold less than three times the prime, which is less than 2^256 by `FOLD`: zeros have 0, `FOLD` or twice
+        // that below 0 in the lowest limb. Nearly nothing else has.
+        let [l0, ..] = self.0;
+        let can_be = plus(l0, 2 * FOLD) & LIMB <= 2 * FOLD;
         can_be && self.number().is_zero()
     }
 
@@ -84,16 +87,6 @@ impl Field {
     pub(super) fn times<const N: u64>(self) -> Self {
         const { assert!(N <= 8, "carries stay within the bounds up to 8") };
         carry(self.0.map(|limb| limb.wrapping_mul(N)))
-    }
-}
-
-impl Add for Field {
-    type Output = Self;
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        let ([a0, a1, a2, a3, a4], [b0, b1, b2, b3, b4]) = (self.0, other.0);
-        carry([plus(a0, b0), plus(a1, b1), plus(a2, b2), plus(a3, b3), plus(a4, b4)])
     }
 }
 
@@ -169,14 +162,16 @@ const fn minus(a: u64, b: u64) -> u64 {
 pub(super) fn invert_all(numbers: &mut [Field]) {
     let mut product = Field::ONE;
     let mut products = Vec::with_capacity(numbers.len());
-    for number in numbers.iter().filter(|number| !number.is_zero()) {
+    for number in &*numbers {
         products.push(product);
-        product = product * *number;
+        if !number.is_zero() {
+            product = product * *number;
+        }
     }
     let mut inverse = Field::new(product.number().inv_mod(PRIME).unwrap_or_default());
-    for number in numbers.iter_mut().rev().filter(|number| !number.is_zero()) {
-        if let Some(before) = products.pop() {
-            (*number, inverse) = (inverse * before, inverse * *number);
+    for (number, product) in numbers.iter_mut().zip(products).rev() {
+        if !number.is_zero() {
+            (*number, inverse) = (inverse * product, inverse * *number);
         }
     }
 }

@@ -25,9 +25,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// How often a key must have been recovered to get a table: making one costs a little more than a recovery.
-const SEEN_MIN: u8 = 3;
-/// Keys that are counted, but have no table yet, for each one that may have. Entries of the counts are small.
+/// Keys that are noted, but have no table yet, for each one that may have. Notes are small.
 const SEEN_PER_KEY: usize = 4;
 /// Parts of the caches that are locked apart, so that threads rarely wait for each other.
 const SHARDS: usize = 16;
@@ -42,7 +40,8 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub struct KnownKeys {
     tables: Cache<Address, Arc<Comb>>,
-    seen: Cache<Address, u8>,
+    /// Keys that were recovered once.
+    seen: Cache<Address, ()>,
     hints_held: AtomicU64,
     hints_missed: AtomicU64,
 }
@@ -126,17 +125,16 @@ impl KnownKeys {
         Ok(VerifiedTransaction::new(transaction, sender))
     }
 
-    /// Counts a key that was recovered, and makes its table when it is due. Threads that do so for one key at once may lose
-    /// a count or make its table twice, which is harmless.
+    /// Notes a key that was recovered, and makes its table the second time: that costs about as much as the recovery did,
+    /// and who has returned once will return again. Threads that do so for one key at once may make its table twice,
+    /// which is harmless.
     fn remember(&self, address: Address, key: &[u8; 64]) {
         if self.tables.contains_key(&address) {
             return;
         }
-        let seen = self.seen.get(&address).unwrap_or(0).saturating_add(1);
-        if seen < SEEN_MIN {
-            return self.seen.insert(address, seen);
+        if self.seen.remove(&address).is_none() {
+            return self.seen.insert(address, ());
         }
-        self.seen.remove(&address);
         let (x, y) = key.split_at(32);
         let [x, y] = [x, y].map(|number| Field::new(U256::from_be_slice(number)));
         if let Some(table) = Comb::new(Affine { x, y }, TEETH_OF_KEY) {

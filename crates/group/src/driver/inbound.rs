@@ -183,12 +183,7 @@ impl Inbound {
         self.tell(Command::Transactions { from, transactions, unknown });
     }
 
-    fn recover(
-        &self,
-        from: ConsensusKey,
-        bodies: Vec<Body>,
-        received: Millis,
-    ) -> Vec<Arc<VerifiedTransaction>> {
+    fn recover(&self, from: ConsensusKey, bodies: Vec<Body>, received: Millis) -> Vec<Arc<VerifiedTransaction>> {
         let suite = self.info.suite;
         let hinted = bodies.into_par_iter().map(|Body { transaction, sender }| (transaction, Some(sender)));
         let recover = |batch| suite.recover_senders(&self.known_keys, batch);

@@ -167,6 +167,43 @@ async fn a_censoring_leader_is_left() {
     network.settle_and_check(load, &[]).await;
 }
 
+/// Tells its node of every transaction that it was signed by whoever signed the last one of another account.
+#[derive(Default)]
+struct Misname {
+    last: Option<Address>,
+    other: Option<Address>,
+}
+
+impl Plot for Misname {
+    fn hears(&mut self, villain: &Villain, mut message: PoolMessage) -> Option<PoolMessage> {
+        if let PoolMessage::Transactions(bodies) | PoolMessage::Bodies { transactions: bodies, .. } = &mut message {
+            for body in bodies {
+                if self.last != Some(body.sender) {
+                    self.other = self.last.replace(body.sender);
+                }
+                if let Some(other) = self.other {
+                    body.sender = other;
+                    villain.did();
+                }
+            }
+        }
+        Some(message)
+    }
+}
+
+/// A node is told wrong senders with everything that others pass on to it. It finds the right ones by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_wrong_senders_believes_none() {
+    let (mut network, middleman, villain, load) = with_villain(|_| {}, Misname::default()).await;
+    let since = middleman.deeds();
+    load.wait_for_more(if is_long() { 3_000 } else { 300 }).await;
+    let deeds = middleman.deeds() - since;
+    let missed = network.metric(villain, "lian_group_sender_hints_missed_total").await;
+    println!("{deeds} wrong senders were told, {missed} of them those of known keys");
+    assert!(missed > 0, "the wrong senders were not even looked at");
+    network.settle_and_check(load, &[]).await;
+}
+
 /// The leader floods the others with what is well formed and signed by it but of no use, and at the end with what is
 /// not even that. The others' memory stays bounded, they put it out at last, and commits go on.
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// How many members there are: the fewest that bear a fault.
 pub(crate) const NODES: usize = 4;
@@ -199,6 +203,17 @@ impl Network {
 
     pub(crate) fn client(&self, node: usize) -> RpcClient {
         RpcClient::new(&format!("http://{}", self.rpc_address(node))).unwrap()
+    }
+
+    /// A metric of a running node, without labels beside those of all; 0 where it has not been set.
+    pub(crate) async fn metric(&self, node: usize, name: &str) -> u64 {
+        let [_, _, port] = node_ports(self.ports, node);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let line = text.lines().find(|line| line.split(['{', ' ']).next() == Some(name));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
     pub(crate) async fn status(&self, node: usize) -> Option<Value> {

@@ -144,13 +144,14 @@ pub(crate) fn pool(data: &[u8]) {
 }
 
 fn bodies() -> Vec<Body> {
-    let body = |transaction| Body { transaction, sender: Address::repeat_byte(8) };
+    let body = |transaction| Body { transaction, sender: Some(Address::repeat_byte(8)) };
     transactions().into_iter().map(body).collect()
 }
 
 pub(crate) fn pool_seeds() -> Vec<Vec<u8>> {
     let unknown = vec![B256::repeat_byte(5)];
     let messages = [
+        PoolMessage::Transactions(bodies()).without_senders(),
         PoolMessage::Transactions(bodies()),
         PoolMessage::Request(unknown.clone()),
         PoolMessage::Bodies { transactions: bodies(), unknown },

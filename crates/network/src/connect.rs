@@ -192,6 +192,7 @@ async fn prove_and_decide(
         dialled: dialled.is_some(),
         incarnation: proved.hello.incarnation,
         sequence: 0,
+        version: proved.version,
         expires,
     };
     let decides = shared.registry.lock().decides(&origin.peer);

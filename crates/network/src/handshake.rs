@@ -17,8 +17,8 @@ use tokio::{
 };
 
 /// The lowest protocol version this node speaks.
-pub(crate) const VERSION_MIN: u16 = 2;
-/// The highest protocol version this node speaks.
+pub(crate) const VERSION_MIN: u16 = 1;
+/// The highest protocol version this node speaks. 2: bodies of transactions name their senders.
 pub(crate) const VERSION_MAX: u16 = 2;
 
 /// The exporter's label (RFC 8446 §7.5, RFC 5705 §4: private ones begin with `EXPERIMENTAL` or are registered; this

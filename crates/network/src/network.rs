@@ -91,6 +91,12 @@ impl NetworkHandle {
         session.map_or(SendOutcome::NotConnected, |session| session.send(class, group, bytes))
     }
 
+    /// The protocol version of the session with a peer; none without a session.
+    #[must_use]
+    pub fn session_version(&self, peer: ConsensusKey) -> Option<u16> {
+        self.shared.registry.lock().session(&peer).map(|session| session.version)
+    }
+
     /// Queues a message to every connected peer; the bytes are shared, not copied.
     pub fn broadcast(&self, group: GroupId, class: Class, bytes: Bytes) -> BroadcastOutcome {
         let sessions: Vec<_> = self.shared.registry.lock().sessions().map(|session| session.cloned()).collect();

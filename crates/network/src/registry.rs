@@ -306,7 +306,7 @@ mod tests {
     fn origin(peer: ConsensusKey, dialled: bool, incarnation: u64, sequence: u64) -> Origin {
         let remote = SocketAddr::from(([127, 0, 0, 1], 2));
         let expires = SystemTime::now() + Duration::from_secs(3_600);
-        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence, expires }
+        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence, version: 1, expires }
     }
 
     fn drain(events: &mut NetworkEvents) -> String {

@@ -47,6 +47,8 @@ pub(crate) struct Origin {
     pub(crate) incarnation: u64,
     /// The number that the deciding side gave the session.
     pub(crate) sequence: u64,
+    /// The protocol version of the session.
+    pub(crate) version: u16,
     /// When the first certificate of the peer's chain expires.
     pub(crate) expires: SystemTime,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Session {
     pub(crate) dialled: bool,
     pub(crate) incarnation: u64,
     pub(crate) sequence: u64,
+    pub(crate) version: u16,
     pub(crate) since: SystemTime,
     expires: SystemTime,
     started: Instant,
@@ -88,7 +91,7 @@ struct Inbound {
 
 impl Session {
     pub(crate) fn new(id: u64, origin: Origin) -> Self {
-        let Origin { peer, name, remote, dialled, incarnation, sequence, expires } = origin;
+        let Origin { peer, name, remote, dialled, incarnation, sequence, version, expires } = origin;
         let inbound = |class: Class| Inbound { allowed: window(class), ..Inbound::default() };
         Self {
             id,
@@ -98,6 +101,7 @@ impl Session {
             dialled,
             incarnation,
             sequence,
+            version,
             since: SystemTime::now(),
             expires,
             started: Instant::now(),
@@ -119,7 +123,16 @@ impl Session {
         let expires = SystemTime::now() + Duration::from_secs(3_600);
         Self::new(
             id,
-            Origin { peer, name: "peer".into(), remote, dialled: true, incarnation: 1, sequence: id, expires },
+            Origin {
+                peer,
+                name: "peer".into(),
+                remote,
+                dialled: true,
+                incarnation: 1,
+                sequence: id,
+                version: 1,
+                expires,
+            },
         )
     }
 

@@ -14,14 +14,14 @@ use std::sync::Arc;
 pub struct Body {
     /// The transaction.
     pub transaction: Arc<Transaction>,
-    /// Who signed it, as the sending member says. It is a hint at the key by which the signature may be checked; who
-    /// believes it without a check would let any member spend for any account.
-    pub sender: Address,
+    /// Who signed it, as the sending member says; none where its program is too old to say so. It is a hint at the key by
+    /// which the signature may be checked: who believed it without a check would let any member spend for any account.
+    pub sender: Option<Address>,
 }
 
 impl From<&Arc<VerifiedTransaction>> for Body {
     fn from(verified: &Arc<VerifiedTransaction>) -> Self {
-        Self { transaction: Arc::clone(verified.transaction()), sender: verified.sender() }
+        Self { transaction: Arc::clone(verified.transaction()), sender: Some(verified.sender()) }
     }
 }
 
@@ -42,6 +42,22 @@ pub enum PoolMessage {
 }
 
 impl PoolMessage {
+    /// The same message without the senders, for a session of version 1, which cannot carry them.
+    #[must_use]
+    pub fn without_senders(&self) -> Self {
+        let strip = |bodies: &[Body]| {
+            let strip = |body: &Body| Body { transaction: Arc::clone(&body.transaction), sender: None };
+            bodies.iter().map(strip).collect()
+        };
+        match self {
+            Self::Transactions(transactions) => Self::Transactions(strip(transactions)),
+            Self::Request(hashes) => Self::Request(hashes.clone()),
+            Self::Bodies { transactions, unknown } => {
+                Self::Bodies { transactions: strip(transactions), unknown: unknown.clone() }
+            }
+        }
+    }
+
     /// Reads a message that fills `bytes` exactly. Transactions are decoded, their signatures not checked.
     ///
     /// # Errors
@@ -64,21 +80,22 @@ impl PoolMessage {
 const TRANSACTIONS: u8 = 0;
 const REQUEST: u8 = 1;
 const BODIES: u8 = 2;
+/// As the kinds without senders, but each transaction is followed by its sender; not for messages without transactions.
+const TRANSACTIONS_WITH_SENDERS: u8 = 3;
+const BODIES_WITH_SENDERS: u8 = 4;
 
 impl BorshSerialize for PoolMessage {
     fn serialize<W: std::io::Write>(&self, writer: &mut W) -> std::io::Result<()> {
         match self {
             Self::Transactions(transactions) => {
-                TRANSACTIONS.serialize(writer)?;
-                write_transactions(transactions, writer)
+                write_transactions(transactions, TRANSACTIONS, TRANSACTIONS_WITH_SENDERS, writer)
             }
             Self::Request(hashes) => {
                 REQUEST.serialize(writer)?;
                 hashes.serialize(writer)
             }
             Self::Bodies { transactions, unknown } => {
-                BODIES.serialize(writer)?;
-                write_transactions(transactions, writer)?;
+                write_transactions(transactions, BODIES, BODIES_WITH_SENDERS, writer)?;
                 unknown.serialize(writer)
             }
         }
@@ -88,10 +105,13 @@ impl BorshSerialize for PoolMessage {
 impl BorshDeserialize for PoolMessage {
     fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
         match u8::deserialize_reader(reader)? {
-            TRANSACTIONS => Ok(Self::Transactions(read_transactions(reader, GOSSIP_TRANSACTIONS_MAX)?)),
             REQUEST => Ok(Self::Request(read_hashes(reader)?)),
-            BODIES => Ok(Self::Bodies {
-                transactions: read_transactions(reader, PROPOSAL_TRANSACTIONS_MAX)?,
+            tag @ (TRANSACTIONS | TRANSACTIONS_WITH_SENDERS) => {
+                let with_senders = tag == TRANSACTIONS_WITH_SENDERS;
+                Ok(Self::Transactions(read_transactions(reader, GOSSIP_TRANSACTIONS_MAX, with_senders)?))
+            }
+            tag @ (BODIES | BODIES_WITH_SENDERS) => Ok(Self::Bodies {
+                transactions: read_transactions(reader, PROPOSAL_TRANSACTIONS_MAX, tag == BODIES_WITH_SENDERS)?,
                 unknown: read_hashes(reader)?,
             }),
             tag => Err(invalid(format!("unknown kind {tag} of transaction message"))),
@@ -99,17 +119,32 @@ impl BorshDeserialize for PoolMessage {
     }
 }
 
-fn write_transactions<W: std::io::Write>(transactions: &[Body], writer: &mut W) -> std::io::Result<()> {
-    u32::try_from(transactions.len()).map_err(std::io::Error::other)?.serialize(writer)?;
-    transactions.iter().try_for_each(|Body { transaction, sender }| {
+/// Writes the kind and the transactions, with their senders where all are known.
+fn write_transactions<W: std::io::Write>(
+    bodies: &[Body],
+    kind: u8,
+    kind_with_senders: u8,
+    writer: &mut W,
+) -> std::io::Result<()> {
+    let with_senders = !bodies.is_empty() && bodies.iter().all(|body| body.sender.is_some());
+    if with_senders { kind_with_senders } else { kind }.serialize(writer)?;
+    u32::try_from(bodies.len()).map_err(std::io::Error::other)?.serialize(writer)?;
+    bodies.iter().try_for_each(|Body { transaction, sender }| {
         transaction.as_ref().serialize(writer)?;
-        writer.write_all(sender.as_slice())
+        sender.filter(|_| with_senders).map_or(Ok(()), |sender| writer.write_all(sender.as_slice()))
     })
 }
 
-fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std::io::Result<Vec<Body>> {
+fn read_transactions<R: std::io::Read>(
+    reader: &mut R,
+    count_max: usize,
+    with_senders: bool,
+) -> std::io::Result<Vec<Body>> {
     let count = read_count(reader, count_max)?;
-    let mut transactions = Vec::new();
+    if with_senders && count == 0 {
+        return Err(invalid("senders of no transactions".to_owned()));
+    }
+    let mut bodies = Vec::new();
     let mut bytes = 0usize;
     for _ in 0..count {
         let transaction = Transaction::deserialize_reader(reader)?;
@@ -119,10 +154,10 @@ fn read_transactions<R: std::io::Read>(reader: &mut R, count_max: usize) -> std:
                 "transactions of {bytes} bytes exceed the limit of {PROPOSAL_BODY_BYTES_MAX}"
             )));
         }
-        let sender = <[u8; 20]>::deserialize_reader(reader)?.into();
-        transactions.push(Body { transaction: Arc::new(transaction), sender });
+        let sender = if with_senders { Some(<[u8; 20]>::deserialize_reader(reader)?.into()) } else { None };
+        bodies.push(Body { transaction: Arc::new(transaction), sender });
     }
-    Ok(transactions)
+    Ok(bodies)
 }
 
 fn read_hashes<R: std::io::Read>(reader: &mut R) -> std::io::Result<Vec<TxHash>> {

@@ -185,7 +185,7 @@ impl Inbound {
 
     fn recover(&self, from: ConsensusKey, bodies: Vec<Body>, received: Millis) -> Vec<Arc<VerifiedTransaction>> {
         let suite = self.info.suite;
-        let hinted = bodies.into_par_iter().map(|Body { transaction, sender }| (transaction, Some(sender)));
+        let hinted = bodies.into_par_iter().map(|Body { transaction, sender }| (transaction, sender));
         let recover = |batch| suite.recover_senders(&self.known_keys, batch);
         let recovered: Vec<_> = hinted.chunks(SENDERS_AT_ONCE).flat_map_iter(recover).collect();
         metrics::counter!("lian_group_sender_hints_held_total").absolute(self.known_keys.hints_held());

@@ -28,6 +28,8 @@ pub(super) type Reply = oneshot::Sender<Result<(), Refusal>>;
 const BATCH_MAX: usize = 4_096;
 /// What a peer is charged for breaking a rule of consensus or catch-up, in points of the network's ban.
 const OFFENCE_WEIGHT: u32 = 10;
+/// The version of a session from which on bodies of transactions name their senders.
+const SENDERS_VERSION: u16 = 2;
 /// What it is charged for a transaction that breaks a static rule.
 const INVALID_TRANSACTION_WEIGHT: u32 = 1;
 
@@ -131,9 +133,17 @@ impl Outbox {
 
 /// Sends a message of a group. What is lost on a session is repeated by the protocol that it belongs to.
 pub(super) fn send(network: &NetworkHandle, group: GroupId, to: Recipient, message: &GroupMessage) {
-    let (class, bytes) = (message.class(), Bytes::from(message.encode()));
+    let class = message.class();
     match to {
-        Recipient::All => drop(network.broadcast(group, class, bytes)),
-        Recipient::One(peer) => drop(network.send(peer, group, class, bytes)),
+        Recipient::All => drop(network.broadcast(group, class, Bytes::from(message.encode()))),
+        Recipient::One(peer) => {
+            let bytes = match message {
+                GroupMessage::Pool(pool) if network.session_version(peer) < Some(SENDERS_VERSION) => {
+                    GroupMessage::Pool(pool.without_senders()).encode()
+                }
+                message => message.encode(),
+            };
+            let _ = network.send(peer, group, class, Bytes::from(bytes));
+        }
     }
 }

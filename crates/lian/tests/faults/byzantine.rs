@@ -178,11 +178,11 @@ impl Plot for Misname {
     fn hears(&mut self, villain: &Villain, mut message: PoolMessage) -> Option<PoolMessage> {
         if let PoolMessage::Transactions(bodies) | PoolMessage::Bodies { transactions: bodies, .. } = &mut message {
             for body in bodies {
-                if self.last != Some(body.sender) {
-                    self.other = self.last.replace(body.sender);
+                if self.last != body.sender {
+                    self.other = std::mem::replace(&mut self.last, body.sender);
                 }
-                if let Some(other) = self.other {
-                    body.sender = other;
+                if self.other.is_some() {
+                    body.sender = self.other;
                     villain.did();
                 }
             }

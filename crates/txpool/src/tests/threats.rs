@@ -100,7 +100,8 @@ fn messages_are_bounded() {
     assert!(PoolMessage::decode(&hashes).is_err());
     // A count without content allocates nothing and fails.
     assert!(PoolMessage::decode(&[1, 0x10, 0x27, 0, 0]).is_err());
-    assert!(PoolMessage::decode(&[3]).is_err());
+    assert!(PoolMessage::decode(&[5]).is_err());
+    assert!(PoolMessage::decode(&[3, 0, 0, 0, 0]).is_err(), "one encoding for no transactions");
 }
 
 proptest! {
@@ -112,6 +113,8 @@ proptest! {
             PoolMessage::Request(vec![TxHash::repeat_byte(from); unknown]),
             PoolMessage::Bodies { transactions: transactions(), unknown: vec![TxHash::ZERO; unknown] },
         ] {
+            let without = message.without_senders();
+            prop_assert_eq!(PoolMessage::decode(&without.encode()).unwrap(), without);
             prop_assert_eq!(PoolMessage::decode(&message.encode()).unwrap(), message);
         }
     }

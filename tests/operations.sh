@@ -19,7 +19,7 @@ fail() {
 command -v curl > /dev/null || fail 'curl is missing; install it with `sudo apt install curl`'
 
 folder=$(mktemp -d)
-mkdir "$folder"/{bin,tools,units,lib,run,blocks,work}
+mkdir "$folder"/{bin,tools,units,lib,run,blocks,desk}
 network="127.$((RANDOM % 200 + 20)).$((RANDOM % 250))"
 
 stop_all() {
@@ -76,7 +76,7 @@ awk -v folder="$folder/blocks" '
   /^```/ { inside = 0; print line > (name ".line"); close(name ".body"); next }
   inside { print > (name ".body") }' "$document"
 
-packaging/release.sh "$program" "$folder/work" > "$folder/archive"
+packaging/release.sh "$program" "$folder/desk" > "$folder/archive"
 again=$(mktemp -d -p "$folder")
 packaging/release.sh "$program" "$again" > /dev/null
 cmp "$(cat "$folder/archive")" "$again"/*.tar.gz || fail 'the same program gives two different archives'
@@ -90,7 +90,7 @@ host_of() {
 # Moves what each node listens on to the address of its host.
 adjust() {
   local config address
-  for config in "$folder"/work/net/*/config.toml; do
+  for config in "$folder"/desk/net/*/config.toml; do
     [ -e "$config" ] || continue
     address=$(sed -n 's/^listen = "\(127\.[0-9.]*\):303[0-9][0-9]"/\1/p' "$config")
     sed -i "s/127\.0\.0\.1:/$address:/" "$config"
@@ -107,7 +107,7 @@ run() {
       -e "s|/var/lib/lian|$folder/lib|g; s|/usr/local/bin|$folder/bin|g; s|/etc/systemd/system|$folder/units|g" "$body"
     echo "export -p | grep LIAN_PRIVATE_KEY > $folder/environment || true"
   } > "$folder/script"
-  (cd "$folder/work" && PATH="$folder/tools:$folder/bin:$PATH" NODE=$node LIAN_RPC_URL="http://$address:8545" \
+  (cd "$folder/desk" && PATH="$folder/tools:$folder/bin:$PATH" NODE=$node LIAN_RPC_URL="http://$address:8545" \
     timeout "$seconds_max" bash -euo pipefail "$folder/script") > "$folder/output" 2>&1
 }
 

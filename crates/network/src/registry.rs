@@ -36,9 +36,9 @@ pub struct PeerStatus {
     pub rtt_ms: Option<u64>,
     /// Bytes that wait to be sent.
     pub queued: usize,
-    /// Bytes received in this session, without TLS's own.
+    /// Bytes received since the session began, without TLS's own.
     pub bytes_in: u64,
-    /// Bytes sent in this session, without TLS's own.
+    /// Bytes sent since the session began, without TLS's own.
     pub bytes_out: u64,
     /// Whether it is banned for misbehaviour.
     pub banned: bool,

@@ -88,13 +88,16 @@ fn a_raft_member_without_its_log_only_follows() {
     }
 }
 
-/// Two of five are removed at once, the leader among them.
+/// Two of five are removed at once, the leader among them: whoever leads, and whatever it is doing just then.
 #[test]
 fn two_members_are_removed_from_a_raft_group_at_once() {
-    for sealers in [[0, 1, 2], [2, 3, 4], [0, 2, 4], [1, 3, 4]] {
-        let scenario = group(7, 5).with(10_000, Some(10_000), Fault::Members { sealers: sealers.to_vec() });
-        let outcome = passes(&scenario);
-        assert_eq!(count(&outcome, "epochs begun"), 1, "{:?}", outcome.counts);
+    for seed in 7..10 {
+        for sealers in [[0, 1, 2], [2, 3, 4], [0, 2, 4], [1, 3, 4]] {
+            let mut scenario = group(seed, 5).with(10_000, Some(10_000), Fault::Members { sealers: sealers.to_vec() });
+            (scenario.load_end_ms, scenario.end_ms) = (20_000, 30_000);
+            let outcome = passes(&scenario);
+            assert_eq!(count(&outcome, "epochs begun"), 1, "{:?}", outcome.counts);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt::Write as _,
     sync::{
         Arc,
@@ -21,11 +21,13 @@ const BATCH: usize = 100;
 /// Most transactions in one request of a client that has fallen behind its rate; half of what geth and Lian take.
 const CATCH_UP_BATCH: usize = 500;
 /// Transactions sent but not final at a time when the network is to be saturated.
-const OUTSTANDING_MAX: u64 = 16_000;
-/// How long a connection waits after a refusal for want of room when the network is to be saturated.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+const OUTSTANDING_MAX: u64 = 8_000;
+/// How long a connection waits after a refusal for want of room, twice as long after each further one, up to the second.
+const REFUSED_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How long after the end of the load a client that has fallen behind may go on sending.
 const LATE_MAX: Duration = Duration::from_secs(5);
+/// How long after its load a client goes on sending what was refused and later transactions of the same account wait for.
+const GAPS_MAX: Duration = Duration::from_secs(60);
 /// Words of refusals after which the same transaction may be taken later: `txpool is full` and `account limit exceeded`
 /// (geth, Lian), `pool limit`, `try again later`.
 const TEMPORARY: [&str; 4] = ["full", "limit", "later", "busy"];
@@ -158,11 +160,26 @@ impl Sending {
             let url = self.urls.get(index % self.urls.len().max(1)).cloned().unwrap_or_default();
             let connection = Some(Connection::open(&url).await?);
             let (counters, tracker) = (Arc::clone(counters), Arc::clone(tracker));
-            let lane = Lane { url, connection, queue, counters, tracker, started: self.started, until };
-            tasks.push(match self.rate {
-                Rate::PerSecond(rate) => tokio::spawn(lane.send_at_rate(rate)),
-                Rate::Max => tokio::spawn(lane.send_saturating()),
-            });
+            let mut lane = Lane {
+                url,
+                connection,
+                queue,
+                accounts: accounts.max(1),
+                newest: HashMap::new(),
+                pause: None,
+                counters,
+                tracker,
+                started: self.started,
+                until,
+            };
+            let rate = self.rate;
+            tasks.push(tokio::spawn(async move {
+                match rate {
+                    Rate::PerSecond(rate) => lane.send_at_rate(rate).await,
+                    Rate::Max => lane.send_saturating().await,
+                }
+                lane.fill_gaps().await;
+            }));
         }
         for task in tasks {
             task.await?;
@@ -180,6 +197,12 @@ struct Lane {
     connection: Option<Connection>,
     /// In order. What was refused for now is sent again first: later transactions of its account wait for it.
     queue: VecDeque<(usize, Signed)>,
+    /// How many accounts there are: turn t is that of account t mod `accounts`.
+    accounts: usize,
+    /// The last turn of each account that was taken.
+    newest: HashMap<usize, usize>,
+    /// How long the last wait after a refusal was, if nothing was taken whole since.
+    pause: Option<Duration>,
     counters: Arc<Counters>,
     tracker: Arc<Tracker>,
     started: Instant,
@@ -189,7 +212,7 @@ struct Lane {
 impl Lane {
     /// Open loop: at each moment at which a transaction is due the next one is sent, whatever has become of the others. Where
     /// the answers take longer than that, all that are due go in one request.
-    async fn send_at_rate(mut self, rate: u64) {
+    async fn send_at_rate(&mut self, rate: u64) {
         let due = |turn: usize| self.started + Duration::from_secs_f64(turn as f64 / rate.max(1) as f64);
         let moments: Vec<_> = self.queue.iter().map(|(turn, _)| due(*turn)).collect();
         let mut rest = moments.as_slice();
@@ -199,16 +222,19 @@ impl Lane {
             if now > self.until + LATE_MAX {
                 break;
             }
-            let count = rest.iter().take_while(|moment| **moment <= now).count().clamp(1, CATCH_UP_BATCH);
+            // Who was refused does not come back with everything at once.
+            let most = if self.pause.is_some() { BATCH } else { CATCH_UP_BATCH };
+            let count = rest.iter().take_while(|moment| **moment <= now).count().clamp(1, most);
             let (moments, later) = rest.split_at(count);
             // Latency counts from when it was due: a client that falls behind hides nothing.
             self.send(moments).await;
             rest = later;
+            self.rest_after_refusals().await;
         }
     }
 
     /// Saturation: batch after batch while not too much is outstanding.
-    async fn send_saturating(mut self) {
+    async fn send_saturating(&mut self) {
         while Instant::now() < self.until && !self.queue.is_empty() {
             let sent = self.counters.sent.load(Ordering::Relaxed);
             let outstanding =
@@ -217,18 +243,37 @@ impl Lane {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             }
-            if self.send(&[Instant::now(); BATCH]).await > 0 {
-                tokio::time::sleep(REFUSED_PAUSE).await;
-            }
+            self.send(&[Instant::now(); BATCH]).await;
+            self.rest_after_refusals().await;
         }
     }
 
-    /// Sends the next transactions, one for each moment, in one request. Returns how many were not taken.
-    async fn send(&mut self, due: &[Instant]) -> usize {
+    /// Waits after a request of which something was refused, longer each time.
+    async fn rest_after_refusals(&self) {
+        if let Some(pause) = self.pause {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Sends again, after the load, what was refused although a later transaction of its account was taken: that one could
+    /// never become final.
+    async fn fill_gaps(&mut self) {
+        let until = Instant::now() + GAPS_MAX;
+        let newest = &self.newest;
+        let is_gap = |turn: usize| newest.get(&(turn % self.accounts)).is_some_and(|newest| turn < *newest);
+        self.queue.retain(|(turn, _)| is_gap(*turn));
+        while !self.queue.is_empty() && Instant::now() < until {
+            self.send(&[Instant::now(); BATCH]).await;
+            self.rest_after_refusals().await;
+        }
+    }
+
+    /// Sends the next transactions, one for each moment, in one request.
+    async fn send(&mut self, due: &[Instant]) {
         let count = due.len().min(self.queue.len());
         let batch: Vec<_> = self.queue.drain(..count).collect();
         if batch.is_empty() {
-            return 0;
+            return;
         }
         self.tracker.sending(batch.iter().zip(due).map(|((turn, signed), due)| (signed.hash, *turn, *due)));
         self.counters.sent.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -238,23 +283,28 @@ impl Lane {
         let refusals = answer
             .map_or_else(|error| vec![Some(format!("{error:#}")); batch.len()], |bytes| refusals(&bytes, batch.len()));
         let mut again = Vec::new();
-        let mut refused = 0;
         for (transaction, refusal) in batch.into_iter().zip(refusals) {
             let Some(reason) = refusal else {
                 self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+                let newest = self.newest.entry(transaction.0 % self.accounts).or_default();
+                *newest = transaction.0.max(*newest);
                 continue;
             };
-            refused += 1;
             let is_temporary = self.connection.is_some() && TEMPORARY.iter().any(|word| reason.contains(word));
             self.counters.refused(&reason, !is_temporary, took);
             if is_temporary {
                 again.push(transaction);
             }
         }
+        let [shortest, longest] = REFUSED_PAUSES;
+        self.pause = if again.is_empty() {
+            None
+        } else {
+            Some(self.pause.map_or(shortest, |pause| pause.saturating_mul(2).min(longest)))
+        };
         for transaction in again.into_iter().rev() {
             self.queue.push_front(transaction);
         }
-        refused
     }
 
     /// Posts a request. A connection that has broken is opened again for the next one.

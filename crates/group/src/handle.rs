@@ -5,7 +5,7 @@ use crate::{
     flow::{BlockFlow, FlowRecorder, TransactionFlow, note},
     known_members::{KnownMembers, SharedMembers},
     status::GroupStatus,
-    workers::Workers,
+    workers::{Line, Workers},
 };
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use lian_crypto::{EpochMembers, SenderError, Suite, VerifiedTransaction};
@@ -134,7 +134,7 @@ impl GroupHandle {
         self.with_pool(known)?;
         let suite = self.info.suite;
         let (recovered, outcome) = oneshot::channel();
-        self.workers.senders.spawn_fifo(move || {
+        self.workers.senders.hand(Line::Clients, 1, move || {
             // The receiver is gone only when the client is; nobody waits for the result then.
             let _ = recovered.send(suite.recover_sender(transaction));
         });

@@ -27,6 +27,9 @@ use std::{
 const HAND_OVER_LOOKS: u32 = 50;
 /// Time between two of them.
 const HAND_OVER_LOOK: Duration = Duration::from_millis(20);
+/// Messages with transactions that are checked together, in bytes: a few hundred transactions, some ten milliseconds of
+/// work.
+const BODIES_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// What a node needs to start.
 pub struct NodeSetup {
@@ -171,7 +174,7 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
     let NodeSetup { genesis, name, key, data_dir, rpc, history, data, execution_threads, network } = setup;
     genesis.check()?;
     let stop = StopSignal::default();
-    let workers = Workers::start().map_err(|source| StartError::Thread { source })?;
+    let workers = Workers::start()?;
     let (network, mut events) = network.unzip();
     let mut connected = BTreeSet::new();
     let mut groups = Vec::with_capacity(genesis.groups.len());
@@ -215,8 +218,8 @@ pub fn start(setup: NodeSetup) -> Result<Node, StartError> {
         let mut bodies = events.split_bodies();
         let body_routes = routes.clone();
         let receive_bodies = move || {
-            while let Some((peer, group, bytes)) = bodies.blocking_recv() {
-                hand_on(&body_routes, peer, group, Class::Body, bytes);
+            while let Some(messages) = bodies.blocking_recv(BODIES_AT_ONCE_BYTES) {
+                hand_on_bodies(&body_routes, messages);
             }
         };
         receivers.push(driver::spawn("bodies", receive_bodies)?);
@@ -284,6 +287,19 @@ fn receive(mut events: NetworkEvents, routes: &BTreeMap<GroupId, Inbound>) {
                 routes.values().for_each(|group| group.peer(peer, false));
             }
             NetworkEvent::Message { peer, group, class, bytes } => hand_on(routes, peer, group, class, bytes),
+        }
+    }
+}
+
+fn hand_on_bodies(routes: &BTreeMap<GroupId, Inbound>, messages: Vec<(ConsensusKey, GroupId, Bytes)>) {
+    let mut by_group: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (peer, group, bytes) in messages {
+        by_group.entry(group).or_default().push((peer, bytes));
+    }
+    for (group, messages) in by_group {
+        match routes.get(&group) {
+            Some(route) => route.bodies(messages),
+            None => tracing::warn!(%group, "messages for a group that this node does not have"),
         }
     }
 }

@@ -117,21 +117,31 @@ pub struct BodyMessages {
 }
 
 impl BodyMessages {
-    /// The next message: the peer's consensus key, the group, the content; `None` once the network has stopped and
+    /// The next message and those behind it that have come already, until they have `bytes_max` bytes or more: of each the
+    /// peer's consensus key, the group, the content. Waits for the first one. `None` once the network has stopped and
     /// everything was received. For a thread outside the runtime.
-    pub fn blocking_recv(&mut self) -> Option<(ConsensusKey, GroupId, Bytes)> {
+    pub fn blocking_recv(&mut self, bytes_max: usize) -> Option<Vec<(ConsensusKey, GroupId, Bytes)>> {
+        let mut messages = Vec::new();
+        let mut sum = 0_usize;
         let mut state = self.queue.state.lock();
         loop {
-            if let Some((session, Message { class, group, bytes })) = state.pop_class(Class::Body) {
-                drop(state);
-                session.consumed(class, bytes.len());
-                return Some((session.peer, group, bytes));
+            let next = if sum < bytes_max { state.pop_class(Class::Body) } else { None };
+            match next {
+                Some((session, message)) => {
+                    sum = sum.saturating_add(message.bytes.len());
+                    messages.push((session, message));
+                }
+                None if !messages.is_empty() => break,
+                None if state.closed => return None,
+                None => self.queue.bodies.wait(&mut state),
             }
-            if state.closed {
-                return None;
-            }
-            self.queue.bodies.wait(&mut state);
         }
+        drop(state);
+        let consume = |(session, Message { class, group, bytes }): (Arc<Session>, Message)| {
+            session.consumed(class, bytes.len());
+            (session.peer, group, bytes)
+        };
+        Some(messages.into_iter().map(consume).collect())
     }
 }
 
@@ -236,8 +246,15 @@ impl EventQueue {
             turns.get_mut(message.class).push_back(session.id);
         }
         queue.push_back((message.group, message.bytes));
+        let is_apart = message.class == Class::Body && state.bodies_apart;
         drop(state);
-        self.wake();
+        // Only who takes it, since waking a thread costs more than a vote.
+        if is_apart {
+            self.bodies.notify_one();
+        } else {
+            self.notify.notify_one();
+            self.condition.notify_one();
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -378,12 +395,14 @@ mod tests {
         }
         assert_eq!(drain(&mut events), ["+1", "1v", "1s"]);
         let consumer = std::thread::spawn(move || {
-            std::iter::from_fn(|| bodies.blocking_recv()).map(|(peer, _, bytes)| (peer.0[0], bytes)).collect::<Vec<_>>()
+            let batches = std::iter::from_fn(|| bodies.blocking_recv(2));
+            batches.map(|batch| batch.into_iter().map(|(peer, _, bytes)| (peer.0[0], bytes)).collect()).collect()
         });
         queue.message(&one, message(Class::Body, "d"));
         queue.close();
-        let received = consumer.join().unwrap();
-        assert_eq!(received, [(1, Bytes::from("b")), (1, Bytes::from("c")), (1, Bytes::from("d"))]);
+        let received: Vec<Vec<_>> = consumer.join().unwrap();
+        assert_eq!(received.first().map(Vec::len), Some(2), "what has come is received together, up to a size");
+        assert_eq!(received.concat(), [(1, Bytes::from("b")), (1, Bytes::from("c")), (1, Bytes::from("d"))]);
         assert_eq!(events.try_recv(), Received::Closed);
     }
 

@@ -32,7 +32,7 @@ pub struct PoolConfig {
     pub limits: Limits,
     /// Most transactions.
     pub transactions_max: usize,
-    /// From how many ready transactions on it counts how long they wait.
+    /// From how many proposed and ready transactions on it counts how long they wait.
     pub line_min: usize,
     /// Largest sum of their encoded lengths, in bytes.
     pub bytes_max: usize,

@@ -134,9 +134,11 @@ pub enum Refusal {
         bytes: usize,
     },
     /// The pool has room, but the group has no time for it now. The words are those of a full pool, which clients know.
-    #[error("txpool is full: {waiting} transactions are ready, the first for {waited_ms} ms; send it again later")]
+    #[error(
+        "txpool is full: {waiting} transactions are proposed or ready, the first for {waited_ms} ms; send it again later"
+    )]
     Behind {
-        /// Transactions that can be proposed.
+        /// Transactions that are proposed or can be.
         waiting: usize,
         /// How long the first has waited, in milliseconds.
         waited_ms: u64,

@@ -523,7 +523,7 @@ impl Inbound {
     }
 
     fn take_bodies(&self, mut bodies: BodyMessages) {
-        while let Some((_, _, bytes)) = bodies.blocking_recv() {
+        while let Some((_, _, bytes)) = bodies.blocking_recv(1).and_then(|mut one| one.pop()) {
             match Batch::read(bytes) {
                 Ok(batch) if self.events.send(Event::Theirs(batch.payloads())).is_ok() => {}
                 Ok(_) => return,

@@ -177,6 +177,7 @@ impl Core {
             }
             Input::Executed { height, digest, parent, hash } => {
                 self.note_executed(now, height);
+                self.pacing.executed(now, height);
                 self.step_consensus(now, lian_pbft::Input::Executed { height, digest, parent, hash }, effects);
             }
             Input::Stored(stored) => self.on_stored(now, *stored, effects),

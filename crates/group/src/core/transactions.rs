@@ -155,6 +155,7 @@ impl Core {
         };
         if missing.is_empty() {
             let bodies = Arc::new(self.bodies_of(&proposal));
+            self.pacing.executing(now, proposal.height);
             effects.push(Effect::Execute(ProposalWithBodies { proposal, digest, bodies }));
         } else {
             self.fetches.begin(now, digest, proposal, missing);

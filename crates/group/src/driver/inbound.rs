@@ -1,30 +1,28 @@
 //! From a peer's bytes to the core's inputs: decoding and checking, on the worker threads.
 
+mod bodies;
+
 use super::{Command, snapshots::Ask};
 use crate::{
     core::{GroupMessage, Input},
     flow::FlowRecorder,
-    flow::note,
     handle::ChainInfo,
     known_members::{KnownMembers, SharedMembers},
-    workers::Workers,
+    workers::{Line, Workers},
 };
-use alloy_primitives::{B256, TxHash};
+use alloy_primitives::B256;
 use bytes::Bytes;
-use lian_crypto::{CheckedSignatures, KnownKeys, VerifiedTransaction};
+use lian_crypto::{CheckedSignatures, KnownKeys};
 use lian_network::{Class, NetworkHandle};
 use lian_pbft::{Message, Rules};
 use lian_sync::{Anchor, BlockError, BlockWithCertificate, Checker, SyncError};
-use lian_txpool::{Body, Pool, PoolMessage};
-use lian_types::{ConsensusKey, ConsensusKind, Millis, Transaction, limits};
+use lian_txpool::Pool;
+use lian_types::{ConsensusKey, ConsensusKind, Transaction, limits};
 use parking_lot::{Condvar, Mutex};
-use rayon::prelude::*;
 use std::sync::{Arc, mpsc::SyncSender};
 
 /// Consensus messages that may be in checking at a time: a few rounds of the largest group.
 const CHECKS_MAX: usize = 1_024;
-/// Transactions whose senders one thread recovers together: what they share is divided among them.
-const SENDERS_AT_ONCE: usize = 32;
 /// What a peer is charged for bytes that are no message, or that do not hold, in points of the network's ban.
 const MALFORMED_WEIGHT: u32 = 20;
 
@@ -90,8 +88,9 @@ impl Inbound {
     pub(crate) fn message(&self, from: ConsensusKey, class: Class, bytes: Bytes) {
         match class {
             Class::Consensus => self.consensus(from, bytes),
-            Class::Body | Class::Sync => {
-                if let Err(reason) = self.unsigned(from, class, &bytes) {
+            Class::Body => self.bodies(vec![(from, bytes)]),
+            Class::Sync => {
+                if let Err(reason) = self.sync(from, &bytes) {
                     self.blame(from, &reason);
                 }
             }
@@ -102,7 +101,7 @@ impl Inbound {
     fn consensus(&self, from: ConsensusKey, bytes: Bytes) {
         self.checks.enter();
         let this = self.clone();
-        self.workers.votes.spawn_fifo(move || {
+        self.workers.votes.hand(Line::Peers, 1, move || {
             match GroupMessage::decode(Class::Consensus, &bytes) {
                 Ok(message) => this.verify(from, message),
                 Err(error) => this.blame(from, &error.to_string()),
@@ -145,17 +144,8 @@ impl Inbound {
         }
     }
 
-    fn unsigned(&self, from: ConsensusKey, class: Class, bytes: &[u8]) -> Result<(), String> {
-        let input = match GroupMessage::decode(class, bytes).map_err(|error| error.to_string())? {
-            GroupMessage::Pool(PoolMessage::Request(hashes)) => Input::BodiesWanted { from, hashes },
-            GroupMessage::Pool(PoolMessage::Transactions(transactions)) => {
-                self.bodies(from, transactions, Vec::new());
-                return Ok(());
-            }
-            GroupMessage::Pool(PoolMessage::Bodies { transactions, unknown }) => {
-                self.bodies(from, transactions, unknown);
-                return Ok(());
-            }
+    fn sync(&self, from: ConsensusKey, bytes: &[u8]) -> Result<(), String> {
+        let input = match GroupMessage::decode(Class::Sync, bytes).map_err(|error| error.to_string())? {
             GroupMessage::Sync(message) => Input::Sync { from, message },
             GroupMessage::Report(report) => Input::Report { from, report },
             GroupMessage::Snapshot(message) => {
@@ -163,51 +153,12 @@ impl Inbound {
                 let _ = self.snapshots.try_send((from, message));
                 return Ok(());
             }
-            GroupMessage::Consensus(_) | GroupMessage::Raft(_) => {
-                return Err("a consensus message in another class".to_owned());
+            GroupMessage::Consensus(_) | GroupMessage::Raft(_) | GroupMessage::Pool(_) => {
+                return Err("a message in another class".to_owned());
             }
         };
         self.tell(Command::Input(Box::new(input)));
         Ok(())
-    }
-
-    /// Has the senders recovered of what is neither known nor being checked, on all cores, each once. They stay in the order
-    /// of their sender: the pool would refuse most of one account's transactions behind a gap of nonces.
-    fn bodies(&self, from: ConsensusKey, bodies: Vec<Body>, unknown: Vec<TxHash>) {
-        let received = crate::clock::now();
-        let new: Vec<_> = {
-            let mut pool = self.pool.lock();
-            bodies.into_iter().filter(|body| pool.arrives(&body.transaction)).collect()
-        };
-        let transactions = self.workers.senders.install(|| self.recover(from, new, received));
-        self.tell(Command::Transactions { from, transactions, unknown });
-    }
-
-    fn recover(&self, from: ConsensusKey, bodies: Vec<Body>, received: Millis) -> Vec<Arc<VerifiedTransaction>> {
-        let suite = self.info.suite;
-        let hinted = bodies.into_par_iter().map(|Body { transaction, sender }| (transaction, sender));
-        let recover = |batch| suite.recover_senders(&self.known_keys, batch);
-        let recovered: Vec<_> = hinted.chunks(SENDERS_AT_ONCE).flat_map_iter(recover).collect();
-        metrics::counter!("lian_group_sender_hints_held_total").absolute(self.known_keys.hints_held());
-        metrics::counter!("lian_group_sender_hints_missed_total").absolute(self.known_keys.hints_missed());
-        let now = crate::clock::now();
-        let mut verified = Vec::with_capacity(recovered.len());
-        let mut flows = self.flows.lock();
-        for outcome in recovered {
-            match outcome {
-                Ok(transaction) => {
-                    let flow = flows.transaction_mut(transaction.hash());
-                    note(&mut flow.received, received);
-                    note(&mut flow.verified, now);
-                    verified.push(Arc::new(transaction));
-                }
-                Err((hash, error)) => {
-                    self.pool.lock().arrived(&hash);
-                    self.blame(from, &error.to_string());
-                }
-            }
-        }
-        verified
     }
 
     fn blame(&self, peer: ConsensusKey, reason: &str) {

@@ -135,8 +135,8 @@ impl Pool {
     /// Refuses a client's transaction for which there would be no room, or no time, whatever its sender: before its
     /// signature is looked at. `bytes` is its encoded length.
     ///
-    /// No time is where a long line has not moved on for [`limits::POOL_LINE_MS_MAX`]: every further transaction would
-    /// wait at least as long. A node whose own clients have less than an eighth of the line takes theirs all the same, so
+    /// No time is where the first of a long line, proposed ones included, has waited for [`limits::POOL_LINE_MS_MAX`]: every
+    /// further transaction would wait at least as long. A node whose own clients have less than an eighth of the line takes theirs all the same, so
     /// that the clients of other members cannot shut them out.
     ///
     /// # Errors
@@ -145,8 +145,11 @@ impl Pool {
         if !self.may_have_room(Origin::Local, bytes) {
             return Err(Refusal::Full { transactions: self.total.count, bytes: self.total.bytes });
         }
-        let (waiting, own) = (self.queues.ready_len(), self.total.count.saturating_sub(self.from_peers.count));
-        let waited = self.queues.oldest_ready().map_or(0, |oldest| now.since(oldest.since).0);
+        let lines = self.queues.proposed_and_ready();
+        let waiting = lines.iter().map(|line| line.len()).sum();
+        let own = self.total.count.saturating_sub(self.from_peers.count);
+        let oldest = lines.into_iter().filter_map(|line| line.first_key_value()).map(|(_, first)| first.since).min();
+        let waited = oldest.map_or(0, |since| now.since(since).0);
         let is_behind = waiting >= self.config.line_min && waited >= limits::POOL_LINE_MS_MAX;
         if is_behind && own >= waiting / 8 { Err(Refusal::Behind { waiting, waited_ms: waited }) } else { Ok(()) }
     }

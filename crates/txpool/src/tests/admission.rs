@@ -1,7 +1,7 @@
 //! Taking transactions in.
 
 use super::*;
-use crate::{Counts, DropReason, Dropped, Standing, refusal::ReplacementReason};
+use crate::{Counts, DropReason, Dropped, Finality, Standing, refusal::ReplacementReason};
 
 #[test]
 fn order_gaps_and_selection() {
@@ -188,8 +188,12 @@ fn a_long_line_that_waits_long_refuses_more() {
         }
         let behind = Refusal::Behind { waiting: 16, waited_ms: now.0 };
         assert_eq!(pool.check_room(now, 100), if taken { Ok(()) } else { Err(behind) }, "{own} {now}");
-        // What is proposed stands in the line no more.
-        pool.proposed(now, height(1), digest(1), &[transfer(0, 0, 0).hash()]);
+        // What is proposed waits still, and what is final no more.
+        let first = [transfer(0, 0, 0).hash()];
+        pool.proposed(now, height(1), digest(1), &first);
+        assert_eq!(pool.check_room(now, 100).is_ok(), taken, "{own} {now}");
+        let nonces = [(transfer(0, 0, 0).sender(), 1)];
+        pool.finalized(now, &Finality { height: height(1), included: &first, skipped: &[], nonces: &nonces });
         assert_eq!(pool.check_room(now, 100), Ok(()));
     }
 }

@@ -6,10 +6,12 @@
 use super::{FrozenView, View, ViewError, Visit, Write};
 use crate::key::{Key, Table};
 use alloy_primitives::Bytes;
+use fjall::compaction::Leveled;
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Memory for blocks of all tables, in bytes. Hot entries are cached above the view already.
 const BLOCK_CACHE_BYTES: u64 = 48 << 20;
@@ -17,6 +19,11 @@ const BLOCK_CACHE_BYTES: u64 = 48 << 20;
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// Open files of the view.
 const OPEN_FILES_MAX: usize = 256;
+
+/// Sorted files of a table that gather before they are merged into the level below. What changes lies all over a table, so
+/// that each merge writes the whole level anew: few merges of much cost less than many of little. Fjall slows writers from
+/// 20 files on. A table keeps the number that it was made with.
+const FILES_BEFORE_MERGE: u8 = 12;
 
 /// A view on disk.
 pub struct FjallView {
@@ -99,7 +106,9 @@ fn options(table: Table) -> KeyspaceCreateOptions {
     };
     let bits = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
     // Nodes are only looked up where they exist, and the lowest level then needs no filter: it is nine tenths of all.
+    let compaction = Leveled::default().with_l0_threshold(FILES_BEFORE_MERGE);
     KeyspaceCreateOptions::default()
+        .compaction_strategy(Arc::new(compaction))
         .max_memtable_size(memtable_bytes)
         .filter_policy(FilterPolicy::all(bits))
         .expect_point_read_hits(matches!(table, Table::Nodes | Table::Codes | Table::Blocks | Table::Hashes))

@@ -40,6 +40,8 @@ const GROUP: GroupId = GroupId(0);
 const EVENTS_MAX: usize = 4_096;
 /// Items done with one fsync at most.
 const BATCH_MAX: usize = 4_096;
+/// Messages with payloads that are taken at once, in bytes.
+const RECEIVED_AT_ONCE_BYTES: usize = 64 * 1024;
 /// Longest sleep of the machine's thread.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Own proposals that may be open while the line is shorter than a full block: one travels while the next fills.
@@ -523,11 +525,13 @@ impl Inbound {
     }
 
     fn take_bodies(&self, mut bodies: BodyMessages) {
-        while let Some((_, _, bytes)) = bodies.blocking_recv(1).and_then(|mut one| one.pop()) {
-            match Batch::read(bytes) {
-                Ok(batch) if self.events.send(Event::Theirs(batch.payloads())).is_ok() => {}
-                Ok(_) => return,
-                Err(error) => return self.failure.set(error),
+        while let Some(messages) = bodies.blocking_recv(RECEIVED_AT_ONCE_BYTES) {
+            for (_, _, bytes) in messages {
+                match Batch::read(bytes) {
+                    Ok(batch) if self.events.send(Event::Theirs(batch.payloads())).is_ok() => {}
+                    Ok(_) => return,
+                    Err(error) => return self.failure.set(error),
+                }
             }
         }
     }

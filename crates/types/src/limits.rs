@@ -104,7 +104,8 @@ pub const RPC_SYNC_MS_DEFAULT: u64 = 5_000;
 
 /// Most transactions in one node's pool. At 7,000 a second this is nine seconds of work, more than a client waits for.
 pub const POOL_TRANSACTIONS_MAX: usize = 65_536;
-/// From how many proposed and ready transactions on a pool looks at how long they wait. What comes in one burst may be more.
+/// From how many proposed and ready transactions on a pool looks at how long they wait. What comes in one burst may be
+/// more.
 pub const POOL_LINE_MIN: usize = 8_192;
 /// How long the first of so many may have waited before clients are refused, in milliseconds: work that a group has no time
 /// for is refused at once, not after the client has given up on it.

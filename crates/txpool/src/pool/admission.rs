@@ -136,8 +136,8 @@ impl Pool {
     /// signature is looked at. `bytes` is its encoded length.
     ///
     /// No time is where the first of a long line, proposed ones included, has waited for [`limits::POOL_LINE_MS_MAX`]: every
-    /// further transaction would wait at least as long. A node whose own clients have less than an eighth of the line takes theirs all the same, so
-    /// that the clients of other members cannot shut them out.
+    /// further transaction would wait at least as long. A node whose own clients have less than an eighth of the line takes
+    /// theirs all the same, so that the clients of other members cannot shut them out.
     ///
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Behind`].

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use anyhow::{Context as _, Result, bail, ensure};
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_executor::{
-    BlockEnvironment, MemoryState, Outcome, Rules, execute_transactions, execute_transactions_parallel,
+    BlockEnvironment, MemoryState, Outcome, Rules, Threads, execute_transactions, execute_transactions_parallel,
 };
 use lian_types::Transaction;
 use rayon::prelude::*;
@@ -64,6 +64,9 @@ pub struct ExecuteConfig {
     pub keys: usize,
     /// Transactions of a block.
     pub transactions: usize,
+    /// Blocks in a row. One is executed on the threads in any case; of more, those that a node would execute on them, the
+    /// rest and what is compared with them one after the other.
+    pub blocks: NonZeroUsize,
     /// How often each is measured; the best counts.
     pub rounds: u32,
     /// The command, for the report.
@@ -96,6 +99,8 @@ pub struct ExecuteReport {
     pub keys: usize,
     /// Transactions of a block.
     pub transactions: usize,
+    /// Blocks in a row.
+    pub blocks: NonZeroUsize,
     /// Of how many runs each figure is the best.
     pub rounds: u32,
     /// The machine.
@@ -135,7 +140,7 @@ pub fn measure(config: &ExecuteConfig, say: &dyn Fn(&str)) -> Result<ExecuteRepo
             say(&format!("{}: {conflict} % conflicts", workload.name));
             let block = workload.sign(&accounts, config.transactions, *conflict)?;
             for threads in &config.threads {
-                lines.push(compare(&workload, &block, *conflict, *threads, config.rounds)?);
+                lines.push(compare(&workload, &block, *conflict, *threads, config)?);
             }
         }
     }
@@ -143,6 +148,7 @@ pub fn measure(config: &ExecuteConfig, say: &dyn Fn(&str)) -> Result<ExecuteRepo
         lines,
         keys: config.keys,
         transactions: config.transactions,
+        blocks: config.blocks,
         rounds: config.rounds,
         machine: machine::describe(),
         command: config.command.clone(),
@@ -244,30 +250,42 @@ fn check(outcome: &Outcome, transactions: usize) -> Result<()> {
     Ok(())
 }
 
+/// Times the same block again and again, by turns in both ways, so that a busy moment of the machine meets both.
 fn compare(
     workload: &Workload,
     block: &[Arc<VerifiedTransaction>],
     conflict: u8,
     threads: NonZeroUsize,
-    rounds: u32,
+    config: &ExecuteConfig,
 ) -> Result<ExecuteLine> {
     let (rules, environment, state) = (rules(), environment(), &workload.state);
     let (mut serial_best, mut parallel_best) = (Duration::MAX, Duration::MAX);
-    for _ in 0..rounds {
-        let started = Instant::now();
-        let serial = execute_transactions(&rules, &environment, state, block)?;
-        serial_best = serial_best.min(started.elapsed());
-        check(&serial, block.len())?;
-        let started = Instant::now();
-        let parallel = execute_transactions_parallel(&rules, &environment, state, block, threads)?;
-        parallel_best = parallel_best.min(started.elapsed());
-        ensure!(
-            serial == parallel,
-            "{}: {conflict} % conflicts on {threads} threads gave another outcome than one after the other",
-            workload.name
-        );
+    for _ in 0..config.rounds {
+        let node = Threads::new(threads);
+        let (mut serial_time, mut parallel_time) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..config.blocks.get() {
+            let started = Instant::now();
+            let serial = execute_transactions(&rules, &environment, state, block)?;
+            serial_time += started.elapsed();
+            check(&serial, block.len())?;
+            let started = Instant::now();
+            let parallel = if config.blocks.get() == 1 {
+                execute_transactions_parallel(&rules, &environment, state, block, threads)?
+            } else {
+                node.execute(&rules, &environment, state, block)?
+            };
+            parallel_time += started.elapsed();
+            ensure!(
+                serial == parallel && !node.disagreed(),
+                "{}: {conflict} % conflicts on {threads} threads gave another outcome than one after the other",
+                workload.name
+            );
+        }
+        serial_best = serial_best.min(serial_time);
+        parallel_best = parallel_best.min(parallel_time);
     }
-    let per_second = |time: Duration| block.len() as f64 / time.as_secs_f64().max(1e-9);
+    let transactions = block.len().saturating_mul(config.blocks.get());
+    let per_second = |time: Duration| transactions as f64 / time.as_secs_f64().max(1e-9);
     Ok(ExecuteLine {
         workload: workload.name,
         conflict,
@@ -289,13 +307,16 @@ mod tests {
             threads,
             conflicts: vec![0, 50, 100],
             keys: 40,
-            transactions: 60,
+            transactions: 130,
+            blocks: NonZeroUsize::MIN,
             rounds: 1,
             command: "test".to_owned(),
         };
         let report = measure(&config, &|_| ()).unwrap();
         assert_eq!(report.lines.len(), 2 * 3 * 2);
         assert!(report.to_string().contains("swap, 50 % conflicts, 2 threads"), "{report}");
+        let row = ExecuteConfig { blocks: NonZeroUsize::new(4).unwrap(), conflicts: vec![100], ..config.clone() };
+        assert_eq!(measure(&row, &|_| ()).unwrap().lines.len(), 2 * 2);
         let bad = ExecuteConfig { keys: 1, ..config };
         assert_eq!(measure(&bad, &|_| ()).unwrap_err().to_string(), "1 keys: there must be at least 2");
     }

@@ -373,6 +373,11 @@ fn body<'a>(batch: impl ExactSizeIterator<Item = &'a Signed>) -> Bytes {
 mod tests {
     use super::*;
     use alloy_primitives::B256;
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+        net::{TcpListener, TcpStream},
+    };
 
     #[test]
     fn refusals_belong_to_their_transactions() {
@@ -411,5 +416,72 @@ mod tests {
         assert_eq!(one["params"], serde_json::json!(["0x0102"]));
         let two: Value = serde_json::from_slice(&body([&signed, &signed].into_iter())).unwrap();
         assert_eq!(two[1]["id"], 1);
+    }
+
+    /// A node without blocks, whose pool is full for all but the second transaction of the first request.
+    async fn full_at_first(stream: TcpStream, requests: Arc<Mutex<Vec<Value>>>) {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let (mut line, mut length) = (String::new(), 0);
+            while line != "\r\n" {
+                line.clear();
+                if stream.read_line(&mut line).await.unwrap() == 0 {
+                    return;
+                }
+                let header = line.to_ascii_lowercase();
+                if let Some(value) = header.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let answer = match request.as_array() {
+                Some(_) => json!([
+                    {"id": 0, "error": {"message": "txpool is full"}},
+                    {"id": 1, "result": "0x"},
+                    {"id": 2, "error": {"message": "txpool is full"}},
+                ]),
+                None => json!({"id": request["id"], "result": "0x0"}),
+            };
+            if request["method"] != "eth_blockNumber" {
+                requests.lock().push(request);
+            }
+            let text = answer.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_later_one_waits_for_is_sent_again_after_the_load() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let node = tokio::spawn({
+            let requests = Arc::clone(&requests);
+            async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(full_at_first(stream, Arc::clone(&requests)));
+                }
+            }
+        });
+        // All are due: they go in one request.
+        let started = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        let sending =
+            Sending { urls: vec![url.clone()], connections: 1, rate: Rate::PerSecond(100), seconds: 60, started };
+        let signed =
+            (0..3_u8).map(|byte| Signed { hash: B256::repeat_byte(byte), raw: Bytes::from(vec![byte]).into() });
+        let tracker = Arc::new(Tracker::start(&url, started).await.unwrap());
+        let sent = sending.run(signed.collect(), 1, &tracker, &Arc::default()).await.unwrap();
+        assert_eq!((sent.sent, sent.accepted, sent.failed, sent.dropped), (4, 2, 2, 0));
+        let raws = |request: &Value| match request.as_array() {
+            Some(batch) => batch.iter().map(|entry| entry["params"][0].clone()).collect::<Vec<_>>(),
+            None => vec![request["params"][0].clone()],
+        };
+        let raws: Vec<_> = requests.lock().iter().map(raws).collect();
+        // The last one has nobody behind it.
+        assert_eq!(raws, [vec!["0x00", "0x01", "0x02"], vec!["0x00"]]);
+        node.abort();
     }
 }

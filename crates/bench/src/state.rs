@@ -103,6 +103,7 @@ impl Source<'_> {
         let info = self.maker.info();
         let Signed { raw, .. } =
             self.funder.sign(info.chain_id, nonce, TRANSFER_GAS, TxKind::Call(to), U256::from(1), Bytes::new());
-        Ok(Arc::new(info.suite.recover_sender(Arc::new(Transaction::decode(raw)?))?))
+        // It was signed just now; a node that reads the chain recovers the sender itself.
+        Ok(Arc::new(VerifiedTransaction::assume(Arc::new(Transaction::decode(raw)?), self.funder.address)))
     }
 }

@@ -56,6 +56,10 @@ pub(crate) struct ExecuteArgs {
     /// Transactions of a block.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     transactions: u32,
+    /// Blocks in a row: more than one are executed as a node does, which leaves its threads for a while where most
+    /// transactions conflict.
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    blocks: NonZeroUsize,
     /// How often each is measured; the best counts.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -123,9 +127,10 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
         }
         BenchVerb::State(args) => state::run(&args),
         BenchVerb::Execute(args) => {
-            let ExecuteArgs { threads, conflict: conflicts, keys, transactions, rounds, json } = args;
+            let ExecuteArgs { threads, conflict: conflicts, keys, transactions, blocks, rounds, json } = args;
             let (keys, transactions) = (usize::try_from(keys)?, usize::try_from(transactions)?);
-            let config = ExecuteConfig { threads, conflicts, keys, transactions, rounds, command: command_line() };
+            let command = command_line();
+            let config = ExecuteConfig { threads, conflicts, keys, transactions, blocks, rounds, command };
             let report = execute::measure(&config, &|step| eprintln!("{step}"))?;
             if json {
                 say(serde_json::to_string(&report)?)?;

@@ -96,6 +96,7 @@ pub(crate) fn own_network() -> Result<ChainMaker> {
         consensus: ConsensusParameters::default(),
         sealers: (0..4).map(|number| format!("node{number}")).collect(),
         operators: vec![],
+        committee: None,
         protocol_version: PROTOCOL_VERSION_MAX,
         accounts: BTreeMap::new(),
     };

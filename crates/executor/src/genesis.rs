@@ -87,7 +87,7 @@ fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState,
         if *address == HISTORY_STORAGE_ADDRESS {
             return Err(GenesisBlockError::Reserved(*address));
         }
-        if lian_system_contracts::is_reserved(address) {
+        if lian_types::is_reserved(address) {
             return Err(GenesisBlockError::System(*address));
         }
         // A contract could otherwise be created over the storage (EIP-7610).
@@ -100,7 +100,7 @@ fn genesis_state(genesis: &Genesis, group: &GroupGenesis) -> Result<MemoryState,
     // EIP-161: empty accounts do not exist.
     state.accounts.retain(|_, account| !account.state.is_empty());
     state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), BTreeMap::new());
-    if group.operators.is_empty() {
+    if !group.is_governed() {
         return Ok(state);
     }
     let mut slots = BTreeMap::new();

@@ -40,7 +40,7 @@ impl Governance {
     /// # Errors
     /// [`GovernanceError`] where genesis is not consistent or the state cannot be read.
     pub fn of(genesis: &Genesis, group: &GroupGenesis, state: &dyn StateReader) -> Result<Self, GovernanceError> {
-        if group.operators.is_empty() {
+        if !group.is_governed() {
             return Ok(Self::of_genesis(genesis, group)?);
         }
         Ok(Self::read(state)?)

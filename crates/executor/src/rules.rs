@@ -44,7 +44,7 @@ impl Rules {
     /// Those of a group: with system contracts where its genesis names operators.
     #[must_use]
     pub const fn of_group(suite: Suite, group: &GroupGenesis) -> Self {
-        Self { system_contracts: !group.operators.is_empty(), ..Self::new(suite, group.chain_id) }
+        Self { system_contracts: group.is_governed(), ..Self::new(suite, group.chain_id) }
     }
 
     /// The same on a chain whose genesis names operators and so has system contracts.
@@ -77,6 +77,11 @@ impl BlockRules {
     pub(crate) fn new(rules: &Rules, state: &dyn StateReader, block: u64) -> Result<Self, ExecutionError> {
         let protocol = if rules.system_contracts { Some(protocol(state, BlockNumber(block))?) } else { None };
         Ok(Self { chain: *rules, protocol })
+    }
+
+    /// The version of the protocol that acts; 0 where there are no system contracts.
+    pub(crate) fn protocol(&self) -> u64 {
+        self.protocol.unwrap_or_default()
     }
 
     /// The system contracts that there are.

@@ -8,6 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, hex};
 use lian_crypto::Suite;
 use lian_system_contracts::interfaces::DelegateCall;
 use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
+use revm::context_interface::journaled_state::JournalCheckpoint;
 use revm::context_interface::{Block, Cfg, ContextTr, JournalTr};
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
@@ -33,7 +34,9 @@ pub(crate) struct ChainPrecompiles {
     ethereum: EthPrecompiles,
     /// The chain's algorithms.
     suite: Suite,
-    /// The system contracts that there are in the block.
+    /// The version of the protocol that acts in the block.
+    protocol: u64,
+    /// The system contracts that there are in it.
     contracts: Vec<Address>,
     warm: AddressSet,
 }
@@ -44,7 +47,7 @@ impl ChainPrecompiles {
         let contracts: Vec<_> = rules.contracts().collect();
         let mut warm = ethereum.warm_addresses().clone();
         warm.extend(contracts.iter().copied());
-        Self { ethereum, suite: rules.chain.suite, contracts, warm }
+        Self { ethereum, suite: rules.chain.suite, protocol: rules.protocol(), contracts, warm }
     }
 }
 
@@ -52,6 +55,43 @@ impl ChainPrecompiles {
     /// Where they are.
     pub(crate) const fn addresses(&self) -> &AddressSet {
         &self.warm
+    }
+
+    /// Runs a call of a system contract. What it changed is undone by the EVM unless it succeeds.
+    fn run_system<CTX: ContextTr>(&self, context: &mut CTX, inputs: &CallInputs) -> Result<InterpreterResult, String> {
+        let contract = inputs.bytecode_address;
+        let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+        let input = inputs.input.bytes(context);
+        let outcome = if inputs.target_address == contract {
+            let call = Call {
+                caller: inputs.caller,
+                value: inputs.value.get(),
+                input: &input,
+                is_static: inputs.is_static,
+                suite: self.suite,
+                block: context.block().number().saturating_to(),
+                time: context.block().timestamp().saturating_to(),
+                protocol: self.protocol,
+            };
+            let mut host =
+                JournalHost { context, contract, is_static: inputs.is_static, gas: &mut gas, entered: Vec::new() };
+            lian_system_contracts::run(&mut host, contract, &call)
+        } else {
+            Err(Failure::revert(&DelegateCall { contractAddress: contract }))
+        };
+        Ok(match outcome {
+            Ok(output) => InterpreterResult::new(InstructionResult::Return, output.into(), gas),
+            Err(Failure::Revert(data)) => InterpreterResult::new(InstructionResult::Revert, data, gas),
+            Err(Failure::Halt(Halt::State(reason))) => return Err(reason),
+            Err(Failure::Halt(halt)) => {
+                gas.spend_all();
+                let result = match halt {
+                    Halt::Static => InstructionResult::StateChangeDuringStaticCall,
+                    Halt::OutOfGas | Halt::State(_) => InstructionResult::PrecompileOOG,
+                };
+                InterpreterResult::new(result, Bytes::new(), gas)
+            }
+        })
     }
 }
 
@@ -66,7 +106,7 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for ChainPrecompiles {
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
         if self.contracts.contains(&inputs.bytecode_address) {
-            return run(context, self.suite, inputs).map(Some);
+            return self.run_system(context, inputs).map(Some);
         }
         PrecompileProvider::<CTX>::run(&mut self.ethereum, context, inputs)
     }
@@ -76,46 +116,22 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for ChainPrecompiles {
     }
 }
 
-/// Runs a call of a system contract. What it changed is undone by the EVM unless it succeeds.
-fn run<CTX: ContextTr>(context: &mut CTX, suite: Suite, inputs: &CallInputs) -> Result<InterpreterResult, String> {
-    let contract = inputs.bytecode_address;
-    let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
-    let input = inputs.input.bytes(context);
-    let outcome = if inputs.target_address == contract {
-        let call = Call {
-            caller: inputs.caller,
-            value: inputs.value.get(),
-            input: &input,
-            is_static: inputs.is_static,
-            suite,
-            block: context.block().number().saturating_to(),
-        };
-        let mut host = JournalHost { context, contract, is_static: inputs.is_static, gas: &mut gas };
-        lian_system_contracts::run(&mut host, contract, &call)
-    } else {
-        Err(Failure::revert(&DelegateCall { contractAddress: contract }))
-    };
-    Ok(match outcome {
-        Ok(output) => InterpreterResult::new(InstructionResult::Return, output.into(), gas),
-        Err(Failure::Revert(data)) => InterpreterResult::new(InstructionResult::Revert, data, gas),
-        Err(Failure::Halt(Halt::State(reason))) => return Err(reason),
-        Err(Failure::Halt(halt)) => {
-            gas.spend_all();
-            let result = match halt {
-                Halt::Static => InstructionResult::StateChangeDuringStaticCall,
-                Halt::OutOfGas | Halt::State(_) => InstructionResult::PrecompileOOG,
-            };
-            InterpreterResult::new(result, Bytes::new(), gas)
-        }
-    })
-}
-
 /// The EVM's journal as a system contract sees it.
 struct JournalHost<'a, CTX> {
     context: &'a mut CTX,
+    /// Whose storage is written.
     contract: Address,
     is_static: bool,
     gas: &'a mut Gas,
+    /// What to go back to, the latest last.
+    entered: Vec<Entered>,
+}
+
+/// A contract that has entered another, and what stood when it did.
+struct Entered {
+    from: Address,
+    checkpoint: JournalCheckpoint,
+    refunded: i64,
 }
 
 impl<CTX: ContextTr> JournalHost<'_, CTX> {
@@ -186,6 +202,23 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
     fn charge(&mut self, gas: u64) -> Result<(), Halt> {
         self.spend(gas)
     }
+
+    fn enter(&mut self, contract: Address) {
+        let checkpoint = self.context.journal_mut().checkpoint();
+        self.entered.push(Entered { from: self.contract, checkpoint, refunded: self.gas.refunded() });
+        self.contract = contract;
+    }
+
+    fn leave(&mut self, is_kept: bool) {
+        let Some(Entered { from, checkpoint, refunded }) = self.entered.pop() else { return };
+        self.contract = from;
+        if is_kept {
+            self.context.journal_mut().checkpoint_commit();
+        } else {
+            self.context.journal_mut().checkpoint_revert(checkpoint);
+            self.gas.set_refunded(refunded);
+        }
+    }
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Halt {
@@ -215,6 +248,11 @@ impl Host for ReadHost<'_> {
     fn charge(&mut self, _gas: u64) -> Result<(), Halt> {
         Ok(())
     }
+
+    // Nothing can be changed.
+    fn enter(&mut self, _contract: Address) {}
+
+    fn leave(&mut self, _is_kept: bool) {}
 }
 
 /// The storage of the system contracts while genesis fills one of them.
@@ -247,4 +285,9 @@ impl Host for GenesisHost<'_> {
     fn charge(&mut self, _gas: u64) -> Result<(), Halt> {
         Ok(())
     }
+
+    // What a contract holds at first it writes itself.
+    fn enter(&mut self, _contract: Address) {}
+
+    fn leave(&mut self, _is_kept: bool) {}
 }

@@ -284,6 +284,7 @@ impl Plan {
                 consensus: ConsensusParameters { kind: self.consensus, ..ConsensusParameters::default() },
                 sealers: self.nodes.iter().map(|node| node.name.clone()).collect(),
                 operators: self.operators.clone(),
+                committee: None,
                 protocol_version: PROTOCOL_VERSION_MAX,
                 accounts: self.balances.iter().map(|(address, balance)| (*address, account(balance))).collect(),
             }],

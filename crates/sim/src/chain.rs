@@ -57,6 +57,7 @@ impl Chain {
             },
             sealers: (0..scenario.members).map(name).collect(),
             operators: if scenario.has_changes() { vec![wallet::address(wallet::OPERATOR)] } else { vec![] },
+            committee: None,
             protocol_version: PROTOCOL_VERSION_MAX,
             accounts: wallet::genesis_accounts(),
         };
@@ -114,7 +115,7 @@ impl Chain {
 
     /// Whether members can change.
     pub(crate) const fn can_change(&self) -> bool {
-        !self.group.operators.is_empty()
+        self.group.is_governed()
     }
 
     /// The node with a key.

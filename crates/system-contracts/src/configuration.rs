@@ -4,14 +4,16 @@
 //! executed h. One change of a parameter can be on its way at a time.
 
 use crate::{
-    Call, Failure, Host,
+    Call, Failure, Host, committee,
     host::emit,
     interfaces::IConfiguration,
     members,
     storage::{Storage, after, entry},
 };
 use alloy_primitives::{Address, U256, address, keccak256};
-use lian_types::{BlockNumber, ConsensusParameters, GroupGenesis, PROTOCOL_PARAMETER, UnknownProtocol, limits};
+use lian_types::{
+    BlockNumber, COMMITTEE_PROTOCOL, ConsensusParameters, GroupGenesis, PROTOCOL_PARAMETER, UnknownProtocol, limits,
+};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002000");
@@ -211,11 +213,18 @@ pub fn window(host: &mut dyn Host) -> Result<u64, crate::Halt> {
     Storage::of(host, ADDRESS).load_u64(WINDOW)
 }
 
-/// Whether an account may change configuration and members.
+/// Whether the caller may change configuration and members: the committee where there is one, else an operator.
 ///
 /// # Errors
 /// [`crate::Halt`].
-pub fn is_operator(host: &mut dyn Host, account: Address) -> Result<bool, crate::Halt> {
+pub(crate) fn has_authority(host: &mut dyn Host, call: &Call<'_>) -> Result<bool, crate::Halt> {
+    may_govern(host, call.protocol, call.caller)
+}
+
+fn may_govern(host: &mut dyn Host, protocol: u64, account: Address) -> Result<bool, crate::Halt> {
+    if protocol >= COMMITTEE_PROTOCOL && committee::is_established(host)? {
+        return Ok(account == committee::ADDRESS);
+    }
     let slot = entry(OPERATORS, account.into_word());
     Ok(!Storage::of(host, ADDRESS).load(slot)?.is_zero())
 }
@@ -248,7 +257,9 @@ pub(crate) fn run(
         Calls::set(set) => set_parameter(host, call, &set.name, set.value).map(|()| Vec::new()),
         Calls::setOperator(set) => set_operator(host, call, set.account, set.isOperator).map(|()| Vec::new()),
         Calls::parameters(_) => Ok(parametersCall::abi_encode_returns(&list(host, call.block)?)),
-        Calls::isOperator(question) => Ok(isOperatorCall::abi_encode_returns(&is_operator(host, question.account)?)),
+        Calls::isOperator(question) => {
+            Ok(isOperatorCall::abi_encode_returns(&may_govern(host, call.protocol, question.account)?))
+        }
         Calls::window(_) => Ok(windowCall::abi_encode_returns(&window(host)?)),
     }
 }
@@ -268,12 +279,13 @@ fn list(host: &mut dyn Host, block: u64) -> Result<Vec<IConfiguration::Parameter
     Ok(list)
 }
 
-fn authorized(host: &mut dyn Host, caller: Address) -> Result<(), Failure> {
-    if is_operator(host, caller)? { Ok(()) } else { Err(Failure::revert(&IConfiguration::NotAuthorized { caller })) }
+fn authorized(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Failure> {
+    let caller = call.caller;
+    if has_authority(host, call)? { Ok(()) } else { Err(Failure::revert(&IConfiguration::NotAuthorized { caller })) }
 }
 
 fn set_parameter(host: &mut dyn Host, call: &Call<'_>, name: &str, value: U256) -> Result<(), Failure> {
-    authorized(host, call.caller)?;
+    authorized(host, call)?;
     let Some(parameter) = Parameter::ALL.into_iter().find(|parameter| parameter.name() == name) else {
         return Err(Failure::revert(&IConfiguration::UnknownParameter { name: name.to_owned() }));
     };
@@ -326,7 +338,7 @@ fn range(host: &mut dyn Host, parameter: Parameter) -> Result<(u64, u64), Failur
 }
 
 fn set_operator(host: &mut dyn Host, call: &Call<'_>, account: Address, is_operator: bool) -> Result<(), Failure> {
-    authorized(host, call.caller)?;
+    authorized(host, call)?;
     let mut storage = Storage::of(host, ADDRESS);
     let slot = entry(OPERATORS, account.into_word());
     let was = !storage.load(slot)?.is_zero();

@@ -23,6 +23,10 @@ pub struct Call<'a> {
     pub suite: Suite,
     /// The height of the block that is being made.
     pub block: u64,
+    /// Its time, in seconds since 1970.
+    pub time: u64,
+    /// The version of the protocol that acts in it.
+    pub protocol: u64,
 }
 
 /// The state and the meter of a call. Every operation is charged as the EVM charges its own of the same kind, before it
@@ -34,7 +38,7 @@ pub trait Host {
     /// [`Halt`].
     fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt>;
 
-    /// Writes a slot of the contract that is called.
+    /// Writes a slot of the contract that is called, or entered last.
     ///
     /// # Errors
     /// [`Halt`].
@@ -53,7 +57,7 @@ pub trait Host {
     /// [`Halt`]; [`Halt::State`] where the sum does not fit, which only a broken state can bring about.
     fn credit(&mut self, slot: U256, amount: U256) -> Result<(), Halt>;
 
-    /// Emits an event of the contract that is called.
+    /// Emits an event of the contract that is called, or entered last.
     ///
     /// # Errors
     /// [`Halt`].
@@ -64,6 +68,25 @@ pub trait Host {
     /// # Errors
     /// [`Halt::OutOfGas`].
     fn charge(&mut self, gas: u64) -> Result<(), Halt>;
+
+    /// One system contract calls another: from now on it is this one's storage and events. [`within`] sees to it that it is
+    /// left again.
+    fn enter(&mut self, contract: Address);
+
+    /// Goes back to the contract before, and undoes all that was stored, emitted and refunded since unless it is kept.
+    fn leave(&mut self, is_kept: bool);
+}
+
+/// Does something as another system contract, which is undone where it fails.
+pub(crate) fn within<T, E>(
+    host: &mut dyn Host,
+    contract: Address,
+    part: impl FnOnce(&mut dyn Host) -> Result<T, E>,
+) -> Result<T, E> {
+    host.enter(contract);
+    let outcome = part(host);
+    host.leave(outcome.is_ok());
+    outcome
 }
 
 /// Emits a contract's event.

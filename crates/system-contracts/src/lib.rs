@@ -10,6 +10,7 @@
 //! Main function: [`run`].
 
 pub mod assets;
+pub mod committee;
 pub mod configuration;
 mod host;
 pub mod interfaces;
@@ -20,8 +21,8 @@ pub use host::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolInterface;
-use interfaces::{IAssets, IConfiguration, IMembers, MalformedArguments, NotPayable, UnknownFunction};
-use lian_types::{ASSETS_PROTOCOL, Genesis, GroupGenesis};
+use interfaces::{IAssets, ICommittee, IConfiguration, IMembers, MalformedArguments, NotPayable, UnknownFunction};
+use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis};
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the
 /// arguments, in units of gas.
@@ -32,7 +33,7 @@ const WORD_GAS: u64 = 12;
 /// The contracts that every chain with operators has from its first block.
 const ORIGINAL: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
 /// Those that came later, each with the version of the protocol that brings it ([`lian_types::PROTOCOLS`]).
-const ADDED: [(Address, u64); 1] = [(assets::ADDRESS, ASSETS_PROTOCOL)];
+const ADDED: [(Address, u64); 2] = [(assets::ADDRESS, ASSETS_PROTOCOL), (committee::ADDRESS, COMMITTEE_PROTOCOL)];
 
 /// The contracts that there are by a version of the protocol.
 pub fn addresses(protocol: u64) -> impl Iterator<Item = Address> {
@@ -61,13 +62,15 @@ pub fn run(host: &mut dyn Host, contract: Address, call: &Call<'_>) -> Result<Ve
         members::run(host, call, decode::<IMembers::IMembersCalls>(call.input)?)
     } else if contract == assets::ADDRESS {
         assets::run(host, call, decode::<IAssets::IAssetsCalls>(call.input)?)
+    } else if contract == committee::ADDRESS {
+        committee::run(host, call, decode::<ICommittee::ICommitteeCalls>(call.input)?)
     } else {
         Err(Failure::revert(&UnknownFunction { selector: selector(call.input) }))
     }
 }
 
 /// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor does the
-/// asset ledger.
+/// asset ledger ever.
 ///
 /// # Errors
 /// Those of the host.
@@ -76,15 +79,11 @@ pub fn begin(host: &mut dyn Host, contract: Address, genesis: &Genesis, group: &
         configuration::begin(host, group)
     } else if contract == members::ADDRESS {
         members::begin(host, genesis, group)
+    } else if contract == committee::ADDRESS {
+        committee::begin(host, group.committee.as_ref())
     } else {
         Ok(())
     }
-}
-
-/// Whether an address is kept for system contracts: 0x2000 to 0x20ff.
-#[must_use]
-pub fn is_reserved(address: &Address) -> bool {
-    address.as_slice().starts_with(&[0; 18]) && address[18] == 0x20
 }
 
 fn selector(input: &[u8]) -> FixedBytes<4> {

@@ -346,10 +346,18 @@ fn changing(
     change: impl FnOnce(&mut dyn Host) -> Result<(), Failure>,
 ) -> Result<Vec<u8>, Failure> {
     let caller = call.caller;
-    if !configuration::is_operator(host, caller)? {
+    if !configuration::has_authority(host, call)? {
         return Err(Failure::revert(&IMembers::NotAuthorized { caller }));
     }
     change(host).map(|()| Vec::new())
+}
+
+/// Whether there is an institution of this name.
+///
+/// # Errors
+/// [`Halt`].
+pub(crate) fn has_institution(host: &mut dyn Host, name: &str) -> Result<bool, Halt> {
+    Ok(!load_text(host, entry(INSTITUTION, id_of(name)))?.is_empty())
 }
 
 fn id_of(name: &str) -> B256 {
@@ -382,13 +390,12 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
 
 fn add_institution(host: &mut dyn Host, name: &str) -> Result<(), Failure> {
     check_name(name)?;
-    let slot = entry(INSTITUTION, id_of(name));
-    if !load_text(host, slot)?.is_empty() {
+    if has_institution(host, name)? {
         return Err(Failure::revert(&IMembers::InstitutionExists { name: name.to_owned() }));
     }
     check_room(host, INSTITUTIONS, INSTITUTIONS_MAX)?;
     append(host, INSTITUTIONS, id_of(name))?;
-    store_text(host, slot, name)?;
+    store_text(host, entry(INSTITUTION, id_of(name)), name)?;
     emit(host, &IMembers::InstitutionAdded { name: name.to_owned() })
 }
 
@@ -404,7 +411,7 @@ fn add_node(host: &mut dyn Host, call: &Call<'_>, add: &IMembers::addNodeCall) -
     let IMembers::addNodeCall { name, institution, key, endpoint } = add;
     check_name(name)?;
     check_endpoint(endpoint)?;
-    if load_text(host, entry(INSTITUTION, id_of(institution)))?.is_empty() {
+    if !has_institution(host, institution)? {
         return Err(Failure::revert(&IMembers::UnknownInstitution { name: institution.clone() }));
     }
     if !load_text(host, entry(NODE, id_of(name)))?.is_empty() {

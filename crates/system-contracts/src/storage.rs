@@ -73,12 +73,20 @@ impl<'a> Storage<'a> {
         Ok(String::from_utf8_lossy(&self.load_bytes(slot)?).into_owned())
     }
 
-    /// Reads bytes: their length stands in the slot, they themselves where an array's elements would.
+    /// Reads at most [`BYTES_MAX`] bytes: their length stands in the slot, they themselves where an array's elements would.
     ///
     /// # Errors
     /// [`Halt`].
     pub fn load_bytes(&mut self, slot: U256) -> Result<Vec<u8>, Halt> {
-        let length = usize::try_from(self.load_u64(slot)?).unwrap_or(usize::MAX).min(BYTES_MAX);
+        self.load_long(slot, BYTES_MAX)
+    }
+
+    /// Reads at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Halt`].
+    pub fn load_long(&mut self, slot: U256, limit: usize) -> Result<Vec<u8>, Halt> {
+        let length = usize::try_from(self.load_u64(slot)?).unwrap_or(usize::MAX).min(limit);
         let mut bytes = Vec::with_capacity(length);
         let mut at = elements(slot);
         while bytes.len() < length {

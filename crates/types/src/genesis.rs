@@ -1,5 +1,9 @@
 //! The genesis file: what every node of a network knows before the first block.
 
+mod committee;
+
+pub use committee::{CommitteeGenesis, CommitteeMember};
+
 use crate::{ConsensusKey, GroupId, PROTOCOL_VERSION_MAX};
 use crate::{Member, Members, MembersError, Millis, limits};
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -160,11 +164,14 @@ pub struct GroupGenesis {
     /// The names of the nodes that vote, in order.
     pub sealers: Vec<String>,
     /// Accounts that may change members and configuration by the contracts at 0x2001 and 0x2000, at most
-    /// [`limits::OPERATORS_MAX`]. Without any, members and configuration are fixed for ever.
+    /// [`limits::OPERATORS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<Address>,
+    /// The committee that decides in place of operators. Without either, members and configuration are fixed for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committee: Option<CommitteeGenesis>,
     /// The version of the protocol that acts from the first block on, at most [`PROTOCOL_VERSION_MAX`]; 0 where the file has
-    /// none. It means something only where there are operators.
+    /// none. It means something only where the group is governed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub protocol_version: u64,
     /// Accounts that exist from the start.
@@ -209,6 +216,14 @@ pub enum GenesisError {
         value: u64,
         /// The values accepted.
         range: &'static str,
+    },
+    /// The committee is not valid.
+    #[error("genesis: group {group}: committee: {what}")]
+    Committee {
+        /// The group.
+        group: GroupId,
+        /// What is wrong with it.
+        what: String,
     },
     /// More operators are named than there may be.
     #[error("genesis: group {group}: {count} operators, at most {} may be named", limits::OPERATORS_MAX)]
@@ -321,13 +336,15 @@ impl Genesis {
         unique("consensus key", self.nodes.iter().map(|node| node.consensus_key.to_string()))?;
         unique("group", self.groups.iter().map(|group| group.group.to_string()))?;
         unique("chain id", self.groups.iter().map(|group| group.chain_id.to_string()))?;
+        let is_institution = |name: &str| self.institutions.iter().any(|institution| institution.name == name);
         for node in &self.nodes {
-            if !self.institutions.iter().any(|institution| institution.name == node.institution) {
+            if !is_institution(&node.institution) {
                 return Err(GenesisError::Unknown { what: "institution", value: node.institution.clone() });
             }
         }
         self.groups.iter().try_for_each(|group| {
             group.check()?;
+            group.committee.as_ref().map_or(Ok(()), |committee| committee.check(group, is_institution))?;
             self.members(group, |_| Address::ZERO).map(drop)
         })
     }
@@ -357,6 +374,12 @@ impl GroupGenesis {
     #[must_use]
     pub const fn proposal_digest(block_hash: B256) -> crate::ProposalDigest {
         crate::ProposalDigest(block_hash)
+    }
+
+    /// Whether somebody may change members and configuration; the chain has system contracts then.
+    #[must_use]
+    pub const fn is_governed(&self) -> bool {
+        !self.operators.is_empty() || self.committee.is_some()
     }
 
     fn check(&self) -> Result<(), GenesisError> {
@@ -398,6 +421,12 @@ impl GroupGenesis {
     }
 }
 
+/// Whether an address is kept for system contracts: 0x2000 to 0x20ff.
+#[must_use]
+pub fn is_reserved(address: &Address) -> bool {
+    address.as_slice().starts_with(&[0; 18]) && address[18] == 0x20
+}
+
 fn range(field: &'static str, value: u64, low: u64, high: u64, range: &'static str) -> Result<(), GenesisError> {
     if (low..=high).contains(&value) { Ok(()) } else { Err(GenesisError::Range { field, value, range }) }
 }
@@ -416,7 +445,7 @@ fn unique(what: &'static str, values: impl Iterator<Item = String>) -> Result<()
 mod tests {
     use super::*;
 
-    fn genesis() -> Genesis {
+    pub(super) fn genesis() -> Genesis {
         let node = |i: u8| NodeEntry {
             name: format!("node{i}"),
             institution: "bank".into(),
@@ -436,6 +465,7 @@ mod tests {
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
                 operators: vec![],
+                committee: None,
                 protocol_version: 0,
                 accounts: BTreeMap::new(),
             }],
@@ -487,7 +517,7 @@ mod tests {
             ),
             (
                 |g| g.groups[0].protocol_version = 7,
-                "genesis: group 0: protocol_version is 7, and this program knows versions up to 1: use a newer one",
+                "genesis: group 0: protocol_version is 7, and this program knows versions up to 2: use a newer one",
             ),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),

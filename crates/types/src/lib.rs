@@ -26,11 +26,13 @@ pub use consensus::{
     Certificate, CertificateKind, ChainContext, MemberSignature, Phase, Proposal, Signature, SignedVote, Vote,
 };
 pub use genesis::{
-    ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GenesisError, GroupGenesis, HistoryDepth, Institution,
-    NodeEntry,
+    CommitteeGenesis, CommitteeMember, ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GenesisError,
+    GroupGenesis, HistoryDepth, Institution, NodeEntry, is_reserved,
 };
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
-pub use protocol::{ASSETS_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol};
+pub use protocol::{
+    ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
+};
 pub use receipt::Receipt;
 pub use transaction::{Transaction, TransactionError, TransactionKind};

@@ -19,6 +19,14 @@ pub const MEMBERS_MAX: usize = 128;
 /// contract.
 pub const OPERATORS_MAX: usize = 64;
 
+/// Most members of a committee: two for each of a few dozen institutions. A vote reads all of them: 64 take a thirtieth of a
+/// transaction's gas.
+pub const COMMITTEE_MEMBERS_MAX: usize = 64;
+/// The least share of weight that must approve, in per cent: more than half.
+pub const COMMITTEE_APPROVAL_MIN: u8 = 51;
+/// All of it, in per cent.
+pub const PER_CENT_MAX: u8 = 100;
+
 /// Largest frame between nodes, in bytes: the largest proposal body with room for framing and certificates.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -19,17 +19,25 @@ pub struct Protocol {
 }
 
 /// Every version that this program knows, by rising number.
-pub const PROTOCOLS: [Protocol; 2] = [
+pub const PROTOCOLS: [Protocol; 3] = [
     Protocol { version: 0, name: "base", changes: "The first rules." },
     Protocol {
         version: ASSETS_PROTOCOL,
         name: "assets",
         changes: "There is the native asset ledger, the system contract at 0x2009.",
     },
+    Protocol {
+        version: COMMITTEE_PROTOCOL,
+        name: "committee",
+        changes: "Operators can hand over to a committee, the system contract at 0x2004.",
+    },
 ];
 
 /// The version that brings the native asset ledger.
 pub const ASSETS_PROTOCOL: u64 = 1;
+
+/// The version that brings the committee.
+pub const COMMITTEE_PROTOCOL: u64 = 2;
 
 /// The latest version that this program knows.
 pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;

@@ -155,6 +155,7 @@ fn genesis() -> MemoryState {
         consensus: ConsensusParameters::default(),
         sealers: vec!["node0".into()],
         operators: vec![Address::repeat_byte(1)],
+        committee: None,
         protocol_version: PROTOCOL_VERSION_MAX,
         accounts: std::collections::BTreeMap::new(),
     };

@@ -6,6 +6,7 @@
 mod assets;
 mod blocks;
 mod calls;
+mod committee;
 mod contracts;
 mod determinism;
 mod parallel;

@@ -38,6 +38,7 @@ fn genesis() -> Genesis {
             consensus: ConsensusParameters::default(),
             sealers: vec!["node0".into()],
             operators: vec![],
+            committee: None,
             protocol_version: 0,
             accounts: BTreeMap::from([(ALICE, account), (BOB, GenesisAccount::default())]),
         }],

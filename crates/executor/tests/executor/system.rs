@@ -36,6 +36,7 @@ pub(crate) fn chain_of(protocol_version: u64) -> Chain {
         consensus: lian_types::ConsensusParameters::default(),
         sealers: vec!["node0".into()],
         operators: vec![ALICE],
+        committee: None,
         protocol_version,
         accounts: BTreeMap::new(),
     };

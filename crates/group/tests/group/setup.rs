@@ -42,6 +42,7 @@ pub(crate) fn genesis() -> Genesis {
             consensus: ConsensusParameters::default(),
             sealers: vec!["node0".into()],
             operators: vec![],
+            committee: None,
             protocol_version: 0,
             accounts: BTreeMap::from([(account(), account_state)]),
         }],

@@ -233,10 +233,10 @@ impl<'a> Checker<'a> {
     /// names.
     fn certificate(&self, stored: &StoredBlock, parent: ProposalDigest, problems: &mut Vec<String>) {
         let block = &stored.block;
-        let deciding = if self.group.operators.is_empty() {
-            Ok(self.members.clone())
-        } else {
+        let deciding = if self.group.is_governed() {
             members_at(self.suite, self.group.consensus.kind, self.state.as_ref(), BlockNumber(stored.number()))
+        } else {
+            Ok(self.members.clone())
         };
         let deciding = match deciding {
             Ok(deciding) => deciding,

@@ -56,6 +56,7 @@ impl Chain {
                 consensus: ConsensusParameters::default(),
                 sealers: (0..4).map(|i| format!("node{i}")).collect(),
                 operators: vec![],
+                committee: None,
                 protocol_version: 0,
                 accounts: BTreeMap::from([(COUNTER, counter)]),
             }],

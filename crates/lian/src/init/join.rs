@@ -40,8 +40,11 @@ impl Join<'_> {
         if folder.exists() || genesis.nodes.iter().any(|node| node.name == self.name) {
             bail!("{} has a node `{}` already", self.network.display(), self.name);
         }
-        if genesis.groups.iter().all(|group| group.operators.is_empty()) {
-            bail!("{} names no operators: its members cannot change", self.network.join(GENESIS_FILE).display());
+        if genesis.groups.iter().all(|group| !group.is_governed()) {
+            bail!(
+                "{} names no operators and no committee: its members cannot change",
+                self.network.join(GENESIS_FILE).display()
+            );
         }
         let others = others(self.network)?;
         let plan = self.plan(&others)?;

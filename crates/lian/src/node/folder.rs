@@ -120,7 +120,7 @@ pub(crate) fn read_genesis(path: &Path) -> Result<(Genesis, Suite)> {
 /// This node's entry in the genesis file. One that the chain has added later has none.
 fn own_entry<'a>(config: &NodeConfig, genesis: &'a Genesis) -> Result<Option<&'a NodeEntry>> {
     let found = genesis.nodes.iter().find(|node| node.name == config.name);
-    if found.is_none() && genesis.groups.iter().all(|group| group.operators.is_empty()) {
+    if found.is_none() && genesis.groups.iter().all(|group| !group.is_governed()) {
         bail!("node `{}` is not in {}, and no operator can add nodes", config.name, config.genesis.display());
     }
     Ok(found)

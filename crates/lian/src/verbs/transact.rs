@@ -189,7 +189,7 @@ pub(crate) async fn call(verb: CallVerb) -> Result<()> {
 }
 
 /// The bytes of a call: from a signature and arguments, or given in hexadecimal.
-fn call_data(signature: &str, arguments: &[String]) -> Result<(Bytes, Option<FunctionCall>)> {
+pub(super) fn call_data(signature: &str, arguments: &[String]) -> Result<(Bytes, Option<FunctionCall>)> {
     if signature.starts_with("0x") {
         if !arguments.is_empty() {
             bail!("call data `{signature}` takes no arguments, {} given", arguments.len());

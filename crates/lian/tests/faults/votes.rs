@@ -251,6 +251,7 @@ fn contradictions_are_seen() {
             consensus: lian_types::ConsensusParameters::default(),
             sealers: (0..4).map(|i| format!("node{i}")).collect(),
             operators: vec![],
+            committee: None,
             protocol_version: 0,
             accounts: BTreeMap::new(),
         }],

@@ -4,6 +4,7 @@
 mod assets;
 mod bench;
 mod commands;
+mod committee;
 mod folders;
 mod layers;
 mod local_network;

@@ -4,6 +4,7 @@ use crate::{
     members::Network,
     program::{Run, lian, refused, run, succeed, text},
 };
+use lian_types::PROTOCOL_VERSION_MAX;
 use std::{
     fs,
     time::{Duration, Instant},
@@ -22,13 +23,14 @@ async fn nodes_stop_below_the_first_block_of_unknown_rules() {
     let key = fs::read_to_string(network.dir.join("ca/operator.key")).unwrap();
     let to_node = ["--private-key", key.trim(), "--rpc-url", &network.url(0)].map(str::to_owned);
     let to_node: Vec<_> = to_node.iter().map(String::as_str).collect();
-    let own_program_first = ["gov", "set-parameter", "protocol_version", "2"];
+    let unknown = (PROTOCOL_VERSION_MAX + 1).to_string();
+    let own_program_first = ["gov", "set-parameter", "protocol_version", &unknown];
     let line = refused(&mut lian(&[&own_program_first[..], &to_node].concat()));
-    assert!(line.starts_with("this program knows protocol versions up to 1"), "{line}");
+    assert!(line.starts_with(&format!("this program knows protocol versions up to {PROTOCOL_VERSION_MAX}:")), "{line}");
 
     // As a newer program would do it.
     let configuration = format!("0x{:040x}", 0x2000);
-    let set = ["send", &configuration, "set(string,uint256)", "protocol_version", "2"];
+    let set = ["send", &configuration, "set(string,uint256)", "protocol_version", &unknown];
     succeed(&[&set[..], &to_node].concat());
     let transfer = ["send", "0x7777777777777777777777777777777777777777", "--timeout", "10"];
     let end = Instant::now() + PATIENCE;
@@ -61,7 +63,9 @@ async fn nodes_stop_below_the_first_block_of_unknown_rules() {
 
 /// The block that a node's last words name.
 fn first_unknown(words: &str) -> u64 {
-    let (_, rest) = words.split_once("lian: protocol version 2 acts from block ").unwrap();
-    assert!(rest.contains("this program knows versions up to 1: replace it with a newer one"), "{rest}");
+    let unknown = PROTOCOL_VERSION_MAX + 1;
+    let (_, rest) = words.split_once(&format!("lian: protocol version {unknown} acts from block ")).unwrap();
+    let known = format!("this program knows versions up to {PROTOCOL_VERSION_MAX}: replace it with a newer one");
+    assert!(rest.contains(&known), "{rest}");
     rest.split(' ').next().unwrap().parse().unwrap()
 }

@@ -109,6 +109,7 @@ fn genesis(key: &ConsensusSecretKey, rich: Address) -> Genesis {
         consensus: ConsensusParameters::default(),
         sealers: vec!["node0".into()],
         operators: vec![],
+        committee: None,
         protocol_version: 0,
         accounts: [(rich, GenesisAccount { balance: U256::from(1_000_000), ..GenesisAccount::default() })].into(),
     };

@@ -5,8 +5,8 @@ use alloy_sol_types::{SolCall, SolError};
 use lian_crypto::{ConsensusSecretKey, Suite};
 use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, addresses, begin, credited, run};
 use lian_types::{
-    ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
-    PROTOCOL_VERSION_MAX, limits,
+    CommitteeGenesis, ConsensusKey, ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis,
+    NodeEntry, PROTOCOL_VERSION_MAX, limits,
 };
 use std::collections::BTreeMap;
 
@@ -42,6 +42,9 @@ pub(crate) struct Chain {
     /// What the last call did that succeeded.
     pub(crate) accesses: Accesses,
     pub(crate) block: u64,
+    /// In seconds.
+    pub(crate) time: u64,
+    pub(crate) protocol: u64,
     /// Gas left for each call.
     pub(crate) gas: u64,
 }
@@ -49,6 +52,11 @@ pub(crate) struct Chain {
 impl Chain {
     /// A group of so many sealers, with one observer and one operator.
     pub(crate) fn new(sealers: u8, consensus: ConsensusParameters) -> Self {
+        Self::begun(sealers, consensus, None)
+    }
+
+    /// The same with a committee from the beginning.
+    pub(crate) fn begun(sealers: u8, consensus: ConsensusParameters, committee: Option<CommitteeGenesis>) -> Self {
         let node = |number: u8| NodeEntry {
             name: format!("node{number}"),
             institution: "bank".to_owned(),
@@ -62,6 +70,7 @@ impl Chain {
             consensus,
             sealers: (0..sealers).map(|number| format!("node{number}")).collect(),
             operators: vec![OPERATOR],
+            committee,
             protocol_version: 0,
             accounts: BTreeMap::new(),
         };
@@ -73,9 +82,10 @@ impl Chain {
             nodes: (0..=sealers).map(node).collect(),
             groups: vec![group.clone()],
         };
-        let mut chain = Self { gas: 10_000_000, ..Self::default() };
+        let mut chain =
+            Self { gas: 10_000_000, time: 1_700_000_000, protocol: PROTOCOL_VERSION_MAX, ..Self::default() };
         for contract in addresses(PROTOCOL_VERSION_MAX) {
-            let mut host = MemoryHost { chain: &mut chain, contract, is_static: false, gas: u64::MAX };
+            let mut host = MemoryHost::new(&mut chain, contract, false, u64::MAX);
             begin(&mut host, contract, &genesis, &group).unwrap();
         }
         chain
@@ -87,6 +97,12 @@ impl Chain {
         } else {
             self.slots.insert((contract, slot), value);
         }
+    }
+
+    /// All that a contract holds.
+    pub(crate) fn slots_of(&self, contract: Address) -> BTreeMap<U256, U256> {
+        let own = self.slots.iter().filter(|((owner, _), _)| *owner == contract);
+        own.map(|((_, slot), value)| (*slot, *value)).collect()
     }
 
     /// What stands in a slot.
@@ -102,9 +118,9 @@ impl Chain {
         is_static: bool,
     ) -> Result<Vec<u8>, Failure> {
         let mut next = Self { accesses: Accesses::default(), ..self.clone() };
-        let (block, gas) = (self.block, self.gas);
-        let call = Call { caller, value: U256::ZERO, input, is_static, suite: Suite::Standard, block };
-        let mut host = MemoryHost { chain: &mut next, contract, is_static, gas };
+        let Self { block, time, protocol, gas, .. } = *self;
+        let call = Call { caller, value: U256::ZERO, input, is_static, suite: Suite::Standard, block, time, protocol };
+        let mut host = MemoryHost::new(&mut next, contract, is_static, gas);
         let output = run(&mut host, contract, &call)?;
         *self = next;
         Ok(output)
@@ -135,7 +151,7 @@ impl Chain {
 
     /// The slots as the chain reads them, without gas.
     pub(crate) fn reader(&mut self) -> MemoryHost<'_> {
-        MemoryHost { chain: self, contract: Address::ZERO, is_static: true, gas: u64::MAX }
+        MemoryHost::new(self, Address::ZERO, true, u64::MAX)
     }
 }
 
@@ -153,6 +169,14 @@ pub(crate) struct MemoryHost<'a> {
     contract: Address,
     is_static: bool,
     gas: u64,
+    /// Contracts that have entered another, with what stood then.
+    entered: Vec<(Address, Chain)>,
+}
+
+impl<'a> MemoryHost<'a> {
+    fn new(chain: &'a mut Chain, contract: Address, is_static: bool, gas: u64) -> Self {
+        Self { chain, contract, is_static, gas, entered: Vec::new() }
+    }
 }
 
 impl Host for MemoryHost<'_> {
@@ -193,5 +217,18 @@ impl Host for MemoryHost<'_> {
     fn charge(&mut self, gas: u64) -> Result<(), Halt> {
         self.gas = self.gas.checked_sub(gas).ok_or(Halt::OutOfGas)?;
         Ok(())
+    }
+
+    fn enter(&mut self, contract: Address) {
+        self.entered.push((self.contract, self.chain.clone()));
+        self.contract = contract;
+    }
+
+    fn leave(&mut self, is_kept: bool) {
+        let (contract, before) = self.entered.pop().unwrap();
+        self.contract = contract;
+        if !is_kept {
+            *self.chain = before;
+        }
     }
 }

@@ -4,5 +4,7 @@
 mod assets;
 mod assets_model;
 mod chain;
+mod committee;
+mod committee_model;
 mod configuration;
 mod members;

@@ -3,6 +3,7 @@
 use alloy_sol_types::{SolError, SolInterface};
 use lian_system_contracts::interfaces::{
     DelegateCall,
+    ICommittee::{self, ICommitteeErrors, State},
     IConfiguration::{self, IConfigurationErrors},
     IMembers::{self, IMembersErrors, Role},
     MalformedArguments, NotPayable, UnknownFunction,
@@ -22,7 +23,68 @@ pub(super) const fn role_name(role: Role) -> &'static str {
 pub(super) fn explain(data: &[u8]) -> Option<String> {
     let members = IMembersErrors::abi_decode(data).ok().map(of_members);
     let configuration = || IConfigurationErrors::abi_decode(data).ok().map(of_configuration);
-    members.or_else(configuration).or_else(|| of_any(data))
+    let committee = || ICommitteeErrors::abi_decode(data).ok().map(of_committee);
+    members.or_else(configuration).or_else(committee).or_else(|| of_any(data))
+}
+
+fn of_committee(error: ICommitteeErrors) -> String {
+    use ICommitteeErrors as E;
+    match error {
+        E::NotAuthorized(ICommittee::NotAuthorized { caller }) => not_authorized(caller),
+        E::AlreadyEstablished(_) => "there is a committee already: `lian gov committee` shows it".to_owned(),
+        E::NotMember(ICommittee::NotMember { caller }) => format!("{caller} is not a member of the committee"),
+        E::InvalidMember(ICommittee::InvalidMember { account }) => format!("{account} cannot be a member"),
+        E::DuplicateMember(ICommittee::DuplicateMember { account }) => format!("{account} stands twice"),
+        E::UnknownMember(ICommittee::UnknownMember { account }) => {
+            format!("{account} is not a member of the committee")
+        }
+        E::UnknownInstitution(ICommittee::UnknownInstitution { name }) => unknown_institution(&name),
+        E::InvalidWeight(ICommittee::InvalidWeight { account, weight }) => {
+            format!("{account} cannot have weight {weight}: at least 1, and all weights together fit 32 bits")
+        }
+        E::LastMember(_) => "a committee needs a member".to_owned(),
+        E::TooMany(ICommittee::TooMany { count, limit }) => format!("{count} are too many, the limit is {limit}"),
+        E::InvalidThresholds(ICommittee::InvalidThresholds { participation, approval }) => format!(
+            "participation {participation} and approval {approval} are no thresholds: 1 to 100, and 51 to 100 per cent"
+        ),
+        E::InvalidDeadline(ICommittee::InvalidDeadline { deadline, least, most }) => {
+            format!("the deadline {deadline} must be from {least} to {most}, in seconds since 1970")
+        }
+        E::NoActions(_) => "a proposal needs a change".to_owned(),
+        E::ReasonTooLong(ICommittee::ReasonTooLong { length, limit }) => {
+            format!("a reason of {length} bytes is too long, the limit is {limit}: refer to a document")
+        }
+        E::ActionsTooLong(ICommittee::ActionsTooLong { length, limit }) => {
+            format!("changes of {length} bytes are too long, the limit is {limit}: make several proposals")
+        }
+        E::InvalidTarget(ICommittee::InvalidTarget { action, target }) => {
+            format!("change {action} (from 0) calls {target}, which is no system contract of the chain")
+        }
+        E::ActionFailed(ICommittee::ActionFailed { action, revertData }) => {
+            let reason = explain(&revertData).unwrap_or_else(|| revertData.to_string());
+            format!("change {action} (from 0) would be refused: {reason}")
+        }
+        E::UnknownProposal(ICommittee::UnknownProposal { id }) => {
+            format!("there is no proposal {id}; `lian gov proposals` shows them")
+        }
+        E::NotActive(ICommittee::NotActive { id, state }) => {
+            let state = match state {
+                State::Executed => "executed",
+                State::Failed => "accepted, but its changes were refused",
+                State::Defeated => "defeated",
+                _ => "canceled",
+            };
+            format!("proposal {id} is decided: {state}")
+        }
+        E::NotProposer(ICommittee::NotProposer { id, caller }) => format!("{caller} has not made proposal {id}"),
+        E::VotingOver(ICommittee::VotingOver { id, deadline }) => {
+            format!("the time for votes is over since {}: `lian gov settle {id}` decides", super::date(deadline))
+        }
+        E::VotingOpen(ICommittee::VotingOpen { deadline, .. }) => {
+            format!("votes may come until {}", super::date(deadline))
+        }
+        E::NoVote(ICommittee::NoVote { id, account }) => format!("{account} has not voted on proposal {id}"),
+    }
 }
 
 fn of_members(error: IMembersErrors) -> String {
@@ -39,9 +101,7 @@ fn of_members(error: IMembersErrors) -> String {
         E::InstitutionExists(IMembers::InstitutionExists { name }) => {
             format!("there is an institution `{name}` already")
         }
-        E::UnknownInstitution(IMembers::UnknownInstitution { name }) => {
-            format!("there is no institution `{name}`: add it first, by `lian gov add-institution {name}`")
-        }
+        E::UnknownInstitution(IMembers::UnknownInstitution { name }) => unknown_institution(&name),
         E::NodeExists(IMembers::NodeExists { name }) => format!("there is a node `{name}` already"),
         E::KeyInUse(IMembers::KeyInUse { key }) => format!("another node has the key {key}"),
         E::UnknownNode(IMembers::UnknownNode { name }) => format!("there is no node `{name}`"),
@@ -88,8 +148,12 @@ pub(in crate::verbs) fn of_any(data: &[u8]) -> Option<String> {
     DelegateCall::abi_decode(data).is_ok().then(|| "the contract refuses to be called by delegation".to_owned())
 }
 
+fn unknown_institution(name: &str) -> String {
+    format!("there is no institution `{name}`: add it first, by `lian gov add-institution {name}`")
+}
+
 fn not_authorized(caller: alloy_primitives::Address) -> String {
-    format!("{caller} is not an operator of the group")
+    format!("{caller} may not decide this: operators do, or the committee where there is one")
 }
 
 #[cfg(test)]
@@ -102,7 +166,10 @@ mod tests {
         let caller = Address::repeat_byte(7);
         let value = U256::from(7);
         let cases = [
-            (IMembers::NotAuthorized { caller }.abi_encode(), format!("{caller} is not an operator of the group")),
+            (
+                IMembers::NotAuthorized { caller }.abi_encode(),
+                format!("{caller} may not decide this: operators do, or the committee where there is one"),
+            ),
             (
                 IMembers::ChangePending { until: 58 }.abi_encode(),
                 "another change of sealers is on its way: try again from block 58 on".to_owned(),

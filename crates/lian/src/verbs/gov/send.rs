@@ -1,0 +1,139 @@
+//! Changes on their way: by an operator at once, or as a proposal where a committee decides.
+
+use super::{
+    changes::{Change, describe},
+    committee::{self, tally_text},
+    explain::{explain, role_name},
+    show::view,
+};
+use crate::{
+    output::{print, say},
+    verbs::{NodeArgs, decimal, text, transact::ChangeArgs},
+};
+use alloy_primitives::{Address, Bytes, LogData, U64};
+use alloy_sol_types::{SolCall, SolEvent};
+use anyhow::{Context, Result};
+use clap::Args;
+use lian_client::Table;
+use lian_system_contracts::{
+    committee as contract, configuration,
+    interfaces::{
+        ICommittee::{self, Action},
+        IConfiguration, IMembers,
+    },
+};
+use serde_json::{Value, json};
+
+const DAY_SECONDS: u64 = 86_400;
+
+/// Who changes something, and what the committee is told, where there is one.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GovArgs {
+    /// Why, for those who vote and for the record: a sentence, or a reference to what says more.
+    #[arg(long, default_value = "")]
+    pub(super) reason: String,
+    /// For how many days a committee may vote on it.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=365))]
+    days: u64,
+    #[command(flatten)]
+    pub(super) send: ChangeArgs,
+}
+
+/// A change and how it is made.
+#[derive(Args, Debug)]
+pub(crate) struct Changing<C: Args> {
+    #[command(flatten)]
+    change: C,
+    #[command(flatten)]
+    how: GovArgs,
+}
+
+impl<C: Args + Change> Changing<C> {
+    pub(super) async fn run(self) -> Result<()> {
+        let Self { change, how } = self;
+        let action = change.action()?;
+        // A group without the contract would take the transaction and do nothing.
+        view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
+        if committee::members(&how.send.node).await?.is_empty() {
+            send(&how.send, action.target, action.data.to_vec()).await
+        } else {
+            propose(&how, vec![action]).await
+        }
+    }
+}
+
+/// Proposes actions to the committee.
+pub(super) async fn propose(args: &GovArgs, actions: Vec<Action>) -> Result<()> {
+    let deadline = now(&args.send.node).await?.saturating_add(args.days.saturating_mul(DAY_SECONDS));
+    let call = ICommittee::proposeCall { actions, deadline, reason: args.reason.clone() };
+    send(&args.send, contract::ADDRESS, call.abi_encode()).await
+}
+
+/// The time of the last block, in seconds since 1970; an idle chain's may be old, so this machine's is taken if it is later.
+async fn now(node: &NodeArgs) -> Result<u64> {
+    let block: Value = node.client()?.request("eth_getBlockByNumber", vec![json!("latest"), json!(false)]).await?;
+    let time: U64 = block["timestamp"].as_str().and_then(|time| time.parse().ok()).context("the block has no time")?;
+    Ok(time.to::<u64>().max(super::clock()))
+}
+
+pub(super) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
+    let receipt = args.send(contract, input, explain).await?;
+    if args.node.json {
+        say(&receipt)?;
+    } else {
+        print(summary(&receipt))?;
+    }
+    Ok(())
+}
+
+/// Where the change is, and from when on it acts.
+fn summary(receipt: &Value) -> Table {
+    let mut table = Table::new();
+    table.line("transaction", text(receipt, "transactionHash")).line("block", decimal(&receipt["blockNumber"]));
+    for log in receipt["logs"].as_array().into_iter().flatten() {
+        let topics = log["topics"].as_array().into_iter().flatten().filter_map(|topic| topic.as_str()?.parse().ok());
+        let data: Bytes = log["data"].as_str().and_then(|data| data.parse().ok()).unwrap_or_default();
+        let data = LogData::new_unchecked(topics.collect(), data);
+        if let Ok(IMembers::EpochScheduled { epoch, first, sealers }) = IMembers::EpochScheduled::decode_log_data(&data)
+        {
+            table.line("epoch", epoch).line("sealers", sealers).line("acts from block", first);
+        } else if let Ok(set) = IConfiguration::ParameterSet::decode_log_data(&data) {
+            table.line(set.name, set.value).line("acts from block", set.from);
+        } else if let Ok(IMembers::NodeSet { name, role, .. }) = IMembers::NodeSet::decode_log_data(&data) {
+            table.line(name, role_name(role));
+        } else {
+            committee_summary(&mut table, &data);
+        }
+    }
+    table
+}
+
+fn committee_summary(table: &mut Table, data: &LogData) {
+    use ICommittee as C;
+    if let Ok(C::ProposalCreated { id, actions, deadline, .. }) = C::ProposalCreated::decode_log_data(data) {
+        table.line("proposal", id);
+        for action in &actions {
+            table.line("change", describe(action));
+        }
+        table.line("deadline", super::date(deadline));
+    } else if let Ok(C::VoteCast { tally, .. }) = C::VoteCast::decode_log_data(data) {
+        table.line("votes", tally_text(&tally));
+    } else if let Ok(C::VoteRevoked { tally, .. }) = C::VoteRevoked::decode_log_data(data) {
+        table.line("votes", tally_text(&tally));
+    } else if C::ProposalExecuted::decode_log_data(data).is_ok() {
+        table.line("state", "executed");
+    } else if C::ProposalDefeated::decode_log_data(data).is_ok() {
+        table.line("state", "defeated");
+    } else if C::ProposalCanceled::decode_log_data(data).is_ok() {
+        table.line("state", "canceled");
+    } else if let Ok(C::ProposalFailed { action, revertData, .. }) = C::ProposalFailed::decode_log_data(data) {
+        let reason = explain(&revertData).unwrap_or_else(|| revertData.to_string());
+        table.line("state", format!("failed: change {action} was refused: {reason}"));
+    } else if let Ok(C::MemberSet { account, institution, weight }) = C::MemberSet::decode_log_data(data) {
+        table.line("member", format!("{account} of {institution}, weight {weight}"));
+    } else if let Ok(C::MemberRemoved { account }) = C::MemberRemoved::decode_log_data(data) {
+        table.line("no member", account);
+    } else if let Ok(C::ThresholdsSet { participation, approval }) = C::ThresholdsSet::decode_log_data(data) {
+        table.line("participation", format!("{participation} %")).line("approval", format!("{approval} %"));
+    }
+}

@@ -151,6 +151,17 @@ impl BlockEnvironment {
         environment
     }
 
+    /// The surroundings for what will be in the block after one: `now` is the time, in seconds since 1970.
+    #[must_use]
+    pub const fn after(header: &Header, now: u64) -> Self {
+        let mut environment = Self::on_top_of(header);
+        environment.number = header.number.saturating_add(1);
+        if environment.timestamp < now {
+            environment.timestamp = now;
+        }
+        environment
+    }
+
     pub(crate) fn block_env(&self) -> BlockEnv {
         BlockEnv {
             number: U256::from(self.number),

@@ -11,7 +11,7 @@ use alloy_sol_types::{Panic, PanicKind, Revert, SolError};
 use lian_executor::{BlockEnvironment, CallSite, Overrides, StateReader};
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Where a call runs: on top of a block, with what its caller wants to be different.
@@ -33,6 +33,22 @@ impl<'a> Stage<'a> {
         let number = chain.require(id)?;
         let environment = BlockEnvironment::on_top_of(&chain.header(number)?);
         Ok(Self { chain, environment, state: chain.state_at(number)?, overrides: Overrides { state, block } })
+    }
+
+    /// On top of the last block as the next one will be: what is estimated will be there, and an idle chain's last block may
+    /// be old. On top of an earlier block as it is.
+    pub(crate) fn of_next_block(
+        chain: &'a Chain,
+        id: BlockId,
+        state: Option<StateOverride>,
+        block: Option<BlockOverrides>,
+    ) -> Result<Self, CallError> {
+        let mut stage = Self::new(chain, id, state, block)?;
+        if stage.environment.number == chain.height() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            stage.environment = BlockEnvironment::after(&chain.header(stage.environment.number)?, now);
+        }
+        Ok(stage)
     }
 
     /// Gives the work its bounds of gas and time, and does it.

@@ -258,10 +258,10 @@ pub const UNFLUSHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const FLUSH_BYTES: usize = 32 * 1024 * 1024;
 /// Final blocks after which they are moved to the view without waiting for more: values that change often are written
 /// once for all of them.
-pub const FLUSH_BLOCKS: usize = 128;
+pub const FLUSH_BLOCKS: usize = 32;
 /// Longest time that a final block waits to be moved to the view, in milliseconds; a node that is killed executes so much
 /// again at its start.
-pub const FLUSH_DELAY_MS: u64 = 2_500;
+pub const FLUSH_DELAY_MS: u64 = 1_000;
 
 /// Memory for values of the view that are read or written often, in bytes: about 150,000 accounts, slots and nodes.
 pub const STATE_CACHE_BYTES: u64 = 48 * 1024 * 1024;

@@ -15,7 +15,6 @@ use clap::Subcommand;
 use committee::{Establish, OfProposal, Proposals, Propose, ShowProposal, Vote};
 use send::Changing;
 use std::time::{SystemTime, UNIX_EPOCH};
-use time::OffsetDateTime;
 
 /// Show and change a group's members and parameters. An operator's changes are made at once; where there is a committee, they
 /// become its proposals, and need a member's key.
@@ -95,25 +94,4 @@ pub(crate) async fn run(verb: GovVerb) -> Result<()> {
 /// This machine's time, in seconds since 1970.
 fn clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A time in seconds since 1970 as people write it.
-fn date(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    match time {
-        Some(time) => format!("{} {:02}:{:02} UTC", time.date(), time.hour(), time.minute()),
-        None => seconds.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `date --utc --date @1796123456` says the same.
-    #[test]
-    fn times_are_dates() {
-        assert_eq!(date(1_796_123_456), "2026-12-01 11:10 UTC");
-        assert_eq!(date(u64::MAX), u64::MAX.to_string());
-    }
 }

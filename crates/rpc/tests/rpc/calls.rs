@@ -61,6 +61,24 @@ async fn calls_and_estimates() {
     chain.stop().await;
 }
 
+/// An idle chain's last block may be old: what is estimated will be in a block of today.
+#[tokio::test(flavor = "multi_thread")]
+async fn estimates_are_of_the_next_block() {
+    let chain = Chain::start().await;
+    let address = chain.signer.address();
+    // Reverts before 2025 (TIMESTAMP, PUSH4 1735689600, GT), as at block 0; then where NUMBER is not 1.
+    let code = "0x42 6367748580 11 6016 57 43 6001 14 6014 57 5f5ffd 5b00 5b5f5ffd".replace(' ', "");
+    let with = |block: &str| json!([{"to": address}, block, {address.to_string(): {"code": code}}]);
+    assert_eq!(chain.client.call("eth_call", with("latest")).await["error"]["code"], 3);
+    for block in ["latest", "pending", "0x0"] {
+        assert!(chain.client.result("eth_estimateGas", with(block)).await.is_string(), "{block}");
+        assert_eq!(chain.client.result("eth_createAccessList", with(block)).await["error"], Value::Null, "{block}");
+    }
+    chain.send(&chain.sign(0, TxKind::Call(address), word(0))).await;
+    assert_eq!(chain.client.call("eth_estimateGas", with("0x0")).await["error"]["code"], 3, "no longer the last");
+    chain.stop().await;
+}
+
 /// A loop ends by gas or by time, whichever bound comes first, and the bound is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_calls_end() {

@@ -7,7 +7,7 @@ use super::{
     unit_of,
 };
 use crate::{
-    output::{print, say},
+    output::{print, say, utc},
     verbs::{NodeArgs, status::columns, text},
 };
 use alloy_primitives::{Address, B256, U64, U256};
@@ -217,21 +217,6 @@ impl Statement {
     }
 }
 
-/// A time in the form of RFC 3339. The date by Howard Hinnant's `civil_from_days`: years that begin in March have their leap
-/// day at the end.
-fn utc(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let days = days.saturating_add(719_468);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,21 +266,5 @@ mod tests {
         .assert_eq(&statement.show());
         let json = statement.to_json(U256::from(3));
         assert_eq!((&json["opening"], &json["entries"][2]["balance"]), (&json!("50"), &json!("800")));
-    }
-
-    /// As `date --utc` shows them.
-    #[test]
-    fn times() {
-        let cases = [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_210_096, "2024-02-29T12:34:56Z"),
-            (1_767_225_599, "2025-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(utc(seconds), text);
-        }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     show::{view, view_if_any},
 };
 use crate::{
-    output::{print, say},
+    output::{print, say, utc},
     verbs::{NodeArgs, status::columns, transact::ChangeArgs},
 };
 use alloy_primitives::{Address, U256};
@@ -274,7 +274,7 @@ impl Proposals {
                 approving.to_string(),
                 rejecting.to_string(),
                 total.to_string(),
-                super::date(proposal.deadline),
+                utc(proposal.deadline),
                 format!("{}{more}", shortened(&first)),
                 shortened(&proposal.reason),
             ]);
@@ -303,11 +303,11 @@ impl ShowProposal {
         table
             .line("proposal", proposal.id)
             .line("by", proposal.proposer)
-            .line("created", super::date(proposal.created))
-            .line("deadline", super::date(proposal.deadline))
+            .line("created", utc(proposal.created))
+            .line("deadline", utc(proposal.deadline))
             .line("state", state_text(&proposal))
             .line("votes", tally_text(&proposal.tally))
-            .line("reason", if proposal.reason.is_empty() { "-" } else { &proposal.reason });
+            .line("reason", if proposal.reason.is_empty() { "-".to_owned() } else { proposal.reason.clone() });
         for action in &proposal.actions {
             table.line("change", describe(action));
         }

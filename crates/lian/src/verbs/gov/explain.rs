@@ -1,5 +1,6 @@
 //! The system contracts' refusals in words.
 
+use crate::output::utc;
 use alloy_sol_types::{SolError, SolInterface};
 use lian_system_contracts::interfaces::{
     DelegateCall,
@@ -78,10 +79,10 @@ fn of_committee(error: ICommitteeErrors) -> String {
         }
         E::NotProposer(ICommittee::NotProposer { id, caller }) => format!("{caller} has not made proposal {id}"),
         E::VotingOver(ICommittee::VotingOver { id, deadline }) => {
-            format!("the time for votes is over since {}: `lian gov settle {id}` decides", super::date(deadline))
+            format!("the time for votes is over since {}: `lian gov settle {id}` decides", utc(deadline))
         }
         E::VotingOpen(ICommittee::VotingOpen { deadline, .. }) => {
-            format!("votes may come until {}", super::date(deadline))
+            format!("votes may come until {}", utc(deadline))
         }
         E::NoVote(ICommittee::NoVote { id, account }) => format!("{account} has not voted on proposal {id}"),
     }

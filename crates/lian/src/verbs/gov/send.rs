@@ -7,7 +7,7 @@ use super::{
     show::view,
 };
 use crate::{
-    output::{print, say},
+    output::{print, say, utc},
     verbs::{NodeArgs, decimal, text, transact::ChangeArgs},
 };
 use alloy_primitives::{Address, Bytes, LogData, U64};
@@ -115,7 +115,7 @@ fn committee_summary(table: &mut Table, data: &LogData) {
         for action in &actions {
             table.line("change", describe(action));
         }
-        table.line("deadline", super::date(deadline));
+        table.line("deadline", utc(deadline));
     } else if let Ok(C::VoteCast { tally, .. }) = C::VoteCast::decode_log_data(data) {
         table.line("votes", tally_text(&tally));
     } else if let Ok(C::VoteRevoked { tally, .. }) = C::VoteRevoked::decode_log_data(data) {

@@ -6,13 +6,13 @@ use crate::{
     layout::{CA_FOLDER, Consensus, Crypto, NodePlan, OPERATOR_KEY_FILE, Plan},
     output,
     ports::Ports,
-    verbs::transact::parse_value,
+    verbs::{gov::NewMember, transact::parse_value},
 };
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use lian_client::Table;
-use lian_types::limits;
+use lian_types::{CommitteeGenesis, limits};
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -26,7 +26,7 @@ pub(crate) struct InitArgs {
     #[arg(long, required_unless_present = "join")]
     dir: Option<PathBuf>,
     /// Make one further node of an existing network, in that network's folder, from the authority in it.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "accounts", "operators", "consensus", "crypto"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "accounts", "operators", "committee", "consensus", "crypto"])]
     join: Option<PathBuf>,
     /// The further node's name.
     #[arg(long, requires = "join")]
@@ -40,6 +40,16 @@ pub(crate) struct InitArgs {
     /// Accounts that may change members and parameters. Without any, a key is made in the folder `ca`.
     #[arg(long = "operator", num_args = 1.., value_name = "ADDRESS")]
     operators: Vec<Address>,
+    /// A committee that decides from the first block on in place of operators: each member's account, institution and weight.
+    #[arg(long, num_args = 1.., value_name = "ACCOUNT=INSTITUTION:WEIGHT", conflicts_with = "operators",
+        requires_all = ["participation", "approval"])]
+    committee: Vec<NewMember>,
+    /// How many per cent of the committee's weight must have voted, 1 to 100.
+    #[arg(long, requires = "committee")]
+    participation: Option<u8>,
+    /// How many per cent of what has voted must approve, 51 to 100.
+    #[arg(long, requires = "committee")]
+    approval: Option<u8>,
     /// Accounts that own coins from the start: `0x…=1000ether`. Without any, nobody owns coins; none are needed to transact.
     #[arg(long, num_args = 1.., value_name = "ADDRESS=AMOUNT")]
     accounts: Vec<Grant>,
@@ -126,7 +136,12 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
     }
     output::print(table)?;
     let ca = dir.join(CA_FOLDER);
-    if args.operators.is_empty() {
+    if let Some(committee) = &plan.committee {
+        output::say(format!(
+            "A committee of {} decides; `lian gov committee` shows it once the nodes run.",
+            committee.members.len()
+        ))?;
+    } else if args.operators.is_empty() {
         output::say(format!("The operator's private key is in {}.", ca.join(OPERATOR_KEY_FILE).display()))?;
     }
     output::say(format!(
@@ -169,8 +184,15 @@ fn plan(args: &InitArgs, passphrase: Option<String>) -> Result<Plan> {
             bail!("account {} is given twice", grant.address);
         }
     }
-    let (suite, consensus) = (args.crypto.suite(), args.consensus.kind());
-    Ok(Plan { nodes, suite, consensus, balances, operators: args.operators.clone(), passphrase })
+    let (suite, consensus, operators) = (args.crypto.suite(), args.consensus.kind(), args.operators.clone());
+    let committee = match (args.participation, args.approval) {
+        (Some(participation), Some(approval)) => {
+            let members = args.committee.iter().cloned().map(Into::into).collect();
+            Some(CommitteeGenesis { participation, approval, members })
+        }
+        _ => None,
+    };
+    Ok(Plan { nodes, suite, consensus, balances, operators, committee, passphrase })
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use lian_client::random_account;
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::pki::{Authority, KeyAlgorithm, Validity};
 use lian_types::{
-    ConsensusKey, ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GroupGenesis, GroupId, Institution,
-    Millis, NodeEntry, PROTOCOL_VERSION_MAX, limits,
+    CommitteeGenesis, ConsensusKey, ConsensusKind, ConsensusParameters, Genesis, GenesisAccount, GroupGenesis, GroupId,
+    Institution, Millis, NodeEntry, PROTOCOL_VERSION_MAX, limits,
 };
 use std::{
     collections::BTreeMap,
@@ -193,8 +193,11 @@ pub(crate) struct Plan {
     pub(crate) consensus: ConsensusKind,
     /// Who owns coins from the start, in wei.
     pub(crate) balances: BTreeMap<Address, U256>,
-    /// Who may change members and parameters; where nobody is named, a key is made beside the authority's.
+    /// Who may change members and parameters; where neither they nor a committee are named, a key is made beside the
+    /// authority's.
     pub(crate) operators: Vec<Address>,
+    /// Who decides in place of operators.
+    pub(crate) committee: Option<CommitteeGenesis>,
     /// With what to encrypt the nodes' consensus keys.
     pub(crate) passphrase: Option<String>,
 }
@@ -233,7 +236,7 @@ impl Plan {
         let algorithm = KeyAlgorithm::default();
         let authority = Authority::create("Lian network", algorithm, Validity::authority())?;
         authority.save(&ca.join("root.pem"), &ca.join("root.key"))?;
-        if self.operators.is_empty() {
+        if self.operators.is_empty() && self.committee.is_none() {
             let (address, key) = random_account();
             write_new(&ca.join(OPERATOR_KEY_FILE), &format!("{key}\n"), 0o600)?;
             self.operators.push(address);
@@ -284,7 +287,7 @@ impl Plan {
                 consensus: ConsensusParameters { kind: self.consensus, ..ConsensusParameters::default() },
                 sealers: self.nodes.iter().map(|node| node.name.clone()).collect(),
                 operators: self.operators.clone(),
-                committee: None,
+                committee: self.committee.clone(),
                 protocol_version: PROTOCOL_VERSION_MAX,
                 accounts: self.balances.iter().map(|(address, balance)| (*address, account(balance))).collect(),
             }],

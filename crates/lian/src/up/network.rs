@@ -186,6 +186,7 @@ fn plan(verb: &UpVerb) -> Result<Plan> {
         suite: verb.crypto.unwrap_or(Crypto::Standard).suite(),
         consensus: verb.consensus.unwrap_or(Consensus::Pbft).kind(),
         operators: vec![development_account(0)?.0],
+        committee: None,
         balances: (0..DEVELOPMENT_ACCOUNTS).map(account).collect::<Result<_>>()?,
         passphrase: None,
     })

@@ -12,6 +12,7 @@ use changes::{
     AddInstitution, AddNode, RemoveMember, SetEndpoint, SetMember, SetOperator, SetParameter, SetRole, SetThresholds,
 };
 use clap::Subcommand;
+pub(crate) use committee::NewMember;
 use committee::{Establish, OfProposal, Proposals, Propose, ShowProposal, Vote};
 use send::Changing;
 use std::time::{SystemTime, UNIX_EPOCH};

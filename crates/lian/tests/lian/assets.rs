@@ -6,6 +6,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use lian_client::{RpcClient, Sender};
+use lian_types::PROTOCOL_VERSION_MAX;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -161,8 +162,9 @@ async fn statements(network: &Network, holder: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_gets_the_ledger_while_it_runs() {
     let older = |genesis: String| {
-        assert!(genesis.contains("\"protocol_version\": 1,"), "{genesis}");
-        genesis.replace("\"protocol_version\": 1,", "")
+        let latest = format!("\"protocol_version\": {PROTOCOL_VERSION_MAX},");
+        assert!(genesis.contains(&latest), "{genesis}");
+        genesis.replace(&latest, "")
     };
     let mut network = Network::start_from("pbft", older);
     wait_until_connected(&network).await;

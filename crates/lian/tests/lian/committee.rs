@@ -2,7 +2,7 @@
 
 use crate::{
     members::Network,
-    program::{lian, refused, succeed},
+    program::{Run, lian, refused, succeed, text},
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -53,6 +53,36 @@ impl Gov<'_> {
 fn value<'a>(said: &'a str, word: &str) -> &'a str {
     let line = said.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no `{word}` in:\n{said}")).trim()
+}
+
+#[test]
+fn a_network_may_begin_with_a_committee() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let [[ann, _], [ben, _], _] = ACCOUNTS;
+    let init = |institution: &str, more: &[&str]| {
+        let (one, other) = (format!("{ann}=bank0:2"), format!("{ben}={institution}:1"));
+        lian(&[&["init", "--dir", text(&dir), "--host", "127.0.0.1:4", "--committee", &one, &other], more].concat())
+    };
+    let thresholds = ["--participation", "50", "--approval", "60"];
+    let line = refused(&mut init("nobody", &thresholds));
+    assert_eq!(line, "genesis: institution `nobody` is not defined");
+    let line = refused(&mut init("bank1", &["--participation", "50", "--approval", "50"]));
+    assert_eq!(line, "genesis: group 0: committee: approval is 50, must be 51 to 100");
+    assert_eq!(init("bank1", &[]).output().unwrap().status.code(), Some(2), "without thresholds");
+    assert_eq!(
+        init("bank1", &[&thresholds[..], &["--operator", ann]].concat()).output().unwrap().status.code(),
+        Some(2)
+    );
+    assert!(!dir.exists(), "what is refused leaves nothing");
+    let run = Run::from(init("bank1", &thresholds).output().unwrap());
+    assert_eq!(run.status, Some(0), "{}", run.err);
+    assert!(run.out.contains("A committee of 2 decides") && !run.out.contains("operator"), "{}", run.out);
+    assert!(!dir.join("ca/operator.key").exists());
+    let genesis: Value = serde_json::from_str(&fs::read_to_string(dir.join("genesis.json")).unwrap()).unwrap();
+    let group = &genesis["groups"][0];
+    assert_eq!((&group["operators"], &group["committee"]["members"][1]["weight"]), (&Value::Null, &json!(1)));
+    succeed(&["node", "--check", "--config", text(&dir.join("node0/config.toml"))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +142,7 @@ async fn an_operator_hands_over_and_members_decide() {
 
     // Several changes are one; what is not possible is not proposed.
     let line = gov.refused(ann_key, &["propose", "add-institution bank9", "set-parameter view_timeout_ms 49"]);
-    let expected = "change 1 (from 0) would be refused: view_timeout_ms cannot be 49: it must be from 50 to 8000";
+    let expected = "change 1 (from 0) would be refused: view_timeout_ms cannot be 49: it must be from 50 to 5000";
     assert_eq!(line, expected);
     let said = gov.done(ben_key, &["propose", "add-institution bank9", "set-thresholds 100 100"]);
     assert_eq!(value(&said, "proposal"), "2");

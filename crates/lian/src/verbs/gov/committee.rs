@@ -18,7 +18,7 @@ use lian_system_contracts::{
     committee::ADDRESS,
     interfaces::ICommittee::{self, Member, Proposal, State, Tally},
 };
-use lian_types::COMMITTEE_PROTOCOL;
+use lian_types::{COMMITTEE_PROTOCOL, CommitteeMember};
 use serde_json::{Value, json};
 use std::str::FromStr;
 
@@ -47,6 +47,13 @@ pub(crate) struct NewMember {
     account: Address,
     institution: String,
     weight: u32,
+}
+
+impl From<NewMember> for CommitteeMember {
+    fn from(member: NewMember) -> Self {
+        let NewMember { account, institution, weight } = member;
+        Self { account, institution, weight }
+    }
 }
 
 impl FromStr for NewMember {

@@ -2,8 +2,8 @@
 
 use super::{
     changes::{AnyChange, Change, describe},
-    send::{GovArgs, propose, send},
-    show::{view, view_if_any},
+    send::{GovArgs, propose, send, tally_text},
+    show::{members, view, view_if_any},
 };
 use crate::{
     output::{print, say, utc},
@@ -133,17 +133,6 @@ pub(crate) struct ShowProposal {
     id: u64,
     #[command(flatten)]
     node: NodeArgs,
-}
-
-/// The members; none where there is no committee.
-pub(super) async fn members(node: &NodeArgs) -> Result<Vec<Member>> {
-    Ok(view_if_any(node, ADDRESS, &ICommittee::membersCall {}).await?.unwrap_or_default())
-}
-
-/// Weights in words.
-pub(super) fn tally_text(tally: &Tally) -> String {
-    let Tally { approving, rejecting, total } = tally;
-    format!("{approving} yes, {rejecting} no, of {total}")
 }
 
 pub(super) async fn show(node: &NodeArgs) -> Result<()> {

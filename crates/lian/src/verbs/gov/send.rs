@@ -2,9 +2,8 @@
 
 use super::{
     changes::{Change, describe},
-    committee::{self, tally_text},
     explain::{explain, role_name},
-    show::view,
+    show::{members, view},
 };
 use crate::{
     output::{print, say, utc},
@@ -18,7 +17,7 @@ use lian_client::Table;
 use lian_system_contracts::{
     committee as contract, configuration,
     interfaces::{
-        ICommittee::{self, Action},
+        ICommittee::{self, Action, Tally},
         IConfiguration, IMembers,
     },
 };
@@ -54,7 +53,7 @@ impl<C: Args + Change> Changing<C> {
         let action = change.action()?;
         // A group without the contract would take the transaction and do nothing.
         view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
-        if committee::members(&how.send.node).await?.is_empty() {
+        if members(&how.send.node).await?.is_empty() {
             send(&how.send, action.target, action.data.to_vec()).await
         } else {
             propose(&how, vec![action]).await
@@ -136,4 +135,10 @@ fn committee_summary(table: &mut Table, data: &LogData) {
     } else if let Ok(C::ThresholdsSet { participation, approval }) = C::ThresholdsSet::decode_log_data(data) {
         table.line("participation", format!("{participation} %")).line("approval", format!("{approval} %"));
     }
+}
+
+/// Weights in words.
+pub(super) fn tally_text(tally: &Tally) -> String {
+    let Tally { approving, rejecting, total } = tally;
+    format!("{approving} yes, {rejecting} no, of {total}")
 }

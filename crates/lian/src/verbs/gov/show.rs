@@ -10,15 +10,17 @@ use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, bail};
 use lian_client::Table;
 use lian_system_contracts::{
-    configuration,
-    interfaces::{IConfiguration, IMembers},
-    members,
+    committee, configuration,
+    interfaces::{
+        ICommittee::{self, Member},
+        IConfiguration, IMembers,
+    },
 };
 use serde_json::json;
 
 pub(super) async fn nodes(args: &NodeArgs) -> Result<()> {
-    let found = view(args, members::ADDRESS, &IMembers::nodesCall {}).await?;
-    let epochs = view(args, members::ADDRESS, &IMembers::epochsCall {}).await?;
+    let found = view(args, lian_system_contracts::members::ADDRESS, &IMembers::nodesCall {}).await?;
+    let epochs = view(args, lian_system_contracts::members::ADDRESS, &IMembers::epochsCall {}).await?;
     if args.json {
         let node = |node: &IMembers::Node| {
             json!({
@@ -63,6 +65,11 @@ pub(super) async fn parameters(args: &NodeArgs) -> Result<()> {
     }
     print(table)?;
     Ok(())
+}
+
+/// The committee's members; none where there is no committee.
+pub(super) async fn members(node: &NodeArgs) -> Result<Vec<Member>> {
+    Ok(view_if_any(node, committee::ADDRESS, &ICommittee::membersCall {}).await?.unwrap_or_default())
 }
 
 /// What a contract answers.

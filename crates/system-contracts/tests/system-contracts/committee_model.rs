@@ -1,10 +1,11 @@
 //! 0x2004 under any sequence of calls: it never comes to a committee that cannot decide.
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, OPERATOR},
     committee::{action, establish, member, proposal, propose, vote},
 };
 use alloy_primitives::{Address, U256};
+use alloy_sol_types::{SolCall, SolInterface};
 use lian_system_contracts::{
     Failure,
     committee::{ADDRESS, Thresholds},
@@ -113,6 +114,12 @@ fn can_decide(chain: &Chain) {
 }
 
 fn check(chain: &mut Chain) {
+    check_members(chain);
+    can_decide(chain);
+}
+
+/// Somebody votes, and weights and thresholds are in their ranges.
+fn check_members(chain: &mut Chain) {
     let listed = chain.call(ADDRESS, &C::membersCall {}).unwrap();
     let accounts: Vec<_> = listed.iter().map(|member| member.account).collect();
     assert!(accounts.iter().enumerate().all(|(index, account)| !accounts[..index].contains(account)));
@@ -121,7 +128,24 @@ fn check(chain: &mut Chain) {
     assert!(total > 0 && total <= u64::from(u32::MAX));
     let C::thresholdsReturn { participation, approval } = chain.call(ADDRESS, &C::thresholdsCall {}).unwrap();
     assert!(Thresholds { participation, approval }.are_valid());
-    can_decide(chain);
+}
+
+/// A selector with words behind it that make sense now and then, a proposal of such a call, or anything.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let selector = prop::sample::select(C::ICommitteeCalls::selectors().collect::<Vec<_>>());
+    let word = prop_oneof![
+        4 => (0..160_u64).prop_map(|number| U256::from(number).to_be_bytes::<32>()),
+        1 => prop::array::uniform32(any::<u8>()),
+    ];
+    let words = prop::collection::vec(word, 0..12);
+    let call = (selector, words).prop_map(|(selector, words)| [selector.as_slice(), &words.concat()].concat());
+    let data = prop::collection::vec(any::<u8>(), 0..200);
+    let target = prop::sample::select(vec![ADDRESS, members::ADDRESS, lian_system_contracts::assets::ADDRESS]);
+    let proposal = (target, call.clone()).prop_map(|(target, data)| {
+        let actions = vec![Action { target, data: data.into() }];
+        C::proposeCall { actions, deadline: 1_700_000_500, reason: String::new() }.abi_encode()
+    });
+    prop_oneof![4 => call, 2 => proposal, 1 => data]
 }
 
 proptest! {
@@ -139,5 +163,18 @@ proptest! {
                 Err(Failure::Halt(halt)) => panic!("{halt}"),
             }
         }
+    }
+
+    /// Whatever they are, the call is done or refused, and a refused one changes nothing; actions with any data as well.
+    #[test]
+    fn any_input_is_done_or_refused(inputs in prop::collection::vec(input(), 1..12)) {
+        let mut chain = Chain::new(4, ConsensusParameters::default());
+        establish(&mut chain, vec![member(OPERATOR, 2), member(account(1), 3)], 60, 67).unwrap();
+        for input in inputs {
+            let before = chain.clone();
+            let outcome = chain.input(ADDRESS, &input);
+            prop_assert!(outcome.is_ok() || chain == before);
+        }
+        check_members(&mut chain);
     }
 }

@@ -19,8 +19,8 @@ pub const MEMBERS_MAX: usize = 128;
 /// contract.
 pub const OPERATORS_MAX: usize = 64;
 
-/// Most members of a committee: two for each of a few dozen institutions. A vote reads all of them: 64 take a thirtieth of a
-/// transaction's gas.
+/// Most members of a committee: two for each of a few dozen institutions. A vote reads all of them, three slots each: 64
+/// take a fortieth of a transaction's gas.
 pub const COMMITTEE_MEMBERS_MAX: usize = 64;
 /// The least share of weight that must approve, in per cent: more than half.
 pub const COMMITTEE_APPROVAL_MIN: u8 = 51;

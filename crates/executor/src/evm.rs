@@ -1,4 +1,4 @@
-//! The EVM that runs blocks.
+//! The EVM that runs blocks, calls, traces and simulations.
 
 use crate::database::BlockState;
 use crate::rules::BlockRules;
@@ -6,7 +6,8 @@ use crate::system::ChainPrecompiles;
 use crate::{BlockEnvironment, StateError};
 use alloy_primitives::Bytes;
 use alloy_primitives::map::AddressSet;
-use revm::context::{ContextSetters, Evm, FrameStack, TxEnv};
+use revm::Database;
+use revm::context::{BlockEnv, CfgEnv, ContextSetters, Evm, FrameStack, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult};
 use revm::context_interface::{ContextTr, JournalTr};
@@ -14,49 +15,73 @@ use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{
     EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetContext, MainnetHandler,
+    PrecompileProvider,
 };
+use revm::inspector::{Inspector, InspectorEvmTr, InspectorHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
-use revm::{Database, MainBuilder};
 
-type BlockContext<D> = MainnetContext<D>;
-type Instructions<D> = EthInstructions<EthInterpreter, BlockContext<D>>;
+pub(crate) type ChainContext<D> = MainnetContext<D>;
+type Instructions<D> = EthInstructions<EthInterpreter, ChainContext<D>>;
 type Frame = EthFrame<EthInterpreter>;
+type MainHandler<D, P, I> = MainnetHandler<ChainEvm<D, P, I>, EVMError<StateError>, Frame>;
+type Ran = (Result<ExecutionResult, EVMError<StateError>>, EvmState);
 
-/// One EVM for the transactions of a block: revm's, with EIP-7610, over the state that one after the other leaves or over
-/// what one of several threads sees of it.
+/// revm's EVM with the chain's own rules about which frames begin: all that runs on a state runs in it.
 ///
-/// That rule, that no contract is created over storage, matters for states that no transaction of today can make. Lian's
-/// genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
-pub(crate) struct BlockEvm<D: Database> {
-    evm: Evm<BlockContext<D>, (), Instructions<D>, ChainPrecompiles, Frame>,
+/// So far that is EIP-7610: no contract is created over storage. The rule matters for states that no transaction of today can
+/// make. Lian's genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
+pub(crate) struct ChainEvm<D: Database, P, I> {
+    evm: Evm<ChainContext<D>, I, Instructions<D>, P, Frame>,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
 }
 
+/// One EVM for the transactions of a block, over the state that one after the other leaves or over what one of several
+/// threads sees of it.
+pub(crate) type BlockEvm<D> = ChainEvm<D, ChainPrecompiles, ()>;
+
 impl<D: Database<Error = StateError>> BlockEvm<D> {
     pub(crate) fn new(rules: &BlockRules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
-        let evm = BlockContext::new(state, rules.chain.spec)
-            .with_cfg(rules.chain.configuration())
-            .with_block(environment.block_env())
-            .build_mainnet()
-            .with_precompiles(ChainPrecompiles::new(rules));
-        Self { evm, occupied }
+        let precompiles = ChainPrecompiles::new(rules);
+        Self { occupied, ..Self::assemble(rules.chain.configuration(), environment, state, precompiles, ()) }
+    }
+}
+
+impl<D: Database<Error = StateError>, P, I> ChainEvm<D, P, I> {
+    pub(crate) fn assemble(
+        configuration: CfgEnv,
+        environment: &BlockEnvironment,
+        state: D,
+        precompiles: P,
+        inspector: I,
+    ) -> Self {
+        let spec = configuration.spec;
+        let context = ChainContext::new(state, spec).with_cfg(configuration).with_block(environment.block_env());
+        let instructions = EthInstructions::new_mainnet_with_spec(spec);
+        let evm = Evm::new_with_inspector(context, inspector, instructions, precompiles);
+        Self { evm, occupied: AddressSet::default() }
     }
 
-    /// Runs a transaction and gives what it changed, without keeping it. What an invalid one gives means nothing.
-    pub(crate) fn run(&mut self, transaction: TxEnv) -> (Result<ExecutionResult, EVMError<StateError>>, EvmState) {
-        self.evm.ctx.set_tx(transaction);
-        let result = MainnetHandler::<Self, EVMError<StateError>, Frame>::default().run(self);
+    pub(crate) const fn inspector(&mut self) -> &mut I {
+        &mut self.evm.inspector
+    }
+
+    /// The inspector, the state and the block.
+    pub(crate) const fn parts(&mut self) -> (&mut I, &mut D, &BlockEnv) {
+        let Evm { ctx, inspector, .. } = &mut self.evm;
+        (inspector, &mut ctx.journaled_state.database, &ctx.block)
+    }
+
+    /// Ends a transaction: empties the journal, for the next one.
+    fn finish(&mut self, result: Result<ExecutionResult, EVMError<StateError>>) -> Ran {
         // What could not be read is in the result, if it mattered. The EVM can keep it, and would take it for the next
         // transaction's.
         self.evm.ctx.error = Ok(());
-        // Empties the journal, for the next transaction.
-        let changes = self.evm.ctx.journal_mut().finalize();
-        (result, changes)
+        (result, self.evm.ctx.journal_mut().finalize())
     }
 
     pub(crate) const fn state(&mut self) -> &mut D {
@@ -73,7 +98,7 @@ impl<D: Database<Error = StateError>> BlockEvm<D> {
         &mut self,
         depth: usize,
         inputs: &CreateInputs,
-    ) -> Result<Option<FrameResult>, ContextDbError<BlockContext<D>>> {
+    ) -> Result<Option<FrameResult>, ContextDbError<ChainContext<D>>> {
         if depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX) {
             return Ok(None);
         }
@@ -101,6 +126,29 @@ impl<D: Database<Error = StateError>> BlockEvm<D> {
     }
 }
 
+impl<D, P, I> ChainEvm<D, P, I>
+where
+    D: Database<Error = StateError>,
+    P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
+{
+    /// Runs a transaction and gives what it changed, without keeping it. What an invalid one gives means nothing.
+    pub(crate) fn run(&mut self, transaction: TxEnv) -> Ran {
+        self.evm.ctx.set_tx(transaction);
+        let result = MainHandler::<D, P, I>::default().run(self);
+        self.finish(result)
+    }
+
+    /// The same under the eyes of the inspector.
+    pub(crate) fn inspect(&mut self, transaction: TxEnv) -> Ran
+    where
+        I: Inspector<ChainContext<D>>,
+    {
+        self.evm.ctx.set_tx(transaction);
+        let result = MainHandler::<D, P, I>::default().inspect_run(self);
+        self.finish(result)
+    }
+}
+
 impl BlockEvm<BlockState<'_>> {
     /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
     pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
@@ -112,10 +160,14 @@ impl BlockEvm<BlockState<'_>> {
     }
 }
 
-impl<D: Database<Error = StateError>> EvmTr for BlockEvm<D> {
-    type Context = BlockContext<D>;
+impl<D, P, I> EvmTr for ChainEvm<D, P, I>
+where
+    D: Database<Error = StateError>,
+    P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
+{
+    type Context = ChainContext<D>;
     type Instructions = Instructions<D>;
-    type Precompiles = ChainPrecompiles;
+    type Precompiles = P;
     type Frame = Frame;
 
     fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Frame>) {
@@ -147,6 +199,26 @@ impl<D: Database<Error = StateError>> EvmTr for BlockEvm<D> {
         result: FrameResult,
     ) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
         self.evm.frame_return_result(result)
+    }
+}
+
+/// An inspector sees a frame as it was asked for, before [`EvmTr::frame_init`] decides what becomes of it.
+impl<D, P, I> InspectorEvmTr for ChainEvm<D, P, I>
+where
+    D: Database<Error = StateError>,
+    P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
+    I: Inspector<ChainContext<D>>,
+{
+    type Inspector = I;
+
+    fn all_inspector(&self) -> (&Self::Context, &Self::Instructions, &P, &FrameStack<Frame>, &I) {
+        self.evm.all_inspector()
+    }
+
+    fn all_mut_inspector(
+        &mut self,
+    ) -> (&mut Self::Context, &mut Self::Instructions, &mut P, &mut FrameStack<Frame>, &mut I) {
+        self.evm.all_mut_inspector()
     }
 }
 

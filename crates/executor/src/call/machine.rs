@@ -3,26 +3,18 @@
 use super::deadline::Deadline;
 use super::{CallError, CallPrecompiles, CallSite, apply_block_overrides, apply_state_overrides};
 use crate::database::BlockState;
+use crate::evm::{ChainContext, ChainEvm};
 use crate::rules::BlockRules;
 use crate::serial::invalid;
 use crate::{BlockEnvironment, ExecutionError, Rules, StateError};
-use revm::context::{BlockEnv, CfgEnv, Evm, TxEnv};
+use revm::DatabaseCommit;
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::result::{EVMError, ResultAndState};
-use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, MainnetContext};
-use revm::interpreter::interpreter::EthInterpreter;
+use revm::inspector::Inspector;
 use revm::state::EvmState;
-use revm::{DatabaseCommit, ExecuteEvm, InspectEvm, Inspector};
 
-type CallContext<'a> = MainnetContext<BlockState<'a>>;
-
-type CallEvm<'a, I> = Evm<
-    CallContext<'a>,
-    (Deadline<'a>, I),
-    EthInstructions<EthInterpreter, CallContext<'a>>,
-    CallPrecompiles,
-    EthFrame<EthInterpreter>,
->;
+type CallContext<'a> = ChainContext<BlockState<'a>>;
+type CallEvm<'a, I> = ChainEvm<BlockState<'a>, CallPrecompiles, (Deadline<'a>, I)>;
 
 /// An EVM with an inspector, which can run several transactions.
 pub(crate) struct Machine<'a, I> {
@@ -55,25 +47,23 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
         cancelled: &'a dyn Fn() -> bool,
         inspector: I,
     ) -> Self {
-        let spec = configuration.spec;
-        let context = CallContext::new(state, spec).with_cfg(configuration).with_block(environment.block_env());
-        let instructions = EthInstructions::new_mainnet_with_spec(spec);
         let inspectors = (Deadline::new(cancelled), inspector);
-        Self { evm: Evm::new_with_inspector(context, inspectors, instructions, precompiles) }
+        Self { evm: ChainEvm::assemble(configuration, environment, state, precompiles, inspectors) }
     }
 
     /// Runs a transaction. What it changed is given back and not kept.
     pub(crate) fn run(&mut self, transaction: TxEnv) -> Result<ResultAndState, CallError> {
-        let result = self.evm.inspect_tx(transaction);
-        if self.evm.inspector.0.tripped() {
+        let (result, changes) = self.evm.inspect(transaction);
+        if self.evm.inspector().0.tripped() {
             return Err(CallError::Cancelled);
         }
-        result.map_err(call_error)
+        Ok(ResultAndState::new(result.map_err(call_error)?, changes))
     }
 
     /// Runs a transaction without its inspector, and keeps what it changed.
     pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<(), CallError> {
-        let changes = self.evm.transact(transaction).map_err(call_error)?.state;
+        let (result, changes) = self.evm.run(transaction);
+        result.map_err(call_error)?;
         self.commit(changes);
         Ok(())
     }
@@ -84,20 +74,21 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
     }
 
     pub(crate) const fn state(&mut self) -> &mut BlockState<'a> {
-        &mut self.evm.ctx.journaled_state.database
+        self.evm.state()
     }
 
     /// The inspector, the state and the block, for what is made of them after a run.
     pub(crate) const fn parts(&mut self) -> (&mut I, &mut BlockState<'a>, &BlockEnv) {
-        (&mut self.evm.inspector.1, &mut self.evm.ctx.journaled_state.database, &self.evm.ctx.block)
+        let ((_, inspector), state, block) = self.evm.parts();
+        (inspector, state, block)
     }
 
     pub(crate) fn set_inspector(&mut self, inspector: I) {
-        self.evm.inspector.1 = inspector;
+        self.evm.inspector().1 = inspector;
     }
 
     pub(crate) fn into_state(self) -> BlockState<'a> {
-        self.evm.ctx.journaled_state.database
+        self.evm.into_state()
     }
 }
 

@@ -3,6 +3,7 @@
 mod access_list;
 mod deadline;
 mod estimate;
+mod explain;
 mod machine;
 mod overrides;
 mod precompiles;
@@ -10,6 +11,7 @@ mod request;
 
 pub use access_list::access_list;
 pub use estimate::{EstimateError, estimate_gas};
+pub use explain::{ExplainedVerdict, explain_permission};
 pub(crate) use machine::{Machine, unchecked};
 pub use overrides::{OverrideError, Overrides};
 pub(crate) use overrides::{apply_block_overrides, apply_state_overrides};

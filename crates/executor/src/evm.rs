@@ -1,13 +1,17 @@
 //! The EVM that runs blocks, calls, traces and simulations.
 
 use crate::database::BlockState;
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::system::ChainPrecompiles;
 use crate::{BlockEnvironment, StateError};
-use alloy_primitives::Bytes;
 use alloy_primitives::map::AddressSet;
+use alloy_primitives::{Address, Bytes};
+use lian_system_contracts::permissions::Method;
 use revm::Database;
+use revm::bytecode::Bytecode;
 use revm::context::{BlockEnv, CfgEnv, ContextSetters, Evm, FrameStack, TxEnv};
+use revm::context_interface::context::ContextError;
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult};
 use revm::context_interface::{ContextTr, JournalTr};
@@ -20,42 +24,55 @@ use revm::handler::{
 use revm::inspector::{Inspector, InspectorEvmTr, InspectorHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
-use revm::interpreter::{CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterResult};
+use revm::interpreter::{
+    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult,
+    InterpreterResult,
+};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
 
 pub(crate) type ChainContext<D> = MainnetContext<D>;
 type Instructions<D> = EthInstructions<EthInterpreter, ChainContext<D>>;
 type Frame = EthFrame<EthInterpreter>;
-type MainHandler<D, P, I> = MainnetHandler<ChainEvm<D, P, I>, EVMError<StateError>, Frame>;
+type MainHandler<'a, D, P, I> = MainnetHandler<ChainEvm<'a, D, P, I>, EVMError<StateError>, Frame>;
 type Ran = (Result<ExecutionResult, EVMError<StateError>>, EvmState);
 
 /// revm's EVM with the chain's own rules about which frames begin: all that runs on a state runs in it.
 ///
-/// So far that is EIP-7610: no contract is created over storage. The rule matters for states that no transaction of today can
-/// make. Lian's genesis refuses such accounts, so that `occupied` is empty on its chains; Ethereum's tests have them.
-pub(crate) struct ChainEvm<D: Database, P, I> {
+/// They are two. What the permission contract does not allow reverts before it begins. And as EIP-7610 says, no contract is
+/// created over storage, which matters for states that no transaction of today can make: Lian's genesis refuses such accounts,
+/// so that `occupied` is empty on its chains; Ethereum's tests have them.
+pub(crate) struct ChainEvm<'a, D: Database, P, I> {
     evm: Evm<ChainContext<D>, I, Instructions<D>, P, Frame>,
+    /// What judges calls and creations, where anything was ever decided.
+    gate: Option<Gate<'a>>,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
 }
 
 /// One EVM for the transactions of a block, over the state that one after the other leaves or over what one of several
 /// threads sees of it.
-pub(crate) type BlockEvm<D> = ChainEvm<D, ChainPrecompiles, ()>;
+pub(crate) type BlockEvm<'a, D> = ChainEvm<'a, D, ChainPrecompiles, ()>;
 
-impl<D: Database<Error = StateError>> BlockEvm<D> {
-    pub(crate) fn new(rules: &BlockRules, environment: &BlockEnvironment, state: D, occupied: AddressSet) -> Self {
+impl<'a, D: Database<Error = StateError>> BlockEvm<'a, D> {
+    pub(crate) fn new(
+        rules: &BlockRules,
+        environment: &BlockEnvironment,
+        state: D,
+        gate: Option<Gate<'a>>,
+        occupied: AddressSet,
+    ) -> Self {
         let precompiles = ChainPrecompiles::new(rules);
-        Self { occupied, ..Self::assemble(rules.chain.configuration(), environment, state, precompiles, ()) }
+        Self { occupied, ..Self::assemble(rules.chain.configuration(), environment, state, gate, precompiles, ()) }
     }
 }
 
-impl<D: Database<Error = StateError>, P, I> ChainEvm<D, P, I> {
+impl<'a, D: Database<Error = StateError>, P, I> ChainEvm<'a, D, P, I> {
     pub(crate) fn assemble(
         configuration: CfgEnv,
         environment: &BlockEnvironment,
         state: D,
+        gate: Option<Gate<'a>>,
         precompiles: P,
         inspector: I,
     ) -> Self {
@@ -63,7 +80,7 @@ impl<D: Database<Error = StateError>, P, I> ChainEvm<D, P, I> {
         let context = ChainContext::new(state, spec).with_cfg(configuration).with_block(environment.block_env());
         let instructions = EthInstructions::new_mainnet_with_spec(spec);
         let evm = Evm::new_with_inspector(context, inspector, instructions, precompiles);
-        Self { evm, occupied: AddressSet::default() }
+        Self { evm, gate, occupied: AddressSet::default() }
     }
 
     pub(crate) const fn inspector(&mut self) -> &mut I {
@@ -92,41 +109,82 @@ impl<D: Database<Error = StateError>, P, I> ChainEvm<D, P, I> {
         self.evm.ctx.journaled_state.database
     }
 
-    /// The result of creating a contract where there is storage; `None` where there is none, or where the creation
-    /// fails for another reason first.
-    fn collision(
-        &mut self,
-        depth: usize,
-        inputs: &CreateInputs,
-    ) -> Result<Option<FrameResult>, ContextDbError<ChainContext<D>>> {
-        if depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX) {
+    /// The gate, for what it has recorded.
+    pub(crate) fn into_gate(self) -> Option<Gate<'a>> {
+        self.gate
+    }
+
+    /// What a call comes to that may not begin: it reverts, before anything has happened.
+    fn refused_call(&mut self, depth: usize, inputs: &CallInputs) -> Result<Option<FrameResult>, StateError> {
+        let Some(gate) = &mut self.gate else { return Ok(None) };
+        let context = &mut self.evm.ctx;
+        // In a delegate call the caller is the caller's caller, and whoever makes it is where the code will run.
+        let is_delegate = inputs.scheme == CallScheme::DelegateCall;
+        let caller = if is_delegate { inputs.target_address } else { inputs.caller };
+        let code = inputs.bytecode_address;
+        let mut denial = gate.call(depth, [caller, code], || method(inputs, context))?;
+        if denial.is_none() {
+            let account = context.journal_mut().load_account_with_code(code)?;
+            if let Some(delegate) = account.info.code.as_ref().and_then(Bytecode::eip7702_address) {
+                denial = gate.call(depth, [code, delegate], || method(inputs, context))?;
+            }
+        }
+        Ok(denial.map(|denial| {
+            let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+            FrameResult::Call(CallOutcome {
+                result: InterpreterResult::new(InstructionResult::Revert, denial.revert_data(), gas),
+                memory_offset: inputs.return_memory_offset.clone(),
+                was_precompile_called: false,
+                precompile_call_logs: Vec::new(),
+                charged_new_account_state_gas: inputs.charged_new_account_state_gas,
+            })
+        }))
+    }
+
+    /// What a creation comes to that may not begin, or where there is storage; nothing where it begins, or fails for another
+    /// reason first.
+    fn refused_creation(&mut self, depth: usize, inputs: &CreateInputs) -> Result<Option<FrameResult>, StateError> {
+        if self.gate.is_none() && self.occupied.is_empty()
+            || depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX)
+        {
             return Ok(None);
         }
         let journal = self.evm.ctx.journal_mut();
         let creator = journal.load_account_mut(inputs.caller())?;
         let (nonce, balance) = (creator.nonce(), *creator.balance());
+        if balance < inputs.value() || nonce == u64::MAX {
+            return Ok(None);
+        }
+        let denial = match &mut self.gate {
+            Some(gate) => gate.creation(depth, inputs.caller())?,
+            None => None,
+        };
         let address = inputs.created_address(nonce);
-        if balance < inputs.value() || nonce == u64::MAX || !self.occupied.contains(&address) {
-            return Ok(None);
-        }
-        let occupant = journal.load_account(address)?;
-        if occupant.data.info.nonce != 0 || !occupant.data.info.is_empty_code_hash() {
-            return Ok(None);
-        }
-        journal.load_account_mut(inputs.caller())?.bump_nonce();
+        let (result, output) = match denial {
+            Some(denial) => (InstructionResult::Revert, denial.revert_data()),
+            None if self.is_occupied(address)? => (InstructionResult::CreateCollision, Bytes::new()),
+            None => return Ok(None),
+        };
+        self.evm.ctx.journal_mut().load_account_mut(inputs.caller())?.bump_nonce();
+        let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit(), inputs.reservoir());
         Ok(Some(FrameResult::Create(CreateOutcome {
-            result: InterpreterResult {
-                result: InstructionResult::CreateCollision,
-                gas: Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit(), inputs.reservoir()),
-                output: Bytes::new(),
-            },
+            result: InterpreterResult::new(result, output, gas),
             address: None,
             charged_create_state_gas: inputs.charged_create_state_gas(),
         })))
     }
+
+    /// Whether there is storage where neither code nor a nonce says so.
+    fn is_occupied(&mut self, address: Address) -> Result<bool, StateError> {
+        if !self.occupied.contains(&address) {
+            return Ok(false);
+        }
+        let occupant = self.evm.ctx.journal_mut().load_account(address)?;
+        Ok(occupant.data.info.nonce == 0 && occupant.data.info.is_empty_code_hash())
+    }
 }
 
-impl<D, P, I> ChainEvm<D, P, I>
+impl<'a, D, P, I> ChainEvm<'a, D, P, I>
 where
     D: Database<Error = StateError>,
     P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
@@ -134,7 +192,7 @@ where
     /// Runs a transaction and gives what it changed, without keeping it. What an invalid one gives means nothing.
     pub(crate) fn run(&mut self, transaction: TxEnv) -> Ran {
         self.evm.ctx.set_tx(transaction);
-        let result = MainHandler::<D, P, I>::default().run(self);
+        let result = MainHandler::<'a, D, P, I>::default().run(self);
         self.finish(result)
     }
 
@@ -144,12 +202,17 @@ where
         I: Inspector<ChainContext<D>>,
     {
         self.evm.ctx.set_tx(transaction);
-        let result = MainHandler::<D, P, I>::default().inspect_run(self);
+        let result = MainHandler::<'a, D, P, I>::default().inspect_run(self);
         self.finish(result)
     }
 }
 
-impl BlockEvm<BlockState<'_>> {
+/// The first four bytes that a call sends; 0 where there are less.
+fn method(inputs: &CallInputs, context: &impl ContextTr) -> Method {
+    inputs.input.as_bytes(context).first_chunk().copied().map(Method::from).unwrap_or_default()
+}
+
+impl BlockEvm<'_, BlockState<'_>> {
     /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
     pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
         let (result, changes) = self.run(transaction);
@@ -160,7 +223,7 @@ impl BlockEvm<BlockState<'_>> {
     }
 }
 
-impl<D, P, I> EvmTr for ChainEvm<D, P, I>
+impl<D, P, I> EvmTr for ChainEvm<'_, D, P, I>
 where
     D: Database<Error = StateError>,
     P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
@@ -181,11 +244,13 @@ where
     }
 
     fn frame_init(&mut self, init: FrameInit) -> Result<FrameInitResult<'_, Frame>, ContextDbError<Self::Context>> {
-        if !self.occupied.is_empty()
-            && let FrameInput::Create(inputs) = &init.frame_input
-            && let Some(collision) = self.collision(init.depth, inputs)?
-        {
-            return Ok(ItemOrResult::Result(collision));
+        let refused = match &init.frame_input {
+            FrameInput::Call(inputs) => self.refused_call(init.depth, inputs),
+            FrameInput::Create(inputs) => self.refused_creation(init.depth, inputs),
+            FrameInput::Empty => Ok(None),
+        };
+        if let Some(result) = refused.map_err(ContextError::Db)? {
+            return Ok(ItemOrResult::Result(result));
         }
         self.evm.frame_init(init)
     }
@@ -203,7 +268,7 @@ where
 }
 
 /// An inspector sees a frame as it was asked for, before [`EvmTr::frame_init`] decides what becomes of it.
-impl<D, P, I> InspectorEvmTr for ChainEvm<D, P, I>
+impl<D, P, I> InspectorEvmTr for ChainEvm<'_, D, P, I>
 where
     D: Database<Error = StateError>,
     P: PrecompileProvider<ChainContext<D>, Output = InterpreterResult>,
@@ -226,9 +291,8 @@ where
 mod tests {
     use super::*;
     use crate::{MemoryState, Rules};
-    use alloy_primitives::{Address, B256, TxKind, U256, hex};
+    use alloy_primitives::{B256, TxKind, U256, hex};
     use lian_crypto::Suite;
-    use revm::bytecode::Bytecode;
     use revm::state::AccountInfo;
 
     /// A state that can be read so many times only.
@@ -301,7 +365,7 @@ mod tests {
                 let state = Failing { state: BlockState::new(&memory), reads_before };
                 let environment = BlockEnvironment::new(2, 1, Address::repeat_byte(3), 1_000_000);
                 let rules = BlockRules::new(&Rules::new(Suite::Standard, 1), &memory, 2).unwrap();
-                let mut evm = BlockEvm::new(&rules, &environment, state, AddressSet::default());
+                let mut evm = BlockEvm::new(&rules, &environment, state, None, AddressSet::default());
                 let first = evm.run(transaction.clone());
                 let left = evm.state().reads_before;
                 evm.state().reads_before = None;

@@ -14,6 +14,7 @@
 mod call;
 mod database;
 mod evm;
+mod gate;
 mod genesis;
 mod governance;
 mod history;
@@ -32,9 +33,10 @@ mod trace;
 mod transaction;
 
 pub use call::{
-    CallError, CallOutcome, CallResult, CallSite, EstimateError, OverrideError, Overrides, RequestError, access_list,
-    call, estimate_gas, halt_message,
+    CallError, CallOutcome, CallResult, CallSite, EstimateError, ExplainedVerdict, OverrideError, Overrides,
+    RequestError, access_list, call, estimate_gas, explain_permission, halt_message,
 };
+pub use gate::{Question, Verdict};
 pub use genesis::{GenesisBlockError, genesis_block};
 pub use governance::{Governance, GovernanceError, members_at, schedule};
 pub use parallel::execute_transactions_parallel;

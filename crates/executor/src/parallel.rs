@@ -14,6 +14,7 @@
 mod part;
 
 use crate::database::BlockState;
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::serial::{BlockRun, beginning};
 use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateChanges, StateReader, execute_transactions};
@@ -52,7 +53,9 @@ pub(crate) fn run_in_parts(
     }
     let rules = BlockRules::new(rules, state, environment.number)?;
     let beginning = beginning(&rules, environment, state)?;
-    let run = BlockRun::resume(&rules, environment, beginning.clone(), Outcome::default(), AddressSet::default());
+    let gate = Gate::new(&rules, state)?;
+    let (state, outcome) = (beginning.clone(), Outcome::default());
+    let run = BlockRun::resume(&rules, environment, state, gate.clone(), outcome, AddressSet::default());
     let mut block = Merged { run, changes: None, parts: Vec::new(), again: 0 };
     // Who notes what is read and written takes longer, by about a seventh: the first part gets so many more.
     let size = (transactions.len().saturating_mul(7) / threads.saturating_mul(7).saturating_add(1)).max(1);
@@ -63,7 +66,8 @@ pub(crate) fn run_in_parts(
         let mut started = Vec::with_capacity(threads);
         for part in rest.chunks(size) {
             let builder = std::thread::Builder::new().name("lian-execute".to_owned());
-            let thread = builder.spawn_scoped(scope, move || Part::run(rules, environment, beginning, part));
+            let gate = gate.clone();
+            let thread = builder.spawn_scoped(scope, move || Part::run(rules, environment, beginning, gate, part));
             started.push((part, thread.ok()));
         }
         block.run.transact_all(first)?;

@@ -4,7 +4,7 @@ use crate::governance::protocol;
 use crate::{ExecutionError, StateReader};
 use alloy_primitives::{Address, B256, U256};
 use lian_crypto::Suite;
-use lian_types::{BlockNumber, GroupGenesis, Header};
+use lian_types::{BlockNumber, GroupGenesis, Header, PERMISSIONS_PROTOCOL};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
@@ -82,6 +82,11 @@ impl BlockRules {
     /// The version of the protocol that acts; 0 where there are no system contracts.
     pub(crate) fn protocol(&self) -> u64 {
         self.protocol.unwrap_or_default()
+    }
+
+    /// Whether there is the contract that says who may call whom.
+    pub(crate) fn has_permissions(&self) -> bool {
+        self.protocol() >= PERMISSIONS_PROTOCOL
     }
 
     /// The system contracts that there are.

@@ -2,6 +2,7 @@
 
 use crate::database::BlockState;
 use crate::evm::BlockEvm;
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::transaction::tx_env;
 use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history, system};
@@ -112,7 +113,7 @@ impl Outcome {
 pub(crate) struct BlockRun<'a> {
     rules: BlockRules,
     gas_limit: u64,
-    evm: BlockEvm<BlockState<'a>>,
+    evm: BlockEvm<'a, BlockState<'a>>,
     outcome: Outcome,
 }
 
@@ -126,7 +127,8 @@ impl<'a> BlockRun<'a> {
     ) -> Result<Self, ExecutionError> {
         let rules = BlockRules::new(rules, base, environment.number)?;
         let state = beginning(&rules, environment, base)?;
-        Ok(Self::resume(&rules, environment, state, Outcome::default(), occupied))
+        let gate = Gate::new(&rules, base)?;
+        Ok(Self::resume(&rules, environment, state, gate, Outcome::default(), occupied))
     }
 
     /// A block of which some transactions have run already.
@@ -134,10 +136,11 @@ impl<'a> BlockRun<'a> {
         rules: &BlockRules,
         environment: &BlockEnvironment,
         state: BlockState<'a>,
+        gate: Option<Gate<'a>>,
         outcome: Outcome,
         occupied: AddressSet,
     ) -> Self {
-        let evm = BlockEvm::new(rules, environment, state, occupied);
+        let evm = BlockEvm::new(rules, environment, state, gate, occupied);
         Self { rules: *rules, gas_limit: environment.gas_limit, evm, outcome }
     }
 

@@ -8,6 +8,7 @@ pub use error::SimulateError;
 
 use crate::call::{CallPrecompiles, Machine, apply_state_overrides, unchecked};
 use crate::database::BlockState;
+use crate::gate::Gate;
 use crate::proposal::trie_hasher;
 use crate::rules::BlockRules;
 use crate::serial::begin;
@@ -107,6 +108,8 @@ impl<'a> BlockSimulation<'_, 'a> {
         let environment = self.block.environment(self.parent, &mut state)?;
         let block_rules = BlockRules::new(rules, &state, environment.number).map_err(CallError::from)?;
         begin(&mut state, &block_rules, &environment).map_err(CallError::State)?;
+        // By the state that the simulation begins on.
+        let gate = Gate::new(&block_rules, self.site.state).map_err(CallError::State)?;
         let mut precompiles = CallPrecompiles::new(&block_rules);
         if let Some(overrides) = self.block.calls.and_then(|calls| calls.state_overrides.as_ref()) {
             apply_state_overrides(&mut state, &mut precompiles, overrides)?;
@@ -114,7 +117,7 @@ impl<'a> BlockSimulation<'_, 'a> {
         let inspector = TransferInspector::new(false).with_logs(self.payload.trace_transfers);
         let cancelled = self.site.cancelled;
         let mut machine =
-            Machine::assemble(state, self.configuration(), &environment, precompiles, cancelled, inspector);
+            Machine::assemble(state, self.configuration(), &environment, gate, precompiles, cancelled, inspector);
         let mut progress = Progress::default();
         let calls: &[TransactionRequest] = self.block.calls.map_or(&[], |block: &SimBlock| &block.calls);
         for request in calls {

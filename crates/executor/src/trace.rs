@@ -3,6 +3,7 @@
 mod budget;
 
 use crate::call::{CallPrecompiles, CallTransaction, Machine};
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::serial::beginning;
 use crate::transaction::tx_env;
@@ -129,9 +130,10 @@ impl<'a> BlockTrace<'a> {
     fn machine(&self, inspector: (StepBudget, DebugInspector)) -> Result<Tracing<'a>, CallError> {
         let rules = BlockRules::new(self.rules, self.state, self.environment.number)?;
         let state = beginning(&rules, self.environment, self.state)?;
+        let gate = Gate::new(&rules, self.state)?;
         let precompiles = CallPrecompiles::new(&rules);
         let configuration = self.rules.configuration();
-        Ok(Machine::assemble(state, configuration, self.environment, precompiles, self.cancelled, inspector))
+        Ok(Machine::assemble(state, configuration, self.environment, gate, precompiles, self.cancelled, inspector))
     }
 
     /// Runs a transaction for what it leaves to those after it.

@@ -30,6 +30,7 @@ use alloy_primitives::{Address, U256, address};
 use alloy_sol_types::SolCall;
 use lian_types::CommitteeGenesis;
 pub use membership::MEMBERS_MAX;
+pub(crate) use membership::accounts;
 pub use proposals::{ACTIONS_BYTES_MAX, ACTIONS_MAX, DEADLINE_SECONDS_MAX, LIST_MAX, REASON_BYTES_MAX};
 pub use tally::{Thresholds, Verdict};
 
@@ -54,6 +55,14 @@ const PROPOSALS: U256 = U256::from_limbs([5, 0, 0, 0]);
 /// [`Halt`].
 pub fn is_established(host: &mut dyn Host) -> Result<bool, Halt> {
     Ok(!load(host, MEMBERS)?.is_zero())
+}
+
+/// Whether an account is in the committee.
+///
+/// # Errors
+/// [`Halt`].
+pub(crate) fn is_member(host: &mut dyn Host, account: Address) -> Result<bool, Halt> {
+    Ok(membership::weight_of(host, account)? > 0)
 }
 
 /// What the contract holds at the beginning: the committee of genesis, where it names one.

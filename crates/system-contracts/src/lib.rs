@@ -15,14 +15,18 @@ pub mod configuration;
 mod host;
 pub mod interfaces;
 pub mod members;
+pub mod permissions;
+mod set;
 pub mod storage;
 
 pub use host::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolInterface;
-use interfaces::{IAssets, ICommittee, IConfiguration, IMembers, MalformedArguments, NotPayable, UnknownFunction};
-use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis};
+use interfaces::{
+    IAssets, ICommittee, IConfiguration, IMembers, IPermissions, MalformedArguments, NotPayable, UnknownFunction,
+};
+use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, PERMISSIONS_PROTOCOL};
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the
 /// arguments, in units of gas.
@@ -33,7 +37,11 @@ const WORD_GAS: u64 = 12;
 /// The contracts that every chain with operators has from its first block.
 const ORIGINAL: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
 /// Those that came later, each with the version of the protocol that brings it ([`lian_types::PROTOCOLS`]).
-const ADDED: [(Address, u64); 2] = [(assets::ADDRESS, ASSETS_PROTOCOL), (committee::ADDRESS, COMMITTEE_PROTOCOL)];
+const ADDED: [(Address, u64); 3] = [
+    (assets::ADDRESS, ASSETS_PROTOCOL),
+    (committee::ADDRESS, COMMITTEE_PROTOCOL),
+    (permissions::ADDRESS, PERMISSIONS_PROTOCOL),
+];
 
 /// The contracts that there are by a version of the protocol.
 pub fn addresses(protocol: u64) -> impl Iterator<Item = Address> {
@@ -64,13 +72,15 @@ pub fn run(host: &mut dyn Host, contract: Address, call: &Call<'_>) -> Result<Ve
         assets::run(host, call, decode::<IAssets::IAssetsCalls>(call.input)?)
     } else if contract == committee::ADDRESS {
         committee::run(host, call, decode::<ICommittee::ICommitteeCalls>(call.input)?)
+    } else if contract == permissions::ADDRESS {
+        permissions::run(host, call, decode::<IPermissions::IPermissionsCalls>(call.input)?)
     } else {
         Err(Failure::revert(&UnknownFunction { selector: selector(call.input) }))
     }
 }
 
-/// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor does the
-/// asset ledger ever.
+/// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor do the
+/// asset ledger and permissions ever.
 ///
 /// # Errors
 /// Those of the host.

@@ -4,9 +4,10 @@ use super::deadline::Deadline;
 use super::{CallError, CallPrecompiles, CallSite, apply_block_overrides, apply_state_overrides};
 use crate::database::BlockState;
 use crate::evm::{ChainContext, ChainEvm};
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::serial::invalid;
-use crate::{BlockEnvironment, ExecutionError, Rules, StateError};
+use crate::{BlockEnvironment, ExecutionError, Rules, StateError, StateReader, Verdict};
 use revm::DatabaseCommit;
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::result::{EVMError, ResultAndState};
@@ -14,7 +15,7 @@ use revm::inspector::Inspector;
 use revm::state::EvmState;
 
 type CallContext<'a> = ChainContext<BlockState<'a>>;
-type CallEvm<'a, I> = ChainEvm<BlockState<'a>, CallPrecompiles, (Deadline<'a>, I)>;
+type CallEvm<'a, I> = ChainEvm<'a, BlockState<'a>, CallPrecompiles, (Deadline<'a>, I)>;
 
 /// An EVM with an inspector, which can run several transactions.
 pub(crate) struct Machine<'a, I> {
@@ -24,10 +25,24 @@ pub(crate) struct Machine<'a, I> {
 impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
     /// The machine of a call, with its overrides applied and only those checks that a call has.
     pub(crate) fn new(site: &CallSite<'a>, inspector: I) -> Result<Self, CallError> {
+        Self::with_gate(site, Gate::new, inspector)
+    }
+
+    /// The same with a gate that says of every verdict why.
+    pub(crate) fn explaining(site: &CallSite<'a>, inspector: I) -> Result<Self, CallError> {
+        Self::with_gate(site, |rules, state| Ok(Gate::recording(rules, state)), inspector)
+    }
+
+    fn with_gate(
+        site: &CallSite<'a>,
+        gate: impl FnOnce(&BlockRules, &'a dyn StateReader) -> Result<Option<Gate<'a>>, StateError>,
+        inspector: I,
+    ) -> Result<Self, CallError> {
         let mut state = BlockState::new(site.state);
         let mut environment = site.environment.clone();
         // By the block that the call runs on, whatever it pretends to be.
         let rules = BlockRules::new(site.rules, site.state, environment.number)?;
+        let gate = gate(&rules, site.state)?;
         let mut precompiles = CallPrecompiles::new(&rules);
         if let Some(overrides) = &site.overrides.block {
             apply_block_overrides(&mut environment, &mut state, overrides)?;
@@ -36,19 +51,20 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
             apply_state_overrides(&mut state, &mut precompiles, overrides)?;
         }
         let configuration = unchecked(site.rules);
-        Ok(Self::assemble(state, configuration, &environment, precompiles, site.cancelled, inspector))
+        Ok(Self::assemble(state, configuration, &environment, gate, precompiles, site.cancelled, inspector))
     }
 
     pub(crate) fn assemble(
         state: BlockState<'a>,
         configuration: CfgEnv,
         environment: &BlockEnvironment,
+        gate: Option<Gate<'a>>,
         precompiles: CallPrecompiles,
         cancelled: &'a dyn Fn() -> bool,
         inspector: I,
     ) -> Self {
         let inspectors = (Deadline::new(cancelled), inspector);
-        Self { evm: ChainEvm::assemble(configuration, environment, state, precompiles, inspectors) }
+        Self { evm: ChainEvm::assemble(configuration, environment, state, gate, precompiles, inspectors) }
     }
 
     /// Runs a transaction. What it changed is given back and not kept.
@@ -85,6 +101,11 @@ impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
 
     pub(crate) fn set_inspector(&mut self, inspector: I) {
         self.evm.inspector().1 = inspector;
+    }
+
+    /// The verdicts on all that ran, in order, where the gate keeps them.
+    pub(crate) fn into_verdicts(self) -> Vec<Verdict> {
+        self.evm.into_gate().map(Gate::into_record).unwrap_or_default()
     }
 
     pub(crate) fn into_state(self) -> BlockState<'a> {

@@ -2,6 +2,7 @@
 
 use crate::database::{AccountNote, BlockState, Slot};
 use crate::evm::BlockEvm;
+use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::serial::BlockRun;
 use crate::transaction::tx_env;
@@ -36,9 +37,10 @@ impl<'a> Part<'a> {
         rules: &BlockRules,
         environment: &BlockEnvironment,
         beginning: &'a BlockState<'a>,
+        gate: Option<Gate<'a>>,
         transactions: &[Arc<VerifiedTransaction>],
     ) -> Self {
-        let mut evm = BlockEvm::new(rules, environment, BlockState::new(beginning), AddressSet::default());
+        let mut evm = BlockEvm::new(rules, environment, BlockState::new(beginning), gate, AddressSet::default());
         let mut notes = Notes::default();
         let mut results = Vec::with_capacity(transactions.len());
         for transaction in transactions {

@@ -28,7 +28,7 @@ pub(super) fn weight_of(host: &mut dyn Host, account: Address) -> Result<u32, Ha
 }
 
 /// The members' accounts.
-pub(super) fn accounts(host: &mut dyn Host) -> Result<Vec<Address>, Halt> {
+pub(crate) fn accounts(host: &mut dyn Host) -> Result<Vec<Address>, Halt> {
     let count: u64 = load(host, MEMBERS)?.saturating_to();
     let at = |index| after(elements(MEMBERS), index);
     (0..count).map(|index| Ok(Address::from_word(load(host, at(index))?.into()))).collect()

@@ -145,6 +145,10 @@ impl Chain {
         self.call_raw(contract, OPERATOR, input, false)
     }
 
+    pub(crate) fn input_as(&mut self, caller: Address, contract: Address, input: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.call_raw(contract, caller, input, false)
+    }
+
     pub(crate) fn static_call(&mut self, contract: Address, call: &impl SolCall) -> Result<Vec<u8>, Failure> {
         self.call_raw(contract, OPERATOR, &call.abi_encode(), true)
     }

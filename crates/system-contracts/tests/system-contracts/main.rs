@@ -8,3 +8,5 @@ mod committee;
 mod committee_model;
 mod configuration;
 mod members;
+mod permissions;
+mod permissions_model;

@@ -166,5 +166,9 @@ interface IPermissions {
         view
         returns (bool allowed, bytes memory revertData);
 
-    function verdictOnCreation(address creator) external view returns (bool allowed, bytes memory revertData);
+    /// The same of a creation, `created` being where the contract will be.
+    function verdictOnCreation(address creator, address created)
+        external
+        view
+        returns (bool allowed, bytes memory revertData);
 }

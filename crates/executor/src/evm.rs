@@ -155,11 +155,11 @@ impl<'a, D: Database<Error = StateError>, P, I> ChainEvm<'a, D, P, I> {
         if balance < inputs.value() || nonce == u64::MAX {
             return Ok(None);
         }
+        let address = inputs.created_address(nonce);
         let denial = match &mut self.gate {
-            Some(gate) => gate.creation(depth, inputs.caller())?,
+            Some(gate) => gate.creation(depth, [inputs.caller(), address])?,
             None => None,
         };
-        let address = inputs.created_address(nonce);
         let (result, output) = match denial {
             Some(denial) => (InstructionResult::Revert, denial.revert_data()),
             None if self.is_occupied(address)? => (InstructionResult::CreateCollision, Bytes::new()),

@@ -6,8 +6,8 @@ use crate::{StateError, StateReader};
 use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, U256};
 use lian_system_contracts::permissions::{
-    self, ADDRESS, CallQuestion, Denial, FILTER_SLOTS, Judgement, Method, filter_slot, is_in_filter, judge_call,
-    judge_creation,
+    self, ADDRESS, CallQuestion, Denial, FILTER_SLOTS, Judgement, Method, filter_slot, is_creation_restricted,
+    is_in_filter, judge_call, judge_creation,
 };
 use lian_types::limits::VERDICTS_MAX;
 
@@ -20,7 +20,8 @@ pub(crate) struct Gate<'a> {
     filter: [Option<U256>; FILTER_SLOTS],
     /// Verdicts that have been given.
     calls: HashMap<CallQuestion, Option<Denial>>,
-    creations: HashMap<Address, Option<Denial>>,
+    /// Whether only deployers create contracts, once that was needed.
+    restricted: Option<bool>,
     /// All verdicts with their reasons, in order, for who wants to know.
     record: Option<Vec<Verdict>>,
 }
@@ -30,8 +31,13 @@ pub(crate) struct Gate<'a> {
 pub enum Question {
     /// A call.
     Call(CallQuestion),
-    /// The creation of a contract, by this account or contract.
-    Creation(Address),
+    /// The creation of a contract.
+    Creation {
+        /// The account or contract that creates it.
+        creator: Address,
+        /// Where it will be.
+        created: Address,
+    },
 }
 
 /// A verdict that was given while something ran.
@@ -60,8 +66,7 @@ impl<'a> Gate<'a> {
     }
 
     fn of(state: &'a dyn StateReader, record: Option<Vec<Verdict>>) -> Self {
-        let (calls, creations) = (HashMap::default(), HashMap::default());
-        Self { state, filter: [None; FILTER_SLOTS], calls, creations, record }
+        Self { state, filter: [None; FILTER_SLOTS], calls: HashMap::default(), restricted: None, record }
     }
 
     /// The verdicts that were kept.
@@ -94,20 +99,28 @@ impl<'a> Gate<'a> {
         Ok(judgement.denial)
     }
 
-    /// Why an address may not create contracts; nothing where it may.
-    pub(crate) fn creation(&mut self, depth: usize, creator: Address) -> Result<Option<Denial>, StateError> {
-        if self.record.is_none()
-            && let Some(verdict) = self.creations.get(&creator)
-        {
-            return Ok(*verdict);
+    /// Why an address may not create a contract at another one; nothing where it may.
+    pub(crate) fn creation(
+        &mut self,
+        depth: usize,
+        [creator, created]: [Address; 2],
+    ) -> Result<Option<Denial>, StateError> {
+        let is_plain = self.record.is_none() && !self.may_matter(creator)? && !self.may_matter(created)?;
+        if is_plain && !self.is_creation_restricted()? {
+            return Ok(None);
         }
-        let judgement = judge_creation(&mut ReadHost(self.state), creator).map_err(StateError::new)?;
-        self.keep(Verdict { depth, question: Question::Creation(creator), judgement });
-        if self.creations.len() >= VERDICTS_MAX {
-            self.creations.clear();
-        }
-        self.creations.insert(creator, judgement.denial);
+        let judgement = judge_creation(&mut ReadHost(self.state), creator, created).map_err(StateError::new)?;
+        self.keep(Verdict { depth, question: Question::Creation { creator, created }, judgement });
         Ok(judgement.denial)
+    }
+
+    fn is_creation_restricted(&mut self) -> Result<bool, StateError> {
+        if let Some(restricted) = self.restricted {
+            return Ok(restricted);
+        }
+        let restricted = is_creation_restricted(&mut ReadHost(self.state)).map_err(StateError::new)?;
+        self.restricted = Some(restricted);
+        Ok(restricted)
     }
 
     /// Whether a verdict may depend on what was decided about an address: all but a few addresses need nothing more.

@@ -63,6 +63,14 @@ pub fn changes(host: &mut dyn Host) -> Result<u64, Halt> {
     Storage::of(host, ADDRESS).load_u64(CHANGES)
 }
 
+/// Whether only deployers create contracts.
+///
+/// # Errors
+/// [`Halt`].
+pub fn is_creation_restricted(host: &mut dyn Host) -> Result<bool, Halt> {
+    Ok(!load(host, CREATION_RESTRICTED)?.is_zero())
+}
+
 /// Runs a call.
 pub(crate) fn run(host: &mut dyn Host, call: &Call<'_>, input: IPermissionsCalls) -> Result<Vec<u8>, Failure> {
     use IPermissionsCalls as Calls;
@@ -135,7 +143,7 @@ fn answer(host: &mut dyn Host, question: IPermissionsCalls) -> Result<Vec<u8>, F
             })
         }
         Calls::verdictOnCreation(by) => {
-            let denial = judge_creation(host, by.creator)?.denial;
+            let denial = judge_creation(host, by.creator, by.created)?.denial;
             let allowed = denial.is_none();
             P::verdictOnCreationCall::abi_encode_returns(&P::verdictOnCreationReturn {
                 allowed,
@@ -152,10 +160,6 @@ fn data(denial: Option<Denial>) -> Bytes {
 
 fn addresses(words: Vec<B256>) -> Vec<Address> {
     words.into_iter().map(Address::from_word).collect()
-}
-
-fn is_creation_restricted(host: &mut dyn Host) -> Result<bool, Halt> {
-    Ok(!load(host, CREATION_RESTRICTED)?.is_zero())
 }
 
 fn restrict_creation(host: &mut dyn Host, call: &Call<'_>, restricted: bool, reason: &str) -> Result<(), Failure> {

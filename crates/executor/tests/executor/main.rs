@@ -10,6 +10,7 @@ mod committee;
 mod contracts;
 mod determinism;
 mod parallel;
+mod permission_matrix;
 mod proposals;
 mod simulation;
 mod support;

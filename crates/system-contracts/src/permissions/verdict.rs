@@ -144,13 +144,15 @@ pub fn judge_call(host: &mut dyn Host, question: &CallQuestion) -> Result<Judgem
     Ok(Judgement { denial, because: Because::Rule { method, policy, listed } })
 }
 
-/// Judges whether an address may create a contract, by a state.
+/// Judges whether an address may create a contract at another one, by a state.
 ///
 /// # Errors
 /// [`Halt`].
-pub fn judge_creation(host: &mut dyn Host, creator: Address) -> Result<Judgement, Halt> {
-    if let Some(denial) = inactive(creator, standing::of(host, creator)?) {
-        return Ok(Judgement { denial: Some(denial), because: Because::Standing });
+pub fn judge_creation(host: &mut dyn Host, creator: Address, created: Address) -> Result<Judgement, Halt> {
+    for address in [creator, created] {
+        if let Some(denial) = inactive(address, standing::of(host, address)?) {
+            return Ok(Judgement { denial: Some(denial), because: Because::Standing });
+        }
     }
     let restricted = is_creation_restricted(host)?;
     let is_deployer = restricted && roles::has(host, Role::DEPLOYER, creator)?;

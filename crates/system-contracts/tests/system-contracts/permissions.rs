@@ -74,8 +74,9 @@ fn may_call(chain: &mut Chain, caller: Address, target: Address, method: FixedBy
 }
 
 fn may_create(chain: &mut Chain, creator: Address) -> bool {
-    let judgement = judge_creation(&mut chain.reader(), creator).unwrap();
-    let answer = chain.call_as(STRANGER, ADDRESS, &P::verdictOnCreationCall { creator }).unwrap();
+    let created = creator.create(0);
+    let judgement = judge_creation(&mut chain.reader(), creator, created).unwrap();
+    let answer = chain.call_as(STRANGER, ADDRESS, &P::verdictOnCreationCall { creator, created }).unwrap();
     assert_eq!(answer.allowed, judgement.denial.is_none());
     answer.allowed
 }
@@ -204,6 +205,8 @@ fn what_is_frozen_calls_nothing_and_is_not_called() {
     assert!(!may_call(&mut chain, SHOP, precompiled, PAY) && may_call(&mut chain, BEN, precompiled, PAY));
     assert!(!may_call(&mut chain, SHOP, lian_system_contracts::assets::ADDRESS, PAY));
     assert!(!may_create(&mut chain, SHOP) && may_create(&mut chain, BEN));
+    let there = judge_creation(&mut chain.reader(), BEN, SHOP).unwrap().denial;
+    assert_eq!(there, Some(Denial::Frozen(SHOP)), "nor is it created again");
     for governance in [configuration::ADDRESS, members::ADDRESS, ADDRESS, committee::ADDRESS] {
         assert!(may_call(&mut chain, SHOP, governance, PAY), "so that no mistake is for ever");
         reverted::<P::InvalidTarget>(freeze(&mut chain, OPERATOR, governance));
@@ -393,7 +396,7 @@ fn creating_contracts_can_be_for_deployers_alone() {
     chain.call(ADDRESS, &restrict(true)).unwrap();
     grant(&mut chain, OPERATOR, "deployer", ANN).unwrap();
     assert!(may_create(&mut chain, ANN) && !may_create(&mut chain, BEN));
-    let denied = judge_creation(&mut chain.reader(), BEN).unwrap().denial.unwrap();
+    let denied = judge_creation(&mut chain.reader(), BEN, SHOP).unwrap().denial.unwrap();
     assert_eq!(denied.revert_data(), Bytes::from(P::CreationDenied { creator: BEN }.abi_encode()));
     assert!(chain.call(ADDRESS, &P::isCreationRestrictedCall {}).unwrap());
     chain.call(ADDRESS, &restrict(false)).unwrap();

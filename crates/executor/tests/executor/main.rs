@@ -11,6 +11,7 @@ mod contracts;
 mod determinism;
 mod parallel;
 mod permission_matrix;
+mod permissions;
 mod proposals;
 mod simulation;
 mod support;

@@ -2,18 +2,20 @@
 //!
 //! `LIAN_PARALLEL_CASES` sets how many random blocks are run instead of the default; a block has 50 transactions on average.
 
-use crate::support::{ALICE, BOB, CAROL, CHAIN_ID, GAS_LIMIT, PROPOSER, rules, sent, transaction};
+use crate::support::{ALICE, BOB, CAROL, CHAIN_ID, Chain, GAS_LIMIT, PROPOSER, rules, sent, transaction};
 use crate::{assets, system};
 use alloy_consensus::{TxEip1559, TxEip7702};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
-use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, Signature, U256, hex, keccak256};
+use alloy_sol_types::SolCall;
 use lian_crypto::VerifiedTransaction;
 use lian_executor::{
     AccountState, BlockEnvironment, MemoryState, Outcome, Rules, SpecId, StateError, StateReader, Threads,
     execute_transactions, execute_transactions_parallel,
 };
-use lian_system_contracts::members;
+use lian_system_contracts::interfaces::IPermissions as P;
+use lian_system_contracts::{members, permissions};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -59,6 +61,7 @@ enum Action {
     Feed { slot: u8, value: u8 },
     Delegate { authority: usize },
     Govern,
+    Freeze { whom: u8 },
     Transfer { to: u8, amount: u64 },
     WrongNonce { high: bool },
     LittleGas,
@@ -78,6 +81,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (0..3u8, 0..3u8).prop_map(|(slot, value)| Action::Feed { slot, value }),
         1 => (0..2usize).prop_map(|authority| Action::Delegate { authority }),
         1 => Just(Action::Govern),
+        1 => (1..14u8).prop_map(|whom| Action::Freeze { whom }),
         4 => (0..14u8, 0..40u64).prop_map(|(to, amount)| Action::Transfer { to, amount }),
         1 => any::<bool>().prop_map(|high| Action::WrongNonce { high }),
         1 => Just(Action::LittleGas),
@@ -90,6 +94,8 @@ fn action() -> impl Strategy<Value = Action> {
 struct Plan {
     gas_limit: u64,
     spec: SpecId,
+    /// Whether there are rules about who may call whom.
+    has_permissions: bool,
     actions: Vec<(u8, Action)>,
     /// How the threads are disturbed.
     seed: u64,
@@ -100,12 +106,9 @@ fn plan() -> impl Strategy<Value = Plan> {
     // Before Cancun a contract that destroys itself is gone whoever made it.
     let spec = prop_oneof![Just(SpecId::OSAKA), Just(SpecId::SHANGHAI)];
     let actions = (1..14u8).prop_flat_map(|senders| prop::collection::vec((0..senders, action()), 0..100));
-    (gas_limit, spec, actions, any::<u64>()).prop_map(|(gas_limit, spec, actions, seed)| Plan {
-        gas_limit,
-        spec,
-        actions,
-        seed,
-    })
+    (gas_limit, spec, any::<bool>(), actions, any::<u64>()).prop_map(
+        |(gas_limit, spec, has_permissions, actions, seed)| Plan { gas_limit, spec, has_permissions, actions, seed },
+    )
 }
 
 /// The accounts that things happen to: senders, the proposer, contracts, and those that have delegated.
@@ -136,8 +139,11 @@ fn authority(index: usize) -> SignedAuthorization {
     ))
 }
 
-fn genesis() -> MemoryState {
+fn genesis(has_permissions: bool) -> MemoryState {
     let mut chain = system::chain();
+    if has_permissions {
+        make_rules(&mut chain);
+    }
     assets::fund(&mut chain, &(0..8).map(account).collect::<Vec<_>>(), U256::from(30));
     let mut state = chain.state;
     for index in 0..8 {
@@ -151,6 +157,27 @@ fn genesis() -> MemoryState {
     state.insert(phoenix(), 1, U256::from(3), Bytes::from_static(PHOENIX_CODE), slots(&[5, 6, 0, 7]));
     state.insert(HISTORY_STORAGE_ADDRESS, 1, U256::ZERO, HISTORY_STORAGE_CODE.clone(), []);
     state
+}
+
+/// One sender and one contract are frozen, some may not count, and few may create contracts.
+fn make_rules(chain: &mut Chain) {
+    let reason = String::new;
+    let calls = [
+        P::freezeCall { target: account(5), reason: reason() }.abi_encode(),
+        P::freezeCall { target: OBSERVER, reason: reason() }.abi_encode(),
+        P::setPolicyCall { target: COUNTER, method: FixedBytes([0xff; 4]), policy: P::Policy::AllowList }.abi_encode(),
+        P::listRoleCall { target: COUNTER, method: FixedBytes([0xff; 4]), role: "user".into(), listed: true }
+            .abi_encode(),
+        P::grantRoleCall { role: "user".into(), account: account(1), reason: reason() }.abi_encode(),
+        P::restrictCreationCall { restricted: true, reason: reason() }.abi_encode(),
+        P::grantRoleCall { role: "deployer".into(), account: account(2), reason: reason() }.abi_encode(),
+        P::grantRoleCall { role: "deployer".into(), account: FACTORY, reason: reason() }.abi_encode(),
+    ];
+    for call in calls {
+        assert!(chain.send(ALICE, Some(permissions::ADDRESS), call).success);
+    }
+    // The blocks begin with nonces of 0.
+    chain.state.accounts.get_mut(&ALICE).unwrap().state.nonce = 0;
 }
 
 fn words(values: [u8; 2]) -> Vec<u8> {
@@ -176,6 +203,10 @@ fn build(plan: &Plan) -> Vec<Arc<VerifiedTransaction>> {
             Action::Feed { slot, value } => transaction(Some(phoenix()), words([*slot, *value])),
             Action::Transfer { to, amount } => {
                 transaction(Some(assets::ADDRESS), assets::transfer(account(*to), U256::from(*amount)))
+            }
+            Action::Freeze { whom } => {
+                let call = P::freezeCall { target: account(*whom), reason: String::new() };
+                transaction(Some(permissions::ADDRESS), call.abi_encode())
             }
             Action::Govern => transaction(Some(members::ADDRESS), system::make_sealer()),
             Action::WrongNonce { .. } | Action::LittleGas => transaction(Some(BOB), vec![]),
@@ -273,7 +304,7 @@ proptest! {
 
     #[test]
     fn any_number_of_threads_gives_the_serial_outcome(plan in plan()) {
-        let (state, transactions) = (genesis(), build(&plan));
+        let (state, transactions) = (genesis(plan.has_permissions), build(&plan));
         let environment = environment(plan.gas_limit);
         let rules = Rules { spec: plan.spec, ..rules() };
         let serial = execute_transactions(&rules, &environment, &state, &transactions).unwrap();
@@ -288,7 +319,7 @@ proptest! {
     /// transaction that counts needs it.
     #[test]
     fn an_unreadable_state_stops_the_block_as_it_stops_a_serial_one(plan in plan(), broken in 0..14u8, slot in 0..8u64) {
-        let (memory, transactions) = (genesis(), build(&plan));
+        let (memory, transactions) = (genesis(plan.has_permissions), build(&plan));
         let environment = environment(plan.gas_limit);
         let state = Broken { state: &memory, address: account(broken), slot: U256::from(slot) };
         let serial = execute_transactions(&rules(), &environment, &state, &transactions).map_err(|e| e.to_string());
@@ -333,12 +364,18 @@ impl StateReader for Broken<'_> {
 /// So many payments, each sender's after the other.
 fn payments(count: u8) -> Vec<Arc<VerifiedTransaction>> {
     let pay = |sender: u8| (sender % 8, Action::Pay { to: 3, value: 1 });
-    build(&Plan { gas_limit: u64::MAX, spec: SpecId::OSAKA, actions: (0..count).map(pay).collect(), seed: 0 })
+    build(&Plan {
+        gas_limit: u64::MAX,
+        spec: SpecId::OSAKA,
+        has_permissions: false,
+        actions: (0..count).map(pay).collect(),
+        seed: 0,
+    })
 }
 
 #[test]
 fn large_blocks_run_on_the_threads_that_there_are() {
-    let (state, environment) = (genesis(), environment(u64::MAX));
+    let (state, environment) = (genesis(false), environment(u64::MAX));
     let threads = Threads::new(NonZeroUsize::new(3).unwrap());
     for (count, parallel) in [(20, 0), (240, 1), (240, 1), (240, 2)] {
         let transactions = payments(count);
@@ -379,7 +416,7 @@ impl StateReader for Growing<'_> {
 
 #[test]
 fn threads_that_disagree_with_one_are_not_used_again() {
-    let memory = genesis();
+    let memory = genesis(false);
     let state = Growing { state: &memory, asked: AtomicU64::new(0) };
     let threads = Threads::new(NonZeroUsize::new(2).unwrap());
     let transactions = payments(200);
@@ -397,19 +434,20 @@ fn what_was_read_before_storage_was_forgotten_counts() {
     let first = std::iter::once(feed(0)).chain((0..7).map(|_| pay(1, 6)));
     let second = [feed(3), (5, Action::Burn { value: 0 })].into_iter().chain((0..5).map(|_| pay(4, 7)));
     let actions = first.chain(second).collect();
-    let transactions = build(&Plan { gas_limit: GAS_LIMIT, spec: SpecId::SHANGHAI, actions, seed: 0 });
+    let transactions =
+        build(&Plan { gas_limit: GAS_LIMIT, spec: SpecId::SHANGHAI, has_permissions: false, actions, seed: 0 });
     let rules = Rules { spec: SpecId::SHANGHAI, ..rules() };
-    let serial = execute_transactions(&rules, &environment(GAS_LIMIT), &genesis(), &transactions).unwrap();
-    assert_eq!(parallel(&rules, &environment(GAS_LIMIT), &genesis(), &transactions, 2, 0).unwrap(), serial);
+    let serial = execute_transactions(&rules, &environment(GAS_LIMIT), &genesis(false), &transactions).unwrap();
+    assert_eq!(parallel(&rules, &environment(GAS_LIMIT), &genesis(false), &transactions, 2, 0).unwrap(), serial);
 }
 
 /// What the random blocks must be able to do, so that they show anything: each of it happens in the serial run.
 #[test]
 fn the_contracts_of_these_tests_do_what_they_say() {
     let run = |spec: SpecId, actions: Vec<(u8, Action)>| {
-        let plan = Plan { gas_limit: GAS_LIMIT, spec, actions, seed: 0 };
+        let plan = Plan { gas_limit: GAS_LIMIT, spec, has_permissions: false, actions, seed: 0 };
         let rules = Rules { spec, ..rules() };
-        let mut state = genesis();
+        let mut state = genesis(false);
         let outcome = execute_transactions(&rules, &environment(GAS_LIMIT), &state, &build(&plan)).unwrap();
         state.apply(&outcome.changes);
         (outcome, state)

@@ -2,7 +2,7 @@
 
 use alloy_dyn_abi::{DynSolType, DynSolValue, FunctionExt, JsonAbiExt, Specifier};
 use alloy_json_abi::{Constructor, Function, Param};
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, FixedBytes};
 
 /// Why a signature or its arguments were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,19 @@ pub enum FunctionCallError {
     },
 }
 
+/// The four bytes that select a function.
+///
+/// # Errors
+/// [`FunctionCallError::Signature`].
+pub fn selector(signature: &str) -> Result<FixedBytes<4>, FunctionCallError> {
+    parse(signature).map(|function| function.selector())
+}
+
+fn parse(signature: &str) -> Result<Function, FunctionCallError> {
+    Function::parse(signature)
+        .map_err(|error| FunctionCallError::Signature { signature: signature.to_owned(), reason: error.to_string() })
+}
+
 /// A function with its arguments.
 #[derive(Clone, Debug)]
 pub struct FunctionCall {
@@ -62,10 +75,7 @@ impl FunctionCall {
     /// # Errors
     /// [`FunctionCallError`] names the argument and the value.
     pub fn parse(signature: &str, arguments: &[String]) -> Result<Self, FunctionCallError> {
-        let function = Function::parse(signature).map_err(|error| FunctionCallError::Signature {
-            signature: signature.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let function = parse(signature)?;
         let values = coerce(&function.signature(), &function.inputs, arguments)?;
         let data = function.abi_encode_input(&values).map_err(|error| FunctionCallError::Signature {
             signature: signature.to_owned(),

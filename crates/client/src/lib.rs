@@ -16,7 +16,7 @@ mod table;
 
 pub use account_store::{AccountStore, AccountStoreError, development_account, random_account};
 pub use artifact::{Artifact, ArtifactError};
-pub use function_call::{FunctionCall, FunctionCallError, encode_constructor};
+pub use function_call::{FunctionCall, FunctionCallError, encode_constructor, selector};
 pub use rpc_client::{ClientError, RpcClient};
 pub use sender::{SendRequest, Sender};
 pub use table::Table;

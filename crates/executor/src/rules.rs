@@ -156,15 +156,14 @@ impl BlockEnvironment {
         environment
     }
 
-    /// The surroundings for what will be in the block after one: `now` is the time, in seconds since 1970.
+    /// The surroundings for what will be in the next block: `now` is the time, in seconds since 1970.
     #[must_use]
-    pub const fn after(header: &Header, now: u64) -> Self {
-        let mut environment = Self::on_top_of(header);
-        environment.number = header.number.saturating_add(1);
-        if environment.timestamp < now {
-            environment.timestamp = now;
+    pub const fn following(mut self, now: u64) -> Self {
+        self.number = self.number.saturating_add(1);
+        if self.timestamp < now {
+            self.timestamp = now;
         }
-        environment
+        self
     }
 
     pub(crate) fn block_env(&self) -> BlockEnv {

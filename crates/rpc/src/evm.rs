@@ -37,18 +37,12 @@ impl<'a> Stage<'a> {
 
     /// On top of the last block as the next one will be: what is estimated will be there, and an idle chain's last block may
     /// be old. On top of an earlier block as it is.
-    pub(crate) fn of_next_block(
-        chain: &'a Chain,
-        id: BlockId,
-        state: Option<StateOverride>,
-        block: Option<BlockOverrides>,
-    ) -> Result<Self, CallError> {
-        let mut stage = Self::new(chain, id, state, block)?;
-        if stage.environment.number == chain.height() {
+    pub(crate) fn at_next_block(mut self) -> Self {
+        if self.environment.number == self.chain.height() {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            stage.environment = BlockEnvironment::after(&chain.header(stage.environment.number)?, now);
+            self.environment = self.environment.following(now);
         }
-        Ok(stage)
+        self
     }
 
     /// Gives the work its bounds of gas and time, and does it.

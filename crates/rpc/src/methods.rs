@@ -12,6 +12,7 @@ mod eth_transact;
 mod filter_methods;
 mod lian;
 mod net_web3;
+mod permissions;
 mod subscriptions;
 mod txpool;
 
@@ -39,5 +40,6 @@ pub(crate) fn all(chain: Arc<Chain>) -> Result<Methods, RegisterMethodError> {
     txpool::register(&mut registry)?;
     net_web3::register(&mut registry)?;
     lian::register(&mut registry)?;
+    permissions::register(&mut registry)?;
     Ok(registry.module.into())
 }

@@ -1,8 +1,10 @@
-//! `lian gov`: members, parameters and the committee of a group, by the contracts at 0x2001, 0x2000 and 0x2004.
+//! `lian gov`: members, parameters, the committee and permissions of a group, by the contracts at 0x2001, 0x2000, 0x2004 and
+//! 0x2003.
 
 mod changes;
 mod committee;
 pub(super) mod explain;
+mod permissions;
 mod send;
 mod show;
 
@@ -14,11 +16,12 @@ use changes::{
 use clap::Subcommand;
 pub(crate) use committee::NewMember;
 use committee::{Establish, OfProposal, Proposals, Propose, ShowProposal, Vote};
+use permissions::PermissionVerb;
 use send::Changing;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Show and change a group's members and parameters. An operator's changes are made at once; where there is a committee, they
-/// become its proposals, and need a member's key.
+/// Show and change a group's members, parameters and permissions. An operator's changes are made at once; where there is a
+/// committee, they become its proposals, and need a member's key.
 #[derive(Subcommand, Debug)]
 pub(crate) enum GovVerb {
     /// Show the nodes: institution, role, endpoint, key; and the epochs.
@@ -61,6 +64,8 @@ pub(crate) enum GovVerb {
     Proposals(Proposals),
     /// Show a proposal: its changes, and who has voted.
     Proposal(ShowProposal),
+    #[command(flatten)]
+    Permissions(PermissionVerb),
 }
 
 /// Runs a verb.
@@ -89,6 +94,7 @@ pub(crate) async fn run(verb: GovVerb) -> Result<()> {
         GovVerb::Settle(verb) => verb.settle().await,
         GovVerb::Proposals(verb) => verb.run().await,
         GovVerb::Proposal(verb) => verb.run().await,
+        GovVerb::Permissions(verb) => verb.run().await,
     }
 }
 

@@ -79,10 +79,14 @@ impl ChangeArgs {
         input: Vec<u8>,
         explain: impl Fn(&[u8]) -> Option<String>,
     ) -> Result<Value> {
+        self.send_raw(contract, input).await.map_err(|error| in_words(error, explain))
+    }
+
+    /// The same, with refusals as they come.
+    pub(super) async fn send_raw(&self, contract: Address, input: Vec<u8>) -> Result<Value> {
         let Self { key, timeout, node } = self.clone();
         let send = SendArgs { key, value: U256::ZERO, gas_limit: None, nonce: None, timeout, node };
-        let receipt = transact(&send, TxKind::Call(contract), input.into()).await;
-        let receipt = receipt.map_err(|error| in_words(error, explain))?;
+        let receipt = transact(&send, TxKind::Call(contract), input.into()).await?;
         if receipt["status"] != "0x1" && self.node.json {
             say(&receipt)?;
         }
@@ -91,13 +95,17 @@ impl ChangeArgs {
     }
 }
 
-/// A contract's refusal in words, where it is one.
-pub(super) fn in_words(error: anyhow::Error, explain: impl Fn(&[u8]) -> Option<String>) -> anyhow::Error {
-    let data = match error.downcast_ref::<ClientError>() {
+/// What a refused call reverted with.
+pub(super) fn revert_data(error: &anyhow::Error) -> Option<Vec<u8>> {
+    match error.downcast_ref::<ClientError>() {
         Some(ClientError::Refused { data: Some(data), .. }) => hex::decode(data).ok(),
         _ => None,
-    };
-    match data.and_then(|data| explain(&data)) {
+    }
+}
+
+/// A contract's refusal in words, where it is one.
+pub(super) fn in_words(error: anyhow::Error, explain: impl Fn(&[u8]) -> Option<String>) -> anyhow::Error {
+    match revert_data(&error).and_then(|data| explain(&data)) {
         Some(words) => anyhow!("{words}"),
         None => error,
     }

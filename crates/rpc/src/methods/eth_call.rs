@@ -25,21 +25,16 @@ pub(super) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
 pub(super) fn read<'a>(
     chain: &'a Chain,
     parameters: &mut Parameters<'_>,
-    stage: Staging<'a>,
 ) -> Result<(TransactionRequest, Stage<'a>), CallError> {
     let request: TransactionRequest = parameters.required("transaction")?;
     let id: BlockId = parameters.optional("block")?.unwrap_or_default();
     let state: Option<StateOverride> = parameters.optional("stateOverrides")?;
     let block: Option<BlockOverrides> = parameters.optional("blockOverrides")?;
-    Ok((request, stage(chain, id, state, block)?))
+    Ok((request, Stage::new(chain, id, state, block)?))
 }
 
-/// [`Stage::new`] or [`Stage::of_next_block`].
-type Staging<'a> =
-    fn(&'a Chain, BlockId, Option<StateOverride>, Option<BlockOverrides>) -> Result<Stage<'a>, CallError>;
-
 fn call(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Bytes, CallError> {
-    let (request, stage) = read(chain, parameters, Stage::new)?;
+    let (request, stage) = read(chain, parameters)?;
     let outcome = stage.within_limits(|site| lian_executor::call(site, &request));
     match outcome.map_err(|error| stage.failure(error))?.result {
         CallResult::Success { output, .. } => Ok(output),
@@ -49,7 +44,8 @@ fn call(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Bytes, CallErr
 }
 
 fn estimate_gas(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Quantity, CallError> {
-    let (request, stage) = read(chain, parameters, Stage::of_next_block)?;
+    let (request, stage) = read(chain, parameters)?;
+    let stage = stage.at_next_block();
     let estimate = stage.within_limits(|site| lian_executor::estimate_gas(site, &request));
     estimate.map(Quantity).map_err(|error| match error {
         EstimateError::Call(error) => stage.failure(error),
@@ -59,6 +55,7 @@ fn estimate_gas(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Quanti
 }
 
 fn create_access_list(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<AccessListResult, CallError> {
-    let (request, stage) = read(chain, parameters, Stage::of_next_block)?;
+    let (request, stage) = read(chain, parameters)?;
+    let stage = stage.at_next_block();
     stage.within_limits(|site| lian_executor::access_list(site, &request)).map_err(|error| stage.failure(error))
 }

@@ -11,6 +11,7 @@ use lian_group::{GroupHandle, Node, NodeSetup};
 use lian_rpc::{RpcConfig, RpcLimits, RpcServer, RpcServerHandle};
 use lian_types::{
     ConsensusParameters, Genesis, GenesisAccount, GroupGenesis, GroupId, HistoryDepth, Institution, Millis, NodeEntry,
+    PROTOCOL_VERSION_MAX,
 };
 use serde_json::{Value, json};
 
@@ -108,9 +109,9 @@ fn genesis(key: &ConsensusSecretKey, rich: Address) -> Genesis {
         block_gas_limit: 1_000_000_000,
         consensus: ConsensusParameters::default(),
         sealers: vec!["node0".into()],
-        operators: vec![],
+        operators: vec![rich],
         committee: None,
-        protocol_version: 0,
+        protocol_version: PROTOCOL_VERSION_MAX,
         accounts: [(rich, GenesisAccount { balance: U256::from(1_000_000), ..GenesisAccount::default() })].into(),
     };
     Genesis {

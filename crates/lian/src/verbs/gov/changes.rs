@@ -1,6 +1,6 @@
 //! What can be changed, as an operator or a committee's member types it, and as others read it.
 
-use super::explain::role_name;
+use super::{explain::role_name, permissions::PermissionChange};
 use crate::verbs::transact::call_data;
 use alloy_primitives::{Address, U256, hex};
 use alloy_sol_types::{SolCall, SolInterface};
@@ -12,19 +12,24 @@ use lian_system_contracts::{
         ICommittee::{self, Action, ICommitteeCalls},
         IConfiguration::{self, IConfigurationCalls},
         IMembers::{self, IMembersCalls, Role},
+        IPermissions::IPermissionsCalls,
     },
     members::{self, NodeRole},
+    permissions,
 };
 use lian_types::{ConsensusKey, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX};
 use std::str::FromStr;
 
 /// Something that a system contract is asked to do.
 pub(crate) trait Change {
-    /// The call.
+    /// Whether others than the governing body may have the right to it.
+    const MAY_BE_ONES_OWN: bool = false;
+
+    /// The call, with a reason where it takes one.
     ///
     /// # Errors
     /// Where this program knows that it should not be made.
-    fn action(self) -> Result<Action>;
+    fn action(self, reason: &str) -> Result<Action>;
 }
 
 /// Any change, as `lian gov propose` takes it: the words of the verb of that name.
@@ -40,22 +45,25 @@ pub(crate) enum AnyChange {
     SetMember(SetMember),
     RemoveMember(RemoveMember),
     SetThresholds(SetThresholds),
+    #[command(flatten)]
+    Permissions(PermissionChange),
     Call(CallContract),
 }
 
 impl Change for AnyChange {
-    fn action(self) -> Result<Action> {
+    fn action(self, reason: &str) -> Result<Action> {
         match self {
-            Self::AddInstitution(change) => change.action(),
-            Self::AddNode(change) => change.action(),
-            Self::SetEndpoint(change) => change.action(),
-            Self::SetRole(change) => change.action(),
-            Self::SetParameter(change) => change.action(),
-            Self::SetOperator(change) => change.action(),
-            Self::SetMember(change) => change.action(),
-            Self::RemoveMember(change) => change.action(),
-            Self::SetThresholds(change) => change.action(),
-            Self::Call(change) => change.action(),
+            Self::AddInstitution(change) => change.action(reason),
+            Self::AddNode(change) => change.action(reason),
+            Self::SetEndpoint(change) => change.action(reason),
+            Self::SetRole(change) => change.action(reason),
+            Self::SetParameter(change) => change.action(reason),
+            Self::SetOperator(change) => change.action(reason),
+            Self::SetMember(change) => change.action(reason),
+            Self::RemoveMember(change) => change.action(reason),
+            Self::SetThresholds(change) => change.action(reason),
+            Self::Permissions(change) => change.action(reason),
+            Self::Call(change) => change.action(reason),
         }
     }
 }
@@ -81,7 +89,7 @@ pub(crate) struct AddInstitution {
 }
 
 impl Change for AddInstitution {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         of_members(&IMembers::addInstitutionCall { name: self.name })
     }
 }
@@ -100,7 +108,7 @@ pub(crate) struct AddNode {
 }
 
 impl Change for AddNode {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { name, institution, key, endpoint } = self;
         of_members(&IMembers::addNodeCall { name, institution, key: key.0.to_vec().into(), endpoint })
     }
@@ -116,7 +124,7 @@ pub(crate) struct SetEndpoint {
 }
 
 impl Change for SetEndpoint {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         of_members(&IMembers::setEndpointCall { name: self.name, endpoint: self.endpoint })
     }
 }
@@ -129,7 +137,7 @@ pub(crate) struct SetRole {
 }
 
 impl Change for SetRole {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let (names, roles) = self.roles.into_iter().map(|NewRole { name, role }| (name, role_of(role))).unzip();
         of_members(&IMembers::setRolesCall { names, roles })
     }
@@ -176,7 +184,7 @@ pub(crate) struct SetParameter {
 }
 
 impl Change for SetParameter {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { name, value } = self;
         if name == PROTOCOL_PARAMETER && value > PROTOCOL_VERSION_MAX {
             bail!(
@@ -200,7 +208,7 @@ pub(crate) struct SetOperator {
 }
 
 impl Change for SetOperator {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { operator: account, remove } = self;
         of_configuration(&IConfiguration::setOperatorCall { account, isOperator: !remove })
     }
@@ -219,7 +227,7 @@ pub(crate) struct SetMember {
 }
 
 impl Change for SetMember {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { member: account, institution, weight } = self;
         of_committee(&ICommittee::setMemberCall { account, institution, weight })
     }
@@ -233,7 +241,7 @@ pub(crate) struct RemoveMember {
 }
 
 impl Change for RemoveMember {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         of_committee(&ICommittee::removeMemberCall { account: self.member })
     }
 }
@@ -247,7 +255,7 @@ pub(crate) struct SetThresholds {
 }
 
 impl Change for SetThresholds {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { participation, approval } = self;
         of_committee(&ICommittee::setThresholdsCall { participation, approval })
     }
@@ -265,7 +273,7 @@ pub(crate) struct CallContract {
 }
 
 impl Change for CallContract {
-    fn action(self) -> Result<Action> {
+    fn action(self, _reason: &str) -> Result<Action> {
         Ok(Action { target: self.target, data: call_data(&self.signature, &self.arguments)?.0 })
     }
 }
@@ -294,6 +302,8 @@ pub(crate) fn describe(action: &Action) -> String {
         IConfigurationCalls::abi_decode(data).ok().and_then(describe_configuration)
     } else if *target == committee::ADDRESS {
         ICommitteeCalls::abi_decode(data).ok().and_then(describe_committee)
+    } else if *target == permissions::ADDRESS {
+        IPermissionsCalls::abi_decode(data).ok().and_then(super::permissions::describe)
     } else {
         None
     };
@@ -362,12 +372,34 @@ mod tests {
             format!("remove-member {account}"),
             "set-thresholds 50 60".to_owned(),
             "call 0x0000000000000000000000000000000000002009 0x01020304".to_owned(),
+            "add-role teller".to_owned(),
+            "set-grantor user operator".to_owned(),
+            "set-grantor user".to_owned(),
+            format!("grant user {account}"),
+            format!("revoke user {account}"),
+            "restrict-creation".to_owned(),
+            "restrict-creation --lift".to_owned(),
+            format!("freeze {account}"),
+            format!("thaw {account}"),
+            format!("suspend {account}"),
+            format!("resume {account}"),
+            format!("retire {account}"),
+            format!("set-administrator {account} {account}"),
+            format!("set-policy {account} allow-list"),
+            format!("set-policy {account} none --method 0xa9059cbb"),
+            format!("list {account} {account} --method 0xa9059cbb"),
+            format!("unlist {account} {account}"),
+            format!("list-role {account} user"),
+            format!("unlist-role {account} user --method 0xa9059cbb"),
         ];
         for line in lines {
-            assert_eq!(describe(&AnyChange::parse_line(&line).unwrap().action().unwrap()), line);
+            assert_eq!(describe(&AnyChange::parse_line(&line).unwrap().action("").unwrap()), line);
         }
+        let named = AnyChange::parse_line(&format!("set-policy {account} open --method transfer(address,uint256)"));
+        let expected = format!("set-policy {account} open --method 0xa9059cbb");
+        assert_eq!(describe(&named.unwrap().action("").unwrap()), expected);
         let one = AnyChange::parse_line("call 0x0000000000000000000000000000000000002000 set(string,uint256) x 5");
-        assert_eq!(describe(&one.unwrap().action().unwrap()), "set-parameter x 5");
+        assert_eq!(describe(&one.unwrap().action("").unwrap()), "set-parameter x 5");
     }
 
     #[test]
@@ -376,7 +408,7 @@ mod tests {
         assert_eq!(error("dance"), "`dance` is not a change: unrecognized subcommand 'dance'");
         let text = error("set-role node4=king");
         assert!(text.contains("`king` is not a role: sealer, observer, candidate or none"), "{text}");
-        let newer = AnyChange::parse_line("set-parameter protocol_version 1000").unwrap().action().err().unwrap();
+        let newer = AnyChange::parse_line("set-parameter protocol_version 1000").unwrap().action("").err().unwrap();
         assert!(newer.to_string().starts_with("this program knows protocol versions up to"), "{newer}");
     }
 }

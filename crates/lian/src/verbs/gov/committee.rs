@@ -191,7 +191,7 @@ impl Establish {
 impl Propose {
     pub(super) async fn run(self) -> Result<()> {
         let changes: Result<Vec<_>> =
-            self.changes.iter().map(|line| AnyChange::parse_line(line).and_then(Change::action)).collect();
+            self.changes.iter().map(|line| AnyChange::parse_line(line)?.action(&self.how.reason)).collect();
         check(&self.how.send.node).await?;
         propose(&self.how, changes?).await
     }

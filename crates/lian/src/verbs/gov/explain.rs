@@ -7,6 +7,7 @@ use lian_system_contracts::interfaces::{
     ICommittee::{self, ICommitteeErrors, State},
     IConfiguration::{self, IConfigurationErrors},
     IMembers::{self, IMembersErrors, Role},
+    IPermissions::{self, IPermissionsErrors},
     MalformedArguments, NotPayable, UnknownFunction,
 };
 
@@ -25,7 +26,52 @@ pub(super) fn explain(data: &[u8]) -> Option<String> {
     let members = IMembersErrors::abi_decode(data).ok().map(of_members);
     let configuration = || IConfigurationErrors::abi_decode(data).ok().map(of_configuration);
     let committee = || ICommitteeErrors::abi_decode(data).ok().map(of_committee);
-    members.or_else(configuration).or_else(committee).or_else(|| of_any(data))
+    let permissions = || IPermissionsErrors::abi_decode(data).ok().map(of_permissions);
+    members.or_else(configuration).or_else(committee).or_else(permissions).or_else(|| of_any(data))
+}
+
+fn of_permissions(error: IPermissionsErrors) -> String {
+    use IPermissionsErrors as E;
+    match error {
+        E::NotAuthorized(IPermissions::NotAuthorized { caller }) => not_authorized(caller),
+        E::AddressFrozen(IPermissions::AddressFrozen { target }) => format!("{target} is frozen"),
+        E::AddressSuspended(IPermissions::AddressSuspended { target }) => {
+            format!("{target} is suspended by its administrator")
+        }
+        E::AddressRetired(IPermissions::AddressRetired { target }) => format!("{target} is retired"),
+        E::CallDenied(IPermissions::CallDenied { caller, target, method }) => {
+            format!("{caller} may not call {method} of {target}: `lian gov explain` tells why")
+        }
+        E::CreationDenied(IPermissions::CreationDenied { creator }) => {
+            format!("{creator} may not create contracts: it needs the role deployer")
+        }
+        E::InvalidRole(IPermissions::InvalidRole { role }) => {
+            format!("`{role}` is no name of a role: 1 to 32 of a-z, 0-9, `-` and `_`")
+        }
+        E::RoleExists(IPermissions::RoleExists { role }) => format!("there is a role `{role}` already"),
+        E::UnknownRole(IPermissions::UnknownRole { role }) => {
+            format!("there is no role `{role}`; `lian gov roles` shows all")
+        }
+        E::RoleNotGranted(IPermissions::RoleNotGranted { role }) => {
+            format!("the role `{role}` is not granted: its members have it")
+        }
+        E::TooMany(IPermissions::TooMany { count, limit }) => format!("{count} are too many, the limit is {limit}"),
+        E::InvalidTarget(IPermissions::InvalidTarget { target }) => {
+            format!("{target} is the chain's own: there are no rules for it")
+        }
+        E::ReasonTooLong(IPermissions::ReasonTooLong { length, limit }) => {
+            format!("a reason of {length} bytes is too long, the limit is {limit}: refer to a document")
+        }
+        E::NotFrozen(IPermissions::NotFrozen { target }) => format!("{target} is not frozen"),
+        E::NotSuspended(IPermissions::NotSuspended { target }) => format!("{target} is not suspended"),
+        E::IsRetired(IPermissions::IsRetired { target }) => format!("{target} is retired already"),
+        E::NotCreator(IPermissions::NotCreator { target, caller }) => {
+            format!("{caller} has not created {target} so")
+        }
+        E::HasAdministrator(IPermissions::HasAdministrator { target, administrator }) => {
+            format!("{target} has an administrator: {administrator}")
+        }
+    }
 }
 
 fn of_committee(error: ICommitteeErrors) -> String {

@@ -7,10 +7,13 @@ use super::{
 };
 use crate::{
     output::{print, say, utc},
-    verbs::{NodeArgs, decimal, text, transact::ChangeArgs},
+    verbs::{
+        NodeArgs, decimal, text,
+        transact::{ChangeArgs, in_words, revert_data},
+    },
 };
 use alloy_primitives::{Address, Bytes, LogData, U64};
-use alloy_sol_types::{SolCall, SolEvent};
+use alloy_sol_types::{SolCall, SolError, SolEvent, SolEventInterface};
 use anyhow::{Context, Result};
 use clap::Args;
 use lian_client::Table;
@@ -19,6 +22,7 @@ use lian_system_contracts::{
     interfaces::{
         ICommittee::{self, Action, Tally},
         IConfiguration, IMembers,
+        IPermissions::{self, IPermissionsEvents},
     },
 };
 use serde_json::{Value, json};
@@ -49,16 +53,29 @@ pub(crate) struct Changing<C: Args> {
 
 impl<C: Args + Change> Changing<C> {
     pub(super) async fn run(self) -> Result<()> {
-        let Self { change, how } = self;
-        let action = change.action()?;
-        // A group without the contract would take the transaction and do nothing.
-        view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
-        if members(&how.send.node).await?.is_empty() {
-            send(&how.send, action.target, action.data.to_vec()).await
-        } else {
-            propose(&how, vec![action]).await
-        }
+        let action = self.change.action(&self.how.reason)?;
+        make(&self.how, action, C::MAY_BE_ONES_OWN).await
     }
+}
+
+/// Makes a change: at once where there is no committee or the sender has a right of its own to it, and else as a proposal.
+pub(super) async fn make(how: &GovArgs, action: Action, may_be_ones_own: bool) -> Result<()> {
+    // A group without the contract would take the transaction and do nothing.
+    view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
+    let has_committee = !members(&how.send.node).await?.is_empty();
+    if has_committee && !may_be_ones_own {
+        return propose(how, vec![action]).await;
+    }
+    match how.send.send_raw(action.target, action.data.to_vec()).await {
+        Ok(receipt) => tell(&how.send, &receipt),
+        Err(error) if has_committee && is_not_authorized(&error) => propose(how, vec![action]).await,
+        Err(error) => Err(in_words(error, explain)),
+    }
+}
+
+fn is_not_authorized(error: &anyhow::Error) -> bool {
+    // The same error in every contract that has it.
+    revert_data(error).is_some_and(|data| IPermissions::NotAuthorized::abi_decode(&data).is_ok())
 }
 
 /// Proposes actions to the committee.
@@ -77,10 +94,14 @@ async fn now(node: &NodeArgs) -> Result<u64> {
 
 pub(super) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
     let receipt = args.send(contract, input, explain).await?;
+    tell(args, &receipt)
+}
+
+fn tell(args: &ChangeArgs, receipt: &Value) -> Result<()> {
     if args.node.json {
-        say(&receipt)?;
+        say(receipt)?;
     } else {
-        print(summary(&receipt))?;
+        print(summary(receipt))?;
     }
     Ok(())
 }
@@ -100,6 +121,8 @@ fn summary(receipt: &Value) -> Table {
             table.line(set.name, set.value).line("acts from block", set.from);
         } else if let Ok(IMembers::NodeSet { name, role, .. }) = IMembers::NodeSet::decode_log_data(&data) {
             table.line(name, role_name(role));
+        } else if let Ok(event) = IPermissionsEvents::decode_raw_log(data.topics(), &data.data) {
+            super::permissions::summary(&mut table, event);
         } else {
             committee_summary(&mut table, &data);
         }

@@ -1,0 +1,71 @@
+//! `lian_explainPermission`.
+
+use crate::{
+    chain::Chain,
+    contract::{creation_code, word},
+};
+use alloy_primitives::{Address, FixedBytes, TxKind};
+use alloy_sol_types::SolCall;
+use lian_system_contracts::{
+    interfaces::IPermissions::{self as P, Policy},
+    permissions::ADDRESS,
+};
+use serde_json::{Value, json};
+
+async fn decide(chain: &Chain, nonce: u64, call: &impl SolCall) {
+    let receipt = chain.send(&chain.sign(nonce, TxKind::Call(ADDRESS), call.abi_encode())).await;
+    assert_eq!(receipt["status"], "0x1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_explained() {
+    let chain = Chain::start().await;
+    let (target, stranger) = (chain.deploy(0).await, Address::repeat_byte(0x77));
+    let explain = async |from: Address, to: Option<Address>| {
+        let input = if to.is_some() { word(9) } else { creation_code() };
+        chain.client.result("lian_explainPermission", json!([{"from": from, "to": to, "input": input}])).await
+    };
+    let free = explain(stranger, Some(target)).await;
+    let verdict = json!({
+        "depth": 0, "kind": "call", "from": stranger, "to": target, "method": "0x00000000", "allowed": true,
+        "reason": "there is no rule",
+    });
+    assert_eq!(free, json!({"allowed": true, "success": true, "verdicts": [verdict]}));
+
+    let method = FixedBytes([0xff; 4]);
+    decide(&chain, 1, &P::setPolicyCall { target, method, policy: Policy::AllowList }).await;
+    decide(&chain, 2, &P::listRoleCall { target, method, role: "auditor".into(), listed: true }).await;
+    let denied = explain(stranger, Some(target)).await;
+    let question = P::CallDenied { caller: stranger, target, method: FixedBytes([0; 4]) };
+    let verdict = json!({
+        "depth": 0, "kind": "call", "from": stranger, "to": target, "method": "0x00000000", "allowed": false,
+        "reason": "the allow-list of the contract does not have the caller",
+        "revertData": format!("0x{}", alloy_primitives::hex::encode(alloy_sol_types::SolError::abi_encode(&question))),
+        "rule": {"policy": "allow-list"},
+    });
+    assert_eq!(denied, json!({"allowed": false, "success": false, "verdicts": [verdict]}));
+    let refused = chain.client.call("eth_call", json!([{"from": stranger, "to": target, "input": word(9)}])).await;
+    assert_eq!(
+        (&refused["error"]["code"], &refused["error"]["data"]),
+        (&json!(3), &denied["verdicts"][0]["revertData"])
+    );
+
+    decide(&chain, 3, &P::grantRoleCall { role: "auditor".into(), account: stranger, reason: String::new() }).await;
+    let allowed = explain(stranger, Some(target)).await;
+    assert_eq!(allowed["verdicts"][0]["rule"], json!({"policy": "allow-list", "listedBy": "role auditor"}));
+    assert_eq!(allowed["verdicts"][0]["reason"], "the allow-list of the contract has the caller's role auditor");
+
+    let creation = explain(stranger, None).await;
+    assert_eq!(creation["verdicts"][0]["reason"], "anybody may create contracts");
+    decide(&chain, 4, &P::restrictCreationCall { restricted: true, reason: String::new() }).await;
+    let creation = explain(stranger, None).await;
+    assert_eq!((&creation["allowed"], &creation["verdicts"][0]["kind"]), (&json!(false), &json!("create")));
+    assert_eq!(creation["verdicts"][0]["reason"], "only who has the role deployer may create contracts");
+    assert_eq!(creation["verdicts"][0]["method"], Value::Null);
+
+    let before = json!([{"from": stranger, "to": target, "input": word(9)}, "0x1"]);
+    assert_eq!(chain.client.result("lian_explainPermission", before).await["allowed"], true, "as it was then");
+    let (code, message) = chain.client.failure("lian_explainPermission", json!([])).await;
+    assert_eq!(code, -32_602, "{message}");
+    chain.stop().await;
+}

@@ -157,8 +157,8 @@ interface IPermissions {
 
     function isCreationRestricted() external view returns (bool);
 
-    /// How many changes there were.
-    function changes() external view returns (uint64);
+    /// The digest of all changes so far, 0 before the first one.
+    function digest() external view returns (bytes32);
 
     /// Whether a call would be allowed in the next block, and else what it would revert with.
     function verdict(address caller, address target, bytes4 method)

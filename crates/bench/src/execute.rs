@@ -228,7 +228,14 @@ impl Workload {
     }
 }
 
-fn sign(account: &Account, nonce: u64, gas: u64, to: TxKind, input: Bytes) -> Result<Arc<VerifiedTransaction>> {
+/// A transaction whose sender counts as recovered.
+pub(crate) fn sign(
+    account: &Account,
+    nonce: u64,
+    gas: u64,
+    to: TxKind,
+    input: Bytes,
+) -> Result<Arc<VerifiedTransaction>> {
     let signed = account.sign(CHAIN_ID, nonce, gas, to, U256::ZERO, input);
     Ok(Arc::new(VerifiedTransaction::assume(Arc::new(Transaction::decode(signed.raw)?), account.address)))
 }
@@ -241,7 +248,8 @@ fn run(state: &mut MemoryState, transactions: &[Arc<VerifiedTransaction>]) -> Re
     Ok(())
 }
 
-fn check(outcome: &Outcome, transactions: usize) -> Result<()> {
+/// Whether all of so many transactions succeeded.
+pub(crate) fn check(outcome: &Outcome, transactions: usize) -> Result<()> {
     if let Some((skipped, reason)) = outcome.skipped.first() {
         bail!("the transaction at position {} was skipped: {reason}", skipped.position);
     }

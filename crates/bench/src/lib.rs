@@ -8,7 +8,7 @@
 //! - it measures through JSON-RPC like any client, so that other systems can be measured by the same program.
 //!
 //! How a new node joins and how threads execute blocks is measured without a network: [`sync::measure`],
-//! [`execute::measure`]; what consensus orders by itself, with members in this process: [`order::measure`]. Long chains and large states for a local network are made by [`state::extend`].
+//! [`execute::measure`]; what the chain's rules about calls cost: [`rules::measure`]; what consensus orders by itself, with members in this process: [`order::measure`]. Long chains and large states for a local network are made by [`state::extend`].
 //!
 //! A run is put together from a [`workload`] (what is sent and what must hold at the end), a [`target`] (the chain), [`send`]
 //! (when what is sent) and a [`tracker`] (what has become final); [`plot`] draws what was found.
@@ -24,6 +24,7 @@ pub mod order;
 pub mod plot;
 pub mod record;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod send;
 pub mod state;

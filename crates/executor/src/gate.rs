@@ -4,12 +4,13 @@ use crate::rules::BlockRules;
 use crate::system::ReadHost;
 use crate::{StateError, StateReader};
 use alloy_primitives::map::HashMap;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use lian_system_contracts::permissions::{
     self, ADDRESS, CallQuestion, Denial, FILTER_SLOTS, Judgement, Method, filter_slot, is_creation_restricted,
     is_in_filter, judge_call, judge_creation,
 };
 use lian_types::limits::VERDICTS_MAX;
+use quick_cache::sync::Cache;
 
 /// The verdicts of one block, by the state of its parent: what is decided in the block does not act in it. So verdicts do not
 /// make transactions depend on each other, however they are executed.
@@ -18,12 +19,25 @@ pub(crate) struct Gate<'a> {
     state: &'a dyn StateReader,
     /// The filter's slots, as far as they have been needed.
     filter: [Option<U256>; FILTER_SLOTS],
-    /// Verdicts that have been given.
+    /// Verdicts that have been given in this block.
     calls: HashMap<CallQuestion, Option<Denial>>,
+    /// Those of earlier ones, and the digest under which they still hold.
+    known: Option<(&'a KnownVerdicts, B256)>,
     /// Whether only deployers create contracts, once that was needed.
     restricted: Option<bool>,
     /// All verdicts with their reasons, in order, for who wants to know.
     record: Option<Vec<Verdict>>,
+}
+
+/// Calls that are allowed, each as long as everything that was ever decided is what it was: callers return, and their right
+/// to what they call is looked up once.
+#[derive(Debug)]
+pub(crate) struct KnownVerdicts(Cache<(B256, CallQuestion), ()>);
+
+impl Default for KnownVerdicts {
+    fn default() -> Self {
+        Self(Cache::new(VERDICTS_MAX))
+    }
 }
 
 /// What a verdict was asked about.
@@ -53,11 +67,17 @@ pub struct Verdict {
 
 impl<'a> Gate<'a> {
     /// The gate of a block, by its parent's state; none as long as nothing was ever decided.
-    pub(crate) fn new(rules: &BlockRules, state: &'a dyn StateReader) -> Result<Option<Self>, StateError> {
-        if !rules.has_permissions() || permissions::changes(&mut ReadHost(state)).map_err(StateError::new)? == 0 {
+    pub(crate) fn new(
+        rules: &BlockRules,
+        state: &'a dyn StateReader,
+        known: Option<&'a KnownVerdicts>,
+    ) -> Result<Option<Self>, StateError> {
+        if !rules.has_permissions() {
             return Ok(None);
         }
-        Ok(Some(Self::of(state, None)))
+        let digest = permissions::digest(&mut ReadHost(state)).map_err(StateError::new)?;
+        let known = known.map(|known| (known, digest));
+        Ok((digest != B256::ZERO).then(|| Self { known, ..Self::of(state, None) }))
     }
 
     /// The same, keeping all verdicts with their reasons; also where nothing was decided.
@@ -66,7 +86,8 @@ impl<'a> Gate<'a> {
     }
 
     fn of(state: &'a dyn StateReader, record: Option<Vec<Verdict>>) -> Self {
-        Self { state, filter: [None; FILTER_SLOTS], calls: HashMap::default(), restricted: None, record }
+        let (filter, calls) = ([None; FILTER_SLOTS], HashMap::default());
+        Self { state, filter, calls, known: None, restricted: None, record }
     }
 
     /// The verdicts that were kept.
@@ -85,17 +106,29 @@ impl<'a> Gate<'a> {
             return Ok(None);
         }
         let question = CallQuestion { caller, target, method: method() };
-        if self.record.is_none()
-            && let Some(verdict) = self.calls.get(&question)
-        {
-            return Ok(*verdict);
+        if self.record.is_none() {
+            if let Some((known, digest)) = self.known
+                && known.0.get(&(digest, question)).is_some()
+            {
+                return Ok(None);
+            }
+            if let Some(verdict) = self.calls.get(&question) {
+                return Ok(*verdict);
+            }
         }
         let judgement = judge_call(&mut ReadHost(self.state), &question).map_err(StateError::new)?;
         self.keep(Verdict { depth, question: Question::Call(question), judgement });
-        if self.calls.len() >= VERDICTS_MAX {
-            self.calls.clear();
+        match self.known {
+            Some((known, digest)) if judgement.lasting && judgement.denial.is_none() => {
+                known.0.insert((digest, question), ());
+            }
+            _ => {
+                if self.calls.len() >= VERDICTS_MAX {
+                    self.calls.clear();
+                }
+                self.calls.insert(question, judgement.denial);
+            }
         }
-        self.calls.insert(question, judgement.denial);
         Ok(judgement.denial)
     }
 

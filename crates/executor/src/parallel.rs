@@ -14,10 +14,10 @@
 mod part;
 
 use crate::database::BlockState;
-use crate::gate::Gate;
+use crate::gate::{Gate, KnownVerdicts};
 use crate::rules::BlockRules;
-use crate::serial::{BlockRun, beginning};
-use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateChanges, StateReader, execute_transactions};
+use crate::serial::{BlockRun, beginning, execute_knowing};
+use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateChanges, StateReader};
 use alloy_primitives::map::AddressSet;
 use lian_crypto::VerifiedTransaction;
 use part::Part;
@@ -36,7 +36,7 @@ pub fn execute_transactions_parallel(
     transactions: &[Arc<VerifiedTransaction>],
     threads: NonZeroUsize,
 ) -> Result<Outcome, ExecutionError> {
-    run_in_parts(rules, environment, state, transactions, threads).map(|(outcome, _)| outcome)
+    run_in_parts(rules, environment, state, transactions, threads, None).map(|(outcome, _)| outcome)
 }
 
 /// The same, and how many transactions ran a second time.
@@ -46,14 +46,15 @@ pub(crate) fn run_in_parts(
     state: &dyn StateReader,
     transactions: &[Arc<VerifiedTransaction>],
     threads: NonZeroUsize,
+    known: Option<&KnownVerdicts>,
 ) -> Result<(Outcome, usize), ExecutionError> {
     let threads = threads.get().min(transactions.len());
     if threads <= 1 {
-        return Ok((execute_transactions(rules, environment, state, transactions)?, 0));
+        return Ok((execute_knowing(rules, environment, state, transactions, known)?, 0));
     }
     let rules = BlockRules::new(rules, state, environment.number)?;
     let beginning = beginning(&rules, environment, state)?;
-    let gate = Gate::new(&rules, state)?;
+    let gate = Gate::new(&rules, state, known)?;
     let (state, outcome) = (beginning.clone(), Outcome::default());
     let run = BlockRun::resume(&rules, environment, state, gate.clone(), outcome, AddressSet::default());
     let mut block = Merged { run, changes: None, parts: Vec::new(), again: 0 };

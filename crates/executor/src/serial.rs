@@ -2,7 +2,7 @@
 
 use crate::database::BlockState;
 use crate::evm::BlockEvm;
-use crate::gate::Gate;
+use crate::gate::{Gate, KnownVerdicts};
 use crate::rules::BlockRules;
 use crate::transaction::tx_env;
 use crate::{BlockEnvironment, Rules, SkipReason, StateChanges, StateError, StateReader, history, system};
@@ -74,7 +74,18 @@ pub fn execute_transactions(
     state: &dyn StateReader,
     transactions: &[Arc<VerifiedTransaction>],
 ) -> Result<Outcome, ExecutionError> {
-    let mut run = BlockRun::new(rules, environment, state, AddressSet::default())?;
+    execute_knowing(rules, environment, state, transactions, None)
+}
+
+/// The same with verdicts that are known from earlier blocks.
+pub(crate) fn execute_knowing(
+    rules: &Rules,
+    environment: &BlockEnvironment,
+    state: &dyn StateReader,
+    transactions: &[Arc<VerifiedTransaction>],
+    known: Option<&KnownVerdicts>,
+) -> Result<Outcome, ExecutionError> {
+    let mut run = BlockRun::new(rules, environment, state, known, AddressSet::default())?;
     run.transact_all(transactions)?;
     Ok(run.finish())
 }
@@ -123,11 +134,12 @@ impl<'a> BlockRun<'a> {
         rules: &Rules,
         environment: &BlockEnvironment,
         base: &'a dyn StateReader,
+        known: Option<&'a KnownVerdicts>,
         occupied: AddressSet,
     ) -> Result<Self, ExecutionError> {
         let rules = BlockRules::new(rules, base, environment.number)?;
         let state = beginning(&rules, environment, base)?;
-        let gate = Gate::new(&rules, base)?;
+        let gate = Gate::new(&rules, base, known)?;
         Ok(Self::resume(&rules, environment, state, gate, Outcome::default(), occupied))
     }
 

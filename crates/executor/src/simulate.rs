@@ -109,7 +109,7 @@ impl<'a> BlockSimulation<'_, 'a> {
         let block_rules = BlockRules::new(rules, &state, environment.number).map_err(CallError::from)?;
         begin(&mut state, &block_rules, &environment).map_err(CallError::State)?;
         // By the state that the simulation begins on.
-        let gate = Gate::new(&block_rules, self.site.state).map_err(CallError::State)?;
+        let gate = Gate::new(&block_rules, self.site.state, None).map_err(CallError::State)?;
         let mut precompiles = CallPrecompiles::new(&block_rules);
         if let Some(overrides) = self.block.calls.and_then(|calls| calls.state_overrides.as_ref()) {
             apply_state_overrides(&mut state, &mut precompiles, overrides)?;

@@ -1,6 +1,9 @@
-//! How a node runs the transactions of its blocks: on how many threads, and how it is watched that nothing depends on that.
+//! How a node runs the transactions of its blocks: on how many threads, how it is watched that nothing depends on that, and
+//! which callers it knows.
 
+use crate::gate::KnownVerdicts;
 use crate::parallel::run_in_parts;
+use crate::serial::execute_knowing;
 use crate::{BlockEnvironment, ExecutionError, Outcome, Rules, StateReader, execute_transactions};
 use lian_crypto::VerifiedTransaction;
 use parking_lot::Mutex;
@@ -24,6 +27,7 @@ const PAUSE_MAX: u32 = 64;
 pub struct Threads {
     count: NonZeroUsize,
     watch: Mutex<Watch>,
+    known: KnownVerdicts,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ impl Threads {
     /// So many, the one that executes among them.
     #[must_use]
     pub fn new(count: NonZeroUsize) -> Self {
-        Self { count, watch: Mutex::default() }
+        Self { count, watch: Mutex::default(), known: KnownVerdicts::default() }
     }
 
     /// Whether several threads ever gave another outcome than one.
@@ -75,9 +79,9 @@ impl Threads {
     ) -> Result<Outcome, ExecutionError> {
         let is_large = self.count.get() > 1 && transactions.len() >= PARALLEL_MIN;
         let Some(number) = is_large.then(|| self.watch.lock().begin()).flatten() else {
-            return execute_transactions(rules, environment, state, transactions);
+            return execute_knowing(rules, environment, state, transactions, Some(&self.known));
         };
-        let (outcome, again) = run_in_parts(rules, environment, state, transactions, self.count)?;
+        let (outcome, again) = run_in_parts(rules, environment, state, transactions, self.count, Some(&self.known))?;
         self.watch.lock().end(transactions.len(), again);
         if number % SHADOW_INTERVAL == 0 {
             let serial = execute_transactions(rules, environment, state, transactions)?;

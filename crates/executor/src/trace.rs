@@ -130,7 +130,7 @@ impl<'a> BlockTrace<'a> {
     fn machine(&self, inspector: (StepBudget, DebugInspector)) -> Result<Tracing<'a>, CallError> {
         let rules = BlockRules::new(self.rules, self.state, self.environment.number)?;
         let state = beginning(&rules, self.environment, self.state)?;
-        let gate = Gate::new(&rules, self.state)?;
+        let gate = Gate::new(&rules, self.state, None)?;
         let precompiles = CallPrecompiles::new(&rules);
         let configuration = self.rules.configuration();
         Ok(Machine::assemble(state, configuration, self.environment, gate, precompiles, self.cancelled, inspector))

@@ -8,7 +8,7 @@
 //!
 //! | slot | type | what |
 //! |---|---|---|
-//! | 0 | `uint64` | how many changes there were |
+//! | 0 | `bytes32` | the digest of all changes |
 //! | 1 | `bool` | whether only deployers create contracts |
 //! | 2, 3 | `string[]`, `mapping(bytes32 => uint256)` | names of the chain's own roles; from a name's hash to its position, from 1 |
 //! | 4 | `mapping(uint256 => uint256)` | from a role to the one that grants it, from 1 |
@@ -28,12 +28,13 @@ mod verdict;
 
 use crate::{
     Call, Failure, Halt, Host, configuration,
+    host::emit,
     interfaces::IPermissions::{self, IPermissionsCalls},
     set::Set,
     storage::Storage,
 };
-use alloy_primitives::{Address, B256, Bytes, U256, address};
-use alloy_sol_types::SolCall;
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
 pub use filter::{FILTER_SLOTS, filter_slot, is_in_filter};
 pub use roles::{ROLES_MAX, Role};
 pub use rules::{METHODS_MAX, Method, Policy};
@@ -42,25 +43,29 @@ pub use verdict::{Because, CallQuestion, Denial, Judgement, Listed, judge_call, 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002003");
 
-/// How many changes there were.
-const CHANGES: U256 = U256::ZERO;
+/// The digest of all changes.
+const DIGEST: U256 = U256::ZERO;
 /// Whether only deployers create contracts.
 const CREATION_RESTRICTED: U256 = U256::ONE;
 /// All addresses with a standing.
 const TARGETS: Set = Set::new(ADDRESS, U256::from_limbs([10, 0, 0, 0]));
+
+/// Gas of a hash, and of each 32 bytes of what is hashed, in units of gas (yellow paper, appendix G).
+const HASH_GAS: u64 = 30;
+const HASH_WORD_GAS: u64 = 6;
 
 /// Longest reason, in bytes: a sentence, or a reference to what says more.
 pub const REASON_BYTES_MAX: usize = 256;
 /// Most entries of a list that are given, or accounts that are listed, at once.
 pub const LIST_MAX: u64 = 100;
 
-/// How many changes there were: while this stays the same, so does every verdict that does not hang on who is in the
-/// committee.
+/// The digest of all changes so far, 0 before the first one. Where two states have the same, everything that was decided is the
+/// same: the verdicts that are [`Judgement::lasting`] are, too.
 ///
 /// # Errors
 /// [`Halt`].
-pub fn changes(host: &mut dyn Host) -> Result<u64, Halt> {
-    Storage::of(host, ADDRESS).load_u64(CHANGES)
+pub fn digest(host: &mut dyn Host) -> Result<B256, Halt> {
+    Ok(load(host, DIGEST)?.into())
 }
 
 /// Whether only deployers create contracts.
@@ -133,7 +138,7 @@ fn answer(host: &mut dyn Host, question: IPermissionsCalls) -> Result<Vec<u8>, F
         Calls::isCreationRestricted(_) => {
             P::isCreationRestrictedCall::abi_encode_returns(&is_creation_restricted(host)?)
         }
-        Calls::changes(_) => P::changesCall::abi_encode_returns(&changes(host)?),
+        Calls::digest(_) => P::digestCall::abi_encode_returns(&digest(host)?),
         Calls::verdict(on) => {
             let question = CallQuestion { caller: on.caller, target: on.target, method: on.method };
             let denial = judge_call(host, &question)?.denial;
@@ -173,11 +178,16 @@ fn restrict_creation(host: &mut dyn Host, call: &Call<'_>, restricted: bool, rea
     changed(host, &event)
 }
 
-/// Counts a change and tells of it.
-fn changed(host: &mut dyn Host, event: &impl alloy_sol_types::SolEvent) -> Result<(), Failure> {
-    let count = load(host, CHANGES)?.saturating_add(U256::ONE);
-    store(host, CHANGES, count)?;
-    crate::host::emit(host, event)
+/// Tells of a change, and adds it to the digest: an event has all that a change consists of.
+fn changed(host: &mut dyn Host, event: &impl SolEvent) -> Result<(), Failure> {
+    let log = event.encode_log_data();
+    let mut bytes = digest(host)?.to_vec();
+    log.topics().iter().for_each(|topic| bytes.extend_from_slice(topic.as_slice()));
+    bytes.extend_from_slice(&log.data);
+    let words = u64::try_from(bytes.len().div_ceil(32)).unwrap_or(u64::MAX);
+    host.charge(HASH_GAS.saturating_add(HASH_WORD_GAS.saturating_mul(words)))?;
+    store(host, DIGEST, keccak256(&bytes).into())?;
+    emit(host, event)
 }
 
 fn not_authorized(call: &Call<'_>) -> Failure {

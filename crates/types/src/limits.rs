@@ -27,9 +27,9 @@ pub const COMMITTEE_APPROVAL_MIN: u8 = 51;
 /// All of it, in per cent.
 pub const PER_CENT_MAX: u8 = 100;
 
-/// Most verdicts on calls that the execution of a block keeps in memory: more than a block's transactions have callers, at
-/// about a hundred bytes each.
-pub const VERDICTS_MAX: usize = 32_768;
+/// Most verdicts on calls that are kept in memory, at about a hundred bytes each: of a block, of the callers that return to
+/// what only some may call, and of a call that is explained.
+pub const VERDICTS_MAX: usize = 65_536;
 
 /// Largest frame between nodes, in bytes: the largest proposal body with room for framing and certificates.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -25,7 +25,7 @@ pub(crate) struct Machine<'a, I> {
 impl<'a, I: Inspector<CallContext<'a>>> Machine<'a, I> {
     /// The machine of a call, with its overrides applied and only those checks that a call has.
     pub(crate) fn new(site: &CallSite<'a>, inspector: I) -> Result<Self, CallError> {
-        Self::with_gate(site, Gate::new, inspector)
+        Self::with_gate(site, |rules, state| Gate::new(rules, state, None), inspector)
     }
 
     /// The same with a gate that says of every verdict why.

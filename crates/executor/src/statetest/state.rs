@@ -98,7 +98,8 @@ fn run_case(test: &Test, before: &Before, fork: &str, post: &Post) -> Result<(),
     }
     let rules = Rules { spec, fees: Fees::Ethereum, ..Rules::new(Suite::Standard, CHAIN_ID) };
     let environment = test.env.block(spec)?;
-    let mut run = BlockRun::new(&rules, &environment, before, before.occupied.clone()).map_err(Mismatch::wrong)?;
+    let mut run =
+        BlockRun::new(&rules, &environment, before, None, before.occupied.clone()).map_err(Mismatch::wrong)?;
     let refusal = transact(&mut run, test, post)?;
     // A miner's reward of zero still touches the account, even where the transaction is refused.
     run.state_mut().touch(environment.beneficiary, spec).map_err(Mismatch::wrong)?;

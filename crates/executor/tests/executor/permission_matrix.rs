@@ -177,7 +177,7 @@ fn of_permissions() -> Vec<Sample> {
         view(at, &P::holdersCall { role, from, limit }),
         view(at, &P::targetsCall { from, limit }),
         view(at, &P::isCreationRestrictedCall {}),
-        view(at, &P::changesCall {}),
+        view(at, &P::digestCall {}),
         view(at, &P::verdictCall { caller: account, target, method }),
         view(at, &P::verdictOnCreationCall { creator: account, created }),
     ]

@@ -144,6 +144,9 @@ fn a_rule_of_a_method_is_about_the_first_four_bytes() {
         code(&mut chain, BETWEEN, forwarder(SHOP, CALL));
         assert_eq!(answer(&chain, BOB, BETWEEN, input.to_vec()).is_ok(), is_allowed, "{input:?} by a contract");
     }
+    let send = |nonce, input: [u8; 4]| sent(BOB, TxEip1559 { nonce, ..transaction(Some(SHOP), input.to_vec()) });
+    let block = [send(0, [1, 2, 3, 5]), send(1, [1, 2, 3, 4]), send(2, [1, 2, 3, 5])];
+    assert_eq!(successes(&chain.block(&block).receipts), [true, false, true], "in one block as well");
     decide(&mut chain, &P::setPolicyCall { target: SHOP, method: FixedBytes([0; 4]), policy: Policy::AllowList });
     assert!(answer(&chain, BOB, SHOP, vec![1, 2, 3]).is_err());
 }
@@ -212,7 +215,7 @@ fn a_verdict_is_explained_wherever_it_falls() {
         (depth, Question::Call(CallQuestion { caller, target, method }))
     };
     let verdict = |(depth, question), denial, because, role: Option<&str>| ExplainedVerdict {
-        verdict: Verdict { depth, question, judgement: Judgement { denial, because } },
+        verdict: Verdict { depth, question, judgement: Judgement { denial, because, lasting: true } },
         role: role.map(str::to_owned),
     };
     let outer = || verdict(call(BOB, BETWEEN), None, Because::NoRule, None);

@@ -11,6 +11,7 @@ use lian_bench::{
     execute::{self, ExecuteConfig},
     limit,
     order::{self, OrderConfig},
+    rules::{self, RulesConfig},
     sync,
 };
 use std::num::NonZeroUsize;
@@ -29,6 +30,8 @@ pub(crate) enum BenchVerb {
     Order(OrderArgs),
     /// Execute blocks from memory on several threads and one after the other, and compare.
     Execute(ExecuteArgs),
+    /// Execute a block of transfers on chains with and without rules about who may call, and compare.
+    Rules(RulesArgs),
     /// Measure the primitives that bound a transaction, each by the plain library call in a tight loop.
     Limit {
         /// Whose transactions are measured.
@@ -62,6 +65,23 @@ pub(crate) struct ExecuteArgs {
     blocks: NonZeroUsize,
     /// How often each is measured; the best counts.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to execute.
+#[derive(Args, Debug)]
+pub(crate) struct RulesArgs {
+    /// Accounts, which take turns in sending.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    keys: u32,
+    /// Transfers of the block.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    transactions: u32,
+    /// How often each is measured; the best counts.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Print one JSON object.
     #[arg(long)]
@@ -132,6 +152,18 @@ pub(crate) fn run(verb: BenchVerb) -> Result<()> {
             let command = command_line();
             let config = ExecuteConfig { threads, conflicts, keys, transactions, blocks, rounds, command };
             let report = execute::measure(&config, &|step| eprintln!("{step}"))?;
+            if json {
+                say(serde_json::to_string(&report)?)?;
+            } else {
+                print(report)?;
+            }
+            Ok(())
+        }
+        BenchVerb::Rules(args) => {
+            let RulesArgs { keys, transactions, rounds, json } = args;
+            let (keys, transactions) = (usize::try_from(keys)?, usize::try_from(transactions)?);
+            let config = RulesConfig { keys, transactions, rounds, command: command_line() };
+            let report = rules::measure(&config, &|step| eprintln!("{step}"))?;
             if json {
                 say(serde_json::to_string(&report)?)?;
             } else {

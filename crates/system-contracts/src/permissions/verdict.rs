@@ -5,7 +5,7 @@ use super::{
     standing::{self, Standing},
 };
 use crate::{Halt, Host, committee, configuration, interfaces::IPermissions, members};
-use alloy_primitives::{Address, Bytes, address};
+use alloy_primitives::{Address, Bytes, U256, address};
 use alloy_sol_types::SolError;
 
 /// A call that somebody wants to make.
@@ -96,11 +96,13 @@ pub struct Judgement {
     pub denial: Option<Denial>,
     /// What it hangs on.
     pub because: Because,
+    /// Whether it stays while the contract's digest does: a rule that lists the committee hangs on who is in it as well.
+    pub lasting: bool,
 }
 
 impl Judgement {
-    const fn allowed(because: Because) -> Self {
-        Self { denial: None, because }
+    const fn of(denial: Option<Denial>, because: Because) -> Self {
+        Self { denial, because, lasting: true }
     }
 }
 
@@ -117,23 +119,24 @@ const GOVERNANCE: [Address; 5] =
 pub fn judge_call(host: &mut dyn Host, question: &CallQuestion) -> Result<Judgement, Halt> {
     let CallQuestion { caller, target, method } = *question;
     if GOVERNANCE.contains(&target) {
-        return Ok(Judgement::allowed(Because::Governance));
+        return Ok(Judgement::of(None, Because::Governance));
     }
     if let Some(denial) = inactive(caller, standing::of(host, caller)?) {
-        return Ok(Judgement { denial: Some(denial), because: Because::Standing });
+        return Ok(Judgement::of(Some(denial), Because::Standing));
     }
     if is_chains_own(target) || caller == target {
-        return Ok(Judgement::allowed(Because::NoRuleApplies));
+        return Ok(Judgement::of(None, Because::NoRuleApplies));
     }
     let standing = standing::of(host, target)?;
     if let Some(denial) = inactive(target, standing) {
-        return Ok(Judgement { denial: Some(denial), because: Because::Standing });
+        return Ok(Judgement::of(Some(denial), Because::Standing));
     }
     let (rule, policy) = rules::applying(host, target, standing, method)?;
     if policy == Policy::None {
-        return Ok(Judgement::allowed(Because::NoRule));
+        return Ok(Judgement::of(None, Because::NoRule));
     }
-    let listed = if policy == Policy::Open { None } else { listed(host, target, rule, caller)? };
+    let roles = rules::listed_roles(host, target, rule)?;
+    let listed = if policy == Policy::Open { None } else { listed(host, target, rule, roles, caller)? };
     let is_allowed = match policy {
         Policy::None | Policy::Open => true,
         Policy::AllowList => listed.is_some(),
@@ -141,7 +144,8 @@ pub fn judge_call(host: &mut dyn Host, question: &CallQuestion) -> Result<Judgem
     };
     let denial = (!is_allowed).then_some(Denial::Call(*question));
     let method = (rule != rules::ALL_METHODS).then_some(rule);
-    Ok(Judgement { denial, because: Because::Rule { method, policy, listed } })
+    let lasting = !roles.bit(Role::COMMITTEE.bit());
+    Ok(Judgement { denial, because: Because::Rule { method, policy, listed }, lasting })
 }
 
 /// Judges whether an address may create a contract at another one, by a state.
@@ -151,13 +155,13 @@ pub fn judge_call(host: &mut dyn Host, question: &CallQuestion) -> Result<Judgem
 pub fn judge_creation(host: &mut dyn Host, creator: Address, created: Address) -> Result<Judgement, Halt> {
     for address in [creator, created] {
         if let Some(denial) = inactive(address, standing::of(host, address)?) {
-            return Ok(Judgement { denial: Some(denial), because: Because::Standing });
+            return Ok(Judgement::of(Some(denial), Because::Standing));
         }
     }
     let restricted = is_creation_restricted(host)?;
     let is_deployer = restricted && roles::has(host, Role::DEPLOYER, creator)?;
     let denial = (restricted && !is_deployer).then_some(Denial::Creation(creator));
-    Ok(Judgement { denial, because: Because::Creation { restricted, is_deployer } })
+    Ok(Judgement::of(denial, Because::Creation { restricted, is_deployer }))
 }
 
 fn inactive(address: Address, standing: Standing) -> Option<Denial> {
@@ -172,10 +176,15 @@ fn inactive(address: Address, standing: Standing) -> Option<Denial> {
     }
 }
 
-fn listed(host: &mut dyn Host, target: Address, rule: Method, caller: Address) -> Result<Option<Listed>, Halt> {
+fn listed(
+    host: &mut dyn Host,
+    target: Address,
+    rule: Method,
+    roles: U256,
+    caller: Address,
+) -> Result<Option<Listed>, Halt> {
     if rules::lists(host, target, rule, caller)? {
         return Ok(Some(Listed::Account));
     }
-    let roles = rules::listed_roles(host, target, rule)?;
     Ok(roles::first_of(host, caller, roles)?.map(Listed::Role))
 }

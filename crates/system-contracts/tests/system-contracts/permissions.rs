@@ -85,15 +85,15 @@ fn standing(chain: &mut Chain, target: Address) -> P::Standing {
     chain.call_as(STRANGER, ADDRESS, &P::standingCall { target }).unwrap()
 }
 
-fn changes(chain: &mut Chain) -> u64 {
-    chain.call_as(STRANGER, ADDRESS, &P::changesCall {}).unwrap()
+fn digest(chain: &mut Chain) -> B256 {
+    chain.call_as(STRANGER, ADDRESS, &P::digestCall {}).unwrap()
 }
 
 #[test]
 fn at_first_everybody_may_do_everything() {
     let mut chain = chain();
     assert!(may_call(&mut chain, ANN, SHOP, PAY) && may_create(&mut chain, ANN));
-    assert_eq!(changes(&mut chain), 0);
+    assert_eq!(digest(&mut chain), B256::ZERO);
     assert!(chain.slots_of(ADDRESS).is_empty());
     let names: Vec<_> =
         chain.call(ADDRESS, &P::rolesCall {}).unwrap().into_iter().map(|role| (role.name, role.grantor)).collect();
@@ -119,9 +119,9 @@ fn roles_are_granted_by_the_governing_body_and_by_who_holds_the_grantor() {
     assert!(has(&mut chain, "user", BEN) && !has(&mut chain, "user", ANN) && !has(&mut chain, "operator", BEN));
     assert_eq!(standing(&mut chain, BEN).roles, ["user"]);
 
-    let before = changes(&mut chain);
+    let before = digest(&mut chain);
     grant(&mut chain, ANN, "user", BEN).unwrap();
-    assert_eq!(changes(&mut chain), before, "granting what one has is no change");
+    assert_eq!(digest(&mut chain), before, "granting what one has is no change");
 
     freeze(&mut chain, OPERATOR, ANN).unwrap();
     reverted::<P::NotAuthorized>(revoke(&mut chain, ANN, "user", BEN));
@@ -180,9 +180,14 @@ fn who_is_in_the_committee_has_its_role() {
     let mut chain = chain();
     reverted::<P::RoleNotGranted>(grant(&mut chain, OPERATOR, "committee", ANN));
     set_policy(&mut chain, OPERATOR, SHOP, ALL, Policy::AllowList).unwrap();
+    list_role(&mut chain, ALL, "user", true);
+    assert!(judge(&mut chain, ANN, SHOP, PAY).lasting);
     list_role(&mut chain, ALL, "committee", true);
     assert!(!may_call(&mut chain, ANN, SHOP, PAY));
+    let before = digest(&mut chain);
     establish(&mut chain, vec![member(ANN, 1)], 50, 60).unwrap();
+    assert_eq!(digest(&mut chain), before, "which is why such a verdict is not kept");
+    assert!(!judge(&mut chain, ANN, SHOP, PAY).lasting);
     assert!(may_call(&mut chain, ANN, SHOP, PAY) && !may_call(&mut chain, BEN, SHOP, PAY));
     let call = P::holdersCall { role: "committee".into(), from: U256::ZERO, limit: U256::from(9) };
     assert_eq!(chain.call(ADDRESS, &call).unwrap(), [ANN]);

@@ -619,7 +619,7 @@ pub(crate) struct Explain {
 impl Explain {
     async fn run(self) -> Result<()> {
         let Self { from, to, signature, arguments, node } = self;
-        ask(&node, &P::changesCall {}).await?;
+        ask(&node, &P::digestCall {}).await?;
         let (input, _) = call_data(&signature, &arguments)?;
         let request = json!({"from": from, "to": to, "input": input});
         let answer: Value = node.client()?.request("lian_explainPermission", vec![request]).await?;

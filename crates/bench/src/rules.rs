@@ -1,0 +1,256 @@
+//! What the chain's own rules about calls cost a transfer: the same block of an ERC-20's transfers on chains that differ in
+//! what was decided, by turns in one run.
+
+use crate::{
+    execute::{check, sign},
+    machine,
+    workload::{self, Account},
+};
+use alloy_primitives::{Address, B256, FixedBytes, TxKind, keccak256};
+use alloy_sol_types::{SolCall, sol};
+use anyhow::{Context as _, Result, ensure};
+use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
+use lian_executor::{BlockEnvironment, MemoryState, Rules, Threads, execute_transactions, genesis_block};
+use lian_system_contracts::{
+    interfaces::IPermissions::{self as P, Policy},
+    permissions::ADDRESS,
+};
+use lian_types::{
+    ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, PROTOCOL_VERSION_MAX, limits,
+};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+sol! {
+    function transfer(address to, uint256 value) returns (bool);
+}
+
+/// The chain that the transactions are signed for.
+const CHAIN_ID: u64 = 20_200;
+/// How many addresses that have nothing to do with the transfers are frozen.
+const FROZEN_ELSEWHERE: u64 = 1_000;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct RulesConfig {
+    /// Accounts that send and receive.
+    pub keys: usize,
+    /// Transfers of a block.
+    pub transactions: usize,
+    /// How often each block is executed; the best counts.
+    pub rounds: u32,
+    /// The command, for the report.
+    pub command: String,
+}
+
+/// One chain's figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct RulesLine {
+    /// What was decided on it.
+    pub rules: &'static str,
+    /// Time of a transfer, in microseconds.
+    pub microseconds: f64,
+    /// More than where nothing was decided, in per cent.
+    pub more_percent: f64,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct RulesReport {
+    /// By what was decided.
+    pub lines: Vec<RulesLine>,
+    /// Accounts.
+    pub keys: usize,
+    /// Transfers of a block.
+    pub transactions: usize,
+    /// Of how many runs each figure is the best.
+    pub rounds: u32,
+    /// The machine.
+    pub machine: String,
+    /// The command.
+    pub command: String,
+}
+
+impl fmt::Display for RulesReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = lian_client::Table::new();
+        table.line("command", &self.command).line("machine", &self.machine);
+        for RulesLine { rules, microseconds, more_percent } in &self.lines {
+            table.line(*rules, format!("{microseconds:.2} µs a transfer, {more_percent:+.1} %"));
+        }
+        table.fmt(f)
+    }
+}
+
+/// Measures a block of transfers on every chain.
+///
+/// # Errors
+/// Where a transaction fails.
+pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> {
+    ensure!(config.keys >= 2, "{} keys: there must be at least 2", config.keys);
+    ensure!(config.transactions > 0, "0 transactions: there must be at least 1");
+    say(&format!("making {} keys", config.keys));
+    let accounts: Vec<_> =
+        (0..config.keys as u64).into_par_iter().map(|index| Account::numbered(2, index)).collect::<Result<_>>()?;
+    let plain = Chain::with_token(&accounts)?;
+    let block = plain.transfers(&accounts, config.transactions)?;
+    let mut chains = vec![("nothing decided", plain.clone())];
+    let mut elsewhere = plain.clone();
+    elsewhere.decide((0..FROZEN_ELSEWHERE).map(|number| {
+        let target = Address::from_word(keccak256(number.to_be_bytes()));
+        P::freezeCall { target, reason: String::new() }.abi_encode()
+    }))?;
+    chains.push(("1,000 addresses frozen elsewhere", elsewhere));
+    let mut listed = plain;
+    let (target, method) = (listed.token, FixedBytes(transferCall::SELECTOR));
+    let rule = P::setPolicyCall { target, method, policy: Policy::AllowList }.abi_encode();
+    let role = P::listRoleCall { target, method, role: "user".into(), listed: true }.abi_encode();
+    let grant = |account: &Account| {
+        P::grantRoleCall { role: "user".into(), account: account.address, reason: String::new() }.abi_encode()
+    };
+    listed.decide([rule, role].into_iter().chain(accounts.iter().map(grant)))?;
+    chains.push(("transfer is for one role, which every sender has", listed));
+    let best = time(&chains, &block, config.rounds)?;
+    let first = best.first().copied().unwrap_or_default().as_secs_f64().max(1e-9);
+    let line = |((rules, _), time): (&(&'static str, Chain), Duration)| RulesLine {
+        rules,
+        microseconds: time.as_secs_f64() * 1e6 / block.len() as f64,
+        more_percent: (time.as_secs_f64() / first - 1.0) * 100.0,
+    };
+    Ok(RulesReport {
+        lines: chains.iter().zip(best).map(line).collect(),
+        keys: config.keys,
+        transactions: config.transactions,
+        rounds: config.rounds,
+        machine: machine::describe(),
+        command: config.command.clone(),
+    })
+}
+
+/// The best time of each chain. They take turns, so that a busy moment of the machine meets all of them.
+fn time(chains: &[(&str, Chain)], block: &[Arc<VerifiedTransaction>], rounds: u32) -> Result<Vec<Duration>> {
+    let mut best = vec![Duration::MAX; chains.len()];
+    for _ in 0..rounds {
+        for ((_, chain), best) in chains.iter().zip(&mut best) {
+            let started = Instant::now();
+            let outcome = chain.threads.execute(&rules(), &chain.environment(), &chain.state, block)?;
+            *best = (*best).min(started.elapsed());
+            check(&outcome, block.len())?;
+        }
+    }
+    Ok(best)
+}
+
+const fn rules() -> Rules {
+    Rules::new(Suite::Standard, CHAIN_ID).with_system_contracts()
+}
+
+/// A chain's state.
+#[derive(Clone)]
+struct Chain {
+    /// What executes its blocks, as a node has it; one thread.
+    threads: Arc<Threads>,
+    state: MemoryState,
+    number: u64,
+    token: Address,
+    operator: Account,
+    nonce: u64,
+}
+
+impl Chain {
+    /// With an OpenZeppelin ERC-20 of which every account has enough.
+    fn with_token(accounts: &[Account]) -> Result<Self> {
+        let operator = Account::numbered(3, 0)?;
+        let genesis = genesis(&operator);
+        let group = genesis.groups.first().context("there is no group")?;
+        let mut state = MemoryState::default();
+        state.apply(&genesis_block(Suite::Standard, &genesis, group)?.changes);
+        let token = operator.address.create(0);
+        let mut chain = Self { threads: Arc::new(Threads::one()), state, number: 0, token, operator, nonce: 0 };
+        chain.send(TxKind::Create, [workload::token_creation()?.to_vec()])?;
+        let fund = |account: &Account| workload::transfer(account.address, 1_000_000).to_vec();
+        chain.send(TxKind::Call(token), accounts.iter().map(fund))?;
+        Ok(chain)
+    }
+
+    fn environment(&self) -> BlockEnvironment {
+        BlockEnvironment::new(self.number.saturating_add(1), 1_700_000_000, Address::ZERO, u64::MAX)
+    }
+
+    /// Adds a block of the operator's transactions.
+    fn send(&mut self, to: TxKind, inputs: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
+        let inputs: Vec<_> = (self.nonce..).zip(inputs).collect();
+        self.nonce = self.nonce.saturating_add(inputs.len() as u64);
+        let gas = limits::TRANSACTION_GAS_LIMIT_MAX;
+        let one = |(nonce, input): (u64, Vec<u8>)| sign(&self.operator, nonce, gas, to, input.into());
+        let block: Vec<_> = inputs.into_par_iter().map(one).collect::<Result<_>>()?;
+        let outcome = execute_transactions(&rules(), &self.environment(), &self.state, &block)?;
+        check(&outcome, block.len())?;
+        self.state.apply(&outcome.changes);
+        self.number = self.number.saturating_add(1);
+        Ok(())
+    }
+
+    fn decide(&mut self, calls: impl IntoIterator<Item = Vec<u8>>) -> Result<()> {
+        self.send(TxKind::Call(ADDRESS), calls)
+    }
+
+    /// A block in which the accounts take turns, each paying one that is half of all keys away.
+    fn transfers(&self, accounts: &[Account], transactions: usize) -> Result<Vec<Arc<VerifiedTransaction>>> {
+        let one = |turn: usize| {
+            let at = |index: usize| accounts.get(index % accounts.len().max(1)).context("there are no keys");
+            let (payer, payee) = (at(turn)?, at(turn.saturating_add(accounts.len() / 2))?);
+            let nonce = (turn / accounts.len().max(1)) as u64;
+            let input = workload::transfer(payee.address, 1);
+            sign(payer, nonce, workload::TRANSFER_GAS, TxKind::Call(self.token), input)
+        };
+        (0..transactions).into_par_iter().map(one).collect()
+    }
+}
+
+fn genesis(operator: &Account) -> Genesis {
+    let key = ConsensusSecretKey::from_bytes(Suite::Standard, &B256::repeat_byte(1).0).public();
+    let node = NodeEntry { name: "node0".to_owned(), institution: "bank".to_owned(), consensus_key: key };
+    let group = GroupGenesis {
+        group: GroupId(0),
+        chain_id: CHAIN_ID,
+        time: Millis(1_700_000_000_000),
+        block_gas_limit: limits::BLOCK_GAS_LIMIT_DEFAULT,
+        consensus: ConsensusParameters::default(),
+        sealers: vec!["node0".to_owned()],
+        operators: vec![operator.address],
+        committee: None,
+        protocol_version: PROTOCOL_VERSION_MAX,
+        accounts: BTreeMap::new(),
+    };
+    Genesis {
+        version: 1,
+        suite: Suite::Standard.name().to_owned(),
+        certificate_authorities: vec![],
+        institutions: vec![Institution { name: "bank".to_owned() }],
+        nodes: vec![node],
+        groups: vec![group],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_chain_is_measured() {
+        let config = RulesConfig { keys: 10, transactions: 30, rounds: 1, command: "test".to_owned() };
+        let report = measure(&config, &|_| ()).unwrap();
+        assert_eq!(report.lines.len(), 3);
+        assert!(report.lines.iter().all(|line| line.microseconds > 0.0), "{report}");
+        assert!(report.to_string().contains("1,000 addresses frozen elsewhere"), "{report}");
+        let bad = RulesConfig { keys: 1, ..config };
+        assert_eq!(measure(&bad, &|_| ()).unwrap_err().to_string(), "1 keys: there must be at least 2");
+    }
+}

@@ -4,8 +4,12 @@ use super::{
     ADDRESS, load,
     record::{Pointer, answering_slot, canary_callers, canary_round_slot, canary_rule_slot, canary_slot},
 };
-use crate::{Halt, Host, interfaces::INames};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use crate::{
+    Halt, Host,
+    interfaces::{INameRule, INames},
+};
+use alloy_primitives::{Address, B256, FixedBytes, U256, keccak256};
+use alloy_sol_types::SolCall;
 
 /// How a marker begins. No contract's code does (EIP-3541), and EIP-7702 has the next byte 1.
 const MAGIC: [u8; 2] = [0xef, 0x02];
@@ -124,6 +128,18 @@ pub fn route(host: &mut dyn Host, node: B256, caller: Address) -> Result<Option<
     Ok(Some(Route::To(if is_within { canary } else { current }.answer())))
 }
 
+/// What a rule is asked: whether the canary answers a call of a function.
+#[must_use]
+pub fn rule_question(node: B256, caller: Address, selector: FixedBytes<4>) -> Vec<u8> {
+    INameRule::routeCall { node, caller, selector }.abi_encode()
+}
+
+/// Whether a rule has said that it does. What is neither yes nor no is no.
+#[must_use]
+pub fn rule_consents(output: &[u8]) -> bool {
+    output.len() == 32 && INameRule::routeCall::abi_decode_returns_validate(output).unwrap_or(false)
+}
+
 /// Where a caller stands among all, from 0 on, in hundredths of a per cent: the same at any time, and another under each name.
 fn share(node: B256, caller: Address) -> u16 {
     let mut bytes = [0; 52];
@@ -152,6 +168,16 @@ mod tests {
             assert_eq!(alias_of(&code), None);
         }
         assert_eq!(alias_of(&[]), None);
+    }
+
+    #[test]
+    fn only_a_whole_yes_is_one() {
+        let yes = U256::ONE.to_be_bytes::<32>();
+        assert!(rule_consents(&yes));
+        let two = U256::from(2).to_be_bytes::<32>();
+        for other in [[0; 32].as_slice(), &two, &yes[..31], &[yes, yes].concat(), &[]] {
+            assert!(!rule_consents(other), "{other:?}");
+        }
     }
 
     #[test]

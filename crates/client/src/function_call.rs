@@ -1,7 +1,7 @@
 //! Function signatures and arguments as people write them: `transfer(address,uint256)`.
 
 use alloy_dyn_abi::{DynSolType, DynSolValue, FunctionExt, JsonAbiExt, Specifier};
-use alloy_json_abi::{Constructor, Function, Param};
+use alloy_json_abi::{Constructor, Function, JsonAbi, Param};
 use alloy_primitives::{Bytes, FixedBytes};
 
 /// Why a signature or its arguments were refused.
@@ -82,6 +82,33 @@ impl FunctionCall {
             reason: error.to_string(),
         })?;
         Ok(Self { function, data: data.into() })
+    }
+
+    /// Finds a function in an interface (JSON), by its name or by its signature, and for this many arguments.
+    ///
+    /// # Errors
+    /// [`FunctionCallError`] says which functions there are, or names the argument and the value.
+    pub fn find(abi: &str, function: &str, arguments: &[String]) -> Result<Self, FunctionCallError> {
+        let refuse = |reason| FunctionCallError::Signature { signature: function.to_owned(), reason };
+        let abi: JsonAbi = serde_json::from_str(abi).map_err(|error| refuse(format!("the ABI: {error}")))?;
+        let named: Vec<_> =
+            abi.functions().filter(|known| known.name == function || known.signature() == function).collect();
+        let fitting: Vec<_> = named.iter().filter(|known| known.inputs.len() == arguments.len()).collect();
+        let found = match (fitting.as_slice(), named.as_slice()) {
+            ([found], _) => **found,
+            ([], []) => {
+                let known: Vec<_> = abi.functions().map(Function::signature).collect();
+                return Err(refuse(format!("there is none; there are {}", known.join(", "))));
+            }
+            ([], [only]) => *only,
+            _ => {
+                let known: Vec<_> = named.iter().map(|known| known.signature()).collect();
+                return Err(refuse(format!("it may be any of {}", known.join(", "))));
+            }
+        };
+        let values = coerce(&found.signature(), &found.inputs, arguments)?;
+        let data = found.abi_encode_input(&values).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self { function: found.clone(), data: data.into() })
     }
 
     /// The call data: selector and arguments.
@@ -187,6 +214,28 @@ mod tests {
         let mut answer = [0; 32];
         answer[31] = 1;
         assert_eq!(call.decode_output(&Bytes::from(answer)).unwrap(), ["true"]);
+    }
+
+    #[test]
+    fn functions_are_found_in_an_interface() {
+        let abi = r#"[
+            {"type": "function", "name": "get", "inputs": [], "outputs": [{"name": "", "type": "uint8"}], "stateMutability": "view"},
+            {"type": "function", "name": "set", "inputs": [{"name": "a", "type": "uint8"}], "outputs": [], "stateMutability": "nonpayable"},
+            {"type": "function", "name": "set", "inputs": [{"name": "a", "type": "bool"}], "outputs": [], "stateMutability": "nonpayable"}
+        ]"#;
+        let found = |function: &str, arguments: &[&str]| FunctionCall::find(abi, function, &texts(arguments));
+        assert_eq!(found("get", &[]).unwrap().data().to_string(), "0x6d4ce63c");
+        let set = FunctionCall::parse("set(bool)", &texts(&["true"])).unwrap();
+        assert_eq!(found("set(bool)", &["true"]).unwrap().data(), set.data());
+        let cases: [(&str, &[&str], &str); 3] = [
+            ("put", &[], "`put` is not a function signature: there is none; there are get(), set(uint8), set(bool)"),
+            ("set", &["1"], "`set` is not a function signature: it may be any of set(uint8), set(bool)"),
+            ("get", &["1"], "`get()` takes 0 arguments, 1 given"),
+        ];
+        for (function, arguments, message) in cases {
+            let error = found(function, arguments).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The EVM that runs blocks, calls, traces and simulations.
 
+mod alias;
+
+use self::alias::{Redirection, charge};
 use crate::database::BlockState;
 use crate::gate::Gate;
 use crate::rules::BlockRules;
@@ -7,7 +10,7 @@ use crate::system::ChainPrecompiles;
 use crate::{BlockEnvironment, StateError};
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, Bytes};
-use lian_system_contracts::permissions::Method;
+use lian_system_contracts::permissions::{Denial, Method};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::context::{BlockEnv, CfgEnv, ContextSetters, Evm, FrameStack, TxEnv};
@@ -39,8 +42,8 @@ type Ran = (Result<ExecutionResult, EVMError<StateError>>, EvmState);
 
 /// revm's EVM with the chain's own rules about which frames begin: all that runs on a state runs in it.
 ///
-/// They are two. What the permission contract does not allow reverts before it begins. And as EIP-7610 says, no contract is
-/// created over storage, which matters for states that no transaction of today can make: Lian's genesis refuses such accounts,
+/// They are three. What the permission contract does not allow reverts before it begins. A call of a name's alias runs the
+/// version that answers (`evm/alias.rs`). And as EIP-7610 says, no contract is created over storage, which matters for states that no transaction of today can make: Lian's genesis refuses such accounts,
 /// so that `occupied` is empty on its chains; Ethereum's tests have them.
 pub(crate) struct ChainEvm<'a, D: Database, P, I> {
     evm: Evm<ChainContext<D>, I, Instructions<D>, P, Frame>,
@@ -48,6 +51,8 @@ pub(crate) struct ChainEvm<'a, D: Database, P, I> {
     gate: Option<Gate<'a>>,
     /// Accounts with storage but neither nonce nor code.
     occupied: AddressSet,
+    /// Whether a rule about a canary is running.
+    is_asking: bool,
 }
 
 /// One EVM for the transactions of a block, over the state that one after the other leaves or over what one of several
@@ -80,7 +85,7 @@ impl<'a, D: Database<Error = StateError>, P, I> ChainEvm<'a, D, P, I> {
         let context = ChainContext::new(state, spec).with_cfg(configuration).with_block(environment.block_env());
         let instructions = EthInstructions::new_mainnet_with_spec(spec);
         let evm = Evm::new_with_inspector(context, inspector, instructions, precompiles);
-        Self { evm, gate, occupied: AddressSet::default() }
+        Self { evm, gate, occupied: AddressSet::default(), is_asking: false }
     }
 
     pub(crate) const fn inspector(&mut self) -> &mut I {
@@ -129,16 +134,19 @@ impl<'a, D: Database<Error = StateError>, P, I> ChainEvm<'a, D, P, I> {
                 denial = gate.call(depth, [code, delegate], || method(inputs, context))?;
             }
         }
-        Ok(denial.map(|denial| {
-            let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
-            FrameResult::Call(CallOutcome {
-                result: InterpreterResult::new(InstructionResult::Revert, denial.revert_data(), gas),
-                memory_offset: inputs.return_memory_offset.clone(),
-                was_precompile_called: false,
-                precompile_call_logs: Vec::new(),
-                charged_new_account_state_gas: inputs.charged_new_account_state_gas,
-            })
-        }))
+        Ok(denial.map(|denial| denied(inputs, &denial)))
+    }
+
+    /// What a call of an alias comes to whose code may not be called there.
+    fn refused_version(
+        &mut self,
+        depth: usize,
+        inputs: &CallInputs,
+        judged: [Address; 2],
+    ) -> Result<Option<FrameResult>, StateError> {
+        let Some(gate) = &mut self.gate else { return Ok(None) };
+        let denial = gate.call(depth, judged, || method(inputs, &self.evm.ctx))?;
+        Ok(denial.map(|denial| denied(inputs, &denial)))
     }
 
     /// What a creation comes to that may not begin, or where there is storage; nothing where it begins, or fails for another
@@ -207,6 +215,18 @@ where
     }
 }
 
+/// A call that reverts for want of permission.
+fn denied(inputs: &CallInputs, denial: &Denial) -> FrameResult {
+    let gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+    FrameResult::Call(CallOutcome {
+        result: InterpreterResult::new(InstructionResult::Revert, denial.revert_data(), gas),
+        memory_offset: inputs.return_memory_offset.clone(),
+        was_precompile_called: false,
+        precompile_call_logs: Vec::new(),
+        charged_new_account_state_gas: inputs.charged_new_account_state_gas,
+    })
+}
+
 /// The first four bytes that a call sends; 0 where there are less.
 fn method(inputs: &CallInputs, context: &impl ContextTr) -> Method {
     inputs.input.as_bytes(context).first_chunk().copied().map(Method::from).unwrap_or_default()
@@ -243,7 +263,7 @@ where
         self.evm.all_mut()
     }
 
-    fn frame_init(&mut self, init: FrameInit) -> Result<FrameInitResult<'_, Frame>, ContextDbError<Self::Context>> {
+    fn frame_init(&mut self, mut init: FrameInit) -> Result<FrameInitResult<'_, Frame>, ContextDbError<Self::Context>> {
         let refused = match &init.frame_input {
             FrameInput::Call(inputs) => self.refused_call(init.depth, inputs),
             FrameInput::Create(inputs) => self.refused_creation(init.depth, inputs),
@@ -252,7 +272,23 @@ where
         if let Some(result) = refused.map_err(ContextError::Db)? {
             return Ok(ItemOrResult::Result(result));
         }
-        self.evm.frame_init(init)
+        let (spent, judged) = match self.redirect(&mut init).map_err(ContextError::Db)? {
+            Redirection::None => return self.evm.frame_init(init),
+            Redirection::Ended(result) => return Ok(ItemOrResult::Result(result)),
+            Redirection::To { gas, judged } => (gas, judged),
+        };
+        if let FrameInput::Call(inputs) = &init.frame_input
+            && let Some(mut result) = self.refused_version(init.depth, inputs, judged).map_err(ContextError::Db)?
+        {
+            charge(result.gas_mut(), spent);
+            return Ok(ItemOrResult::Result(result));
+        }
+        let mut begun = self.evm.frame_init(init)?;
+        match &mut begun {
+            ItemOrResult::Item(frame) => charge(&mut frame.interpreter.gas, spent),
+            ItemOrResult::Result(result) => charge(result.gas_mut(), spent),
+        }
+        Ok(begun)
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Frame>, ContextDbError<Self::Context>> {

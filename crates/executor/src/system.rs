@@ -4,11 +4,13 @@ use crate::StateError;
 use crate::database::BlockState;
 use crate::rules::BlockRules;
 use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, LogData, U256, hex};
 use lian_crypto::Suite;
 use lian_system_contracts::interfaces::DelegateCall;
 use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
+use revm::bytecode::Bytecode;
 use revm::context_interface::journaled_state::JournalCheckpoint;
+use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::{Block, Cfg, ContextTr, JournalTr};
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
@@ -117,7 +119,7 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for ChainPrecompiles {
 }
 
 /// The EVM's journal as a system contract sees it.
-struct JournalHost<'a, CTX> {
+pub(crate) struct JournalHost<'a, CTX> {
     context: &'a mut CTX,
     /// Whose storage is written.
     contract: Address,
@@ -134,7 +136,12 @@ struct Entered {
     refunded: i64,
 }
 
-impl<CTX: ContextTr> JournalHost<'_, CTX> {
+impl<'a, CTX: ContextTr> JournalHost<'a, CTX> {
+    /// One that changes nothing, for what is read before a call begins.
+    pub(crate) fn reading(context: &'a mut CTX, contract: Address, gas: &'a mut Gas) -> Self {
+        Self { context, contract, is_static: true, gas, entered: Vec::new() }
+    }
+
     fn spend(&mut self, gas: u64) -> Result<(), Halt> {
         if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Halt::OutOfGas) }
     }
@@ -203,6 +210,31 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
         self.spend(gas)
     }
 
+    fn code(&mut self, account: Address) -> Result<Bytes, Halt> {
+        let loaded = self.context.journal_mut().load_account_with_code(account).map_err(unreadable)?;
+        let is_cold = loaded.is_cold;
+        let code = loaded.data.info.code.as_ref().map(Bytecode::original_bytes).unwrap_or_default();
+        let costs = self.context.cfg().gas_params();
+        let warm = costs.warm_storage_read_cost();
+        let cost = if is_cold { warm.saturating_add(costs.cold_account_additional_cost()) } else { warm };
+        self.spend(cost)?;
+        Ok(code)
+    }
+
+    fn create(&mut self, account: Address, code: Bytes) -> Result<bool, Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        let costs = self.context.cfg().gas_params();
+        self.spend(costs.create_cost().saturating_add(costs.code_deposit_cost(code.len())))?;
+        let mut made = self.context.journal_mut().load_account_mut(account).map_err(unreadable)?;
+        if made.nonce() != 0 || *made.code_hash() != KECCAK256_EMPTY {
+            return Ok(false);
+        }
+        made.set_code_and_hash_slow(Bytecode::new_legacy(code));
+        Ok(made.bump_nonce())
+    }
+
     fn enter(&mut self, contract: Address) {
         let checkpoint = self.context.journal_mut().checkpoint();
         self.entered.push(Entered { from: self.contract, checkpoint, refunded: self.gas.refunded() });
@@ -249,6 +281,17 @@ impl Host for ReadHost<'_> {
         Ok(())
     }
 
+    fn code(&mut self, account: Address) -> Result<Bytes, Halt> {
+        match self.0.account(account).map_err(unreadable)? {
+            Some(state) if state.has_code() => self.0.code(state.code_hash).map_err(unreadable),
+            _ => Ok(Bytes::new()),
+        }
+    }
+
+    fn create(&mut self, _account: Address, _code: Bytes) -> Result<bool, Halt> {
+        Err(Halt::Static)
+    }
+
     // Nothing can be changed.
     fn enter(&mut self, _contract: Address) {}
 
@@ -284,6 +327,15 @@ impl Host for GenesisHost<'_> {
 
     fn charge(&mut self, _gas: u64) -> Result<(), Halt> {
         Ok(())
+    }
+
+    // Of what genesis fills a contract with, nothing depends on code, and nothing makes any.
+    fn code(&mut self, _account: Address) -> Result<Bytes, Halt> {
+        Ok(Bytes::new())
+    }
+
+    fn create(&mut self, _account: Address, _code: Bytes) -> Result<bool, Halt> {
+        Ok(false)
     }
 
     // What a contract holds at first it writes itself.

@@ -6,8 +6,8 @@ use crate::{
     output,
     up::UpVerb,
     verbs::{
-        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, gov::GovVerb,
-        query, recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
+        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, cns::CnsVerb,
+        gov::GovVerb, query, recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
     },
 };
 use anyhow::{Result, anyhow};
@@ -54,6 +54,9 @@ enum Verb {
     /// Make, issue, pay, freeze and list assets of the chain's own ledger, and show statements: see docs/assets.md.
     #[command(subcommand)]
     Asset(AssetVerb),
+    /// Name contracts, publish versions, switch between them, and call by name: see docs/names.md.
+    #[command(subcommand)]
+    Cns(CnsVerb),
     /// Re-check a stopped node's whole ledger: checksums, hashes, certificates, results and roots.
     Verify(VerifyVerb),
     /// Make a snapshot of a node's state, check one, or begin a node with one: see docs/snapshots.md.
@@ -96,6 +99,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Block(args) => wait_for(query::block(args)),
         Verb::Gov(verb) => wait_for(verbs::gov::run(verb)),
         Verb::Asset(verb) => wait_for(verbs::asset::run(verb)),
+        Verb::Cns(verb) => wait_for(verbs::cns::run(verb)),
         Verb::Verify(verb) => verbs::verify::run(&verb),
         Verb::Snapshot(verb) => verbs::snapshot::run(&verb),
         Verb::Backup(verb) => verbs::backup::run(&verb),

@@ -69,6 +69,19 @@ pub trait Host {
     /// [`Halt::OutOfGas`].
     fn charge(&mut self, gas: u64) -> Result<(), Halt>;
 
+    /// The code of an account; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`Halt`].
+    fn code(&mut self, account: Address) -> Result<Bytes, Halt>;
+
+    /// Makes an account a contract with this code, whatever coins it has. False where it is a contract already, or has sent
+    /// transactions.
+    ///
+    /// # Errors
+    /// [`Halt`].
+    fn create(&mut self, account: Address, code: Bytes) -> Result<bool, Halt>;
+
     /// One system contract calls another: from now on it is this one's storage and events. [`within`] sees to it that it is
     /// left again.
     fn enter(&mut self, contract: Address);

@@ -7,6 +7,7 @@ sol!("../../contracts/interfaces/IAssets.sol");
 sol!("../../contracts/interfaces/ICommittee.sol");
 sol!("../../contracts/interfaces/IConfiguration.sol");
 sol!("../../contracts/interfaces/IMembers.sol");
+sol!("../../contracts/interfaces/INames.sol");
 sol!("../../contracts/interfaces/IPermissions.sol");
 
 sol! {

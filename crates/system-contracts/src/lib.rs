@@ -15,6 +15,7 @@ pub mod configuration;
 mod host;
 pub mod interfaces;
 pub mod members;
+pub mod names;
 pub mod permissions;
 mod set;
 pub mod storage;
@@ -24,9 +25,10 @@ pub use host::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolInterface;
 use interfaces::{
-    IAssets, ICommittee, IConfiguration, IMembers, IPermissions, MalformedArguments, NotPayable, UnknownFunction,
+    IAssets, ICommittee, IConfiguration, IMembers, INames, IPermissions, MalformedArguments, NotPayable,
+    UnknownFunction,
 };
-use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, PERMISSIONS_PROTOCOL};
+use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL};
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the
 /// arguments, in units of gas.
@@ -37,10 +39,11 @@ const WORD_GAS: u64 = 12;
 /// The contracts that every chain with operators has from its first block.
 const ORIGINAL: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
 /// Those that came later, each with the version of the protocol that brings it ([`lian_types::PROTOCOLS`]).
-const ADDED: [(Address, u64); 3] = [
+const ADDED: [(Address, u64); 4] = [
     (assets::ADDRESS, ASSETS_PROTOCOL),
     (committee::ADDRESS, COMMITTEE_PROTOCOL),
     (permissions::ADDRESS, PERMISSIONS_PROTOCOL),
+    (names::ADDRESS, NAMES_PROTOCOL),
 ];
 
 /// The contracts that there are by a version of the protocol.
@@ -74,13 +77,15 @@ pub fn run(host: &mut dyn Host, contract: Address, call: &Call<'_>) -> Result<Ve
         committee::run(host, call, decode::<ICommittee::ICommitteeCalls>(call.input)?)
     } else if contract == permissions::ADDRESS {
         permissions::run(host, call, decode::<IPermissions::IPermissionsCalls>(call.input)?)
+    } else if contract == names::ADDRESS {
+        names::run(host, call, decode::<INames::INamesCalls>(call.input)?)
     } else {
         Err(Failure::revert(&UnknownFunction { selector: selector(call.input) }))
     }
 }
 
 /// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor do the
-/// asset ledger and permissions ever.
+/// asset ledger, permissions and names ever.
 ///
 /// # Errors
 /// Those of the host.

@@ -208,7 +208,7 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
 }
 
 /// Whether an address is the chain's own: its system contracts, Ethereum's precompiled ones, and what is kept free for more.
-fn is_chains_own(address: Address) -> bool {
+pub(crate) fn is_chains_own(address: Address) -> bool {
     address.starts_with(&[0; 18])
 }
 

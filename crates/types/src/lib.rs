@@ -32,8 +32,8 @@ pub use genesis::{
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
 pub use protocol::{
-    ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, PERMISSIONS_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS,
-    Protocol, UnknownProtocol,
+    ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL, PROTOCOL_PARAMETER,
+    PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
 };
 pub use receipt::Receipt;
 pub use transaction::{Transaction, TransactionError, TransactionKind};

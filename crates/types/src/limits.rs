@@ -31,6 +31,23 @@ pub const PER_CENT_MAX: u8 = 100;
 /// what only some may call, and of a call that is explained.
 pub const VERDICTS_MAX: usize = 65_536;
 
+/// Longest name of a contract, in bytes: 32 Chinese characters, or a label of DNS (63) with what it lies under.
+pub const NAME_BYTES_MAX: usize = 96;
+/// Longest text of a version, in bytes: what a slot holds.
+pub const NAME_VERSION_BYTES_MAX: usize = 32;
+/// Most versions of a name: one a month for twenty years.
+pub const NAME_VERSIONS_MAX: u64 = 256;
+/// Largest ABI that is kept with a version, in bytes: two thirds of a transaction's gas. Compressed, it is that of any contract.
+pub const NAME_ABI_BYTES_MAX: usize = 16 * 1024;
+/// Longest metadata of a version, in bytes: some sentences, or a reference to what says more.
+pub const NAME_METADATA_BYTES_MAX: usize = 256;
+/// Most delegates of a name: a team. A transfer clears them, at three slots each.
+pub const NAME_DELEGATES_MAX: u64 = 16;
+/// Most callers that a canary's owner lists.
+pub const NAME_CALLERS_MAX: u64 = 1_000;
+/// Gas of the contract that decides about a canary, in units of gas: some dozens of slots.
+pub const NAME_RULE_GAS: u64 = 100_000;
+
 /// Largest frame between nodes, in bytes: the largest proposal body with room for framing and certificates.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -19,7 +19,7 @@ pub struct Protocol {
 }
 
 /// Every version that this program knows, by rising number.
-pub const PROTOCOLS: [Protocol; 4] = [
+pub const PROTOCOLS: [Protocol; 5] = [
     Protocol { version: 0, name: "base", changes: "The first rules." },
     Protocol {
         version: ASSETS_PROTOCOL,
@@ -36,6 +36,11 @@ pub const PROTOCOLS: [Protocol; 4] = [
         name: "permissions",
         changes: "There are roles, rules about calls and creations, and freezing, by the system contract at 0x2003.",
     },
+    Protocol {
+        version: NAMES_PROTOCOL,
+        name: "names",
+        changes: "Contracts have names, with aliases to call them by, in the system contract at 0x2002.",
+    },
 ];
 
 /// The version that brings the native asset ledger.
@@ -46,6 +51,9 @@ pub const COMMITTEE_PROTOCOL: u64 = 2;
 
 /// The version that brings permissions.
 pub const PERMISSIONS_PROTOCOL: u64 = 3;
+
+/// The version that brings names for contracts.
+pub const NAMES_PROTOCOL: u64 = 4;
 
 /// The latest version that this program knows.
 pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;

@@ -9,6 +9,7 @@ mod calls;
 mod committee;
 mod contracts;
 mod determinism;
+mod names;
 mod parallel;
 mod permission_matrix;
 mod permissions;

@@ -3,7 +3,7 @@
 //! `LIAN_PARALLEL_CASES` sets how many random blocks are run instead of the default; a block has 50 transactions on average.
 
 use crate::support::{ALICE, BOB, CAROL, CHAIN_ID, Chain, GAS_LIMIT, PROPOSER, rules, sent, transaction};
-use crate::{assets, system};
+use crate::{assets, names, system};
 use alloy_consensus::{TxEip1559, TxEip7702};
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
@@ -14,7 +14,7 @@ use lian_executor::{
     AccountState, BlockEnvironment, MemoryState, Outcome, Rules, SpecId, StateError, StateReader, Threads,
     execute_transactions, execute_transactions_parallel,
 };
-use lian_system_contracts::interfaces::IPermissions as P;
+use lian_system_contracts::interfaces::{INames, IPermissions as P};
 use lian_system_contracts::{members, permissions};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -31,10 +31,16 @@ const COPIER: Address = Address::repeat_byte(0x33);
 /// Stores the balance of the account in its input at slot 0, and the hash of its code at the account's number.
 const OBSERVER: Address = Address::repeat_byte(0x44);
 
+/// Says what its slot 0 says to who sends something; else it turns that from yes to no and back.
+const TOGGLE: Address = Address::repeat_byte(0x55);
+/// One of either kind, whose versions are a [`COUNTER_CODE`] and a [`COPIER_CODE`].
+const NAMES: [&str; 2] = [names::KEEPS, names::PASSES];
+
 const COUNTER_CODE: &[u8] = &hex!("5f358054600101905500");
 const FACTORY_CODE: &[u8] = &hex!("365f5f375f365f34f500");
 const COPIER_CODE: &[u8] = &hex!("5f355480600316600314601c578060010160203555" "5f5260205fa000" "5b5f5ffd");
 const OBSERVER_CODE: &[u8] = &hex!("5f35315f555f353f5f355500");
+const TOGGLE_CODE: &[u8] = &hex!("36600a57" "5f54155f5500" "5b5f545f5260205ff3");
 /// Without input it destroys itself; else it adds the second word of its input to the slot of the first.
 const PHOENIX_CODE: &[u8] = &hex!("36600657" "33ff" "5b5f3580546020350190" "5500");
 
@@ -62,6 +68,8 @@ enum Action {
     Delegate { authority: usize },
     Govern,
     Freeze { whom: u8 },
+    CallName { name: usize, words: [u8; 2] },
+    SteerName { name: usize, step: u8 },
     Transfer { to: u8, amount: u64 },
     WrongNonce { high: bool },
     LittleGas,
@@ -82,6 +90,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..2usize).prop_map(|authority| Action::Delegate { authority }),
         1 => Just(Action::Govern),
         1 => (1..14u8).prop_map(|whom| Action::Freeze { whom }),
+        4 => (0..2usize, 0..6u8, 0..6u8).prop_map(|(name, from, to)| Action::CallName { name, words: [from, to] }),
+        2 => (0..2usize, 0..8u8).prop_map(|(name, step)| Action::SteerName { name, step }),
         4 => (0..14u8, 0..40u64).prop_map(|(to, amount)| Action::Transfer { to, amount }),
         1 => any::<bool>().prop_map(|high| Action::WrongNonce { high }),
         1 => Just(Action::LittleGas),
@@ -129,6 +139,21 @@ fn phoenix() -> Address {
     FACTORY.create2(B256::ZERO, keccak256(phoenix_creation()))
 }
 
+/// What changes which version of a name answers.
+fn steer(name: &str, step: u8) -> TxEip1559 {
+    use INames as N;
+    let (name, version, reason) = (name.to_owned(), ["1", "2"][usize::from(step % 2)].to_owned(), String::new());
+    let call = match step {
+        0 | 1 => N::switchToCall { name, version, reason }.abi_encode(),
+        2 | 3 => N::startCanaryCall { name, version, basisPoints: 5_000, reason }.abi_encode(),
+        4 => N::setCanaryRuleCall { name, rule: TOGGLE, reason }.abi_encode(),
+        5 => N::abortCanaryCall { name, reason }.abi_encode(),
+        6 => N::finishCanaryCall { name, reason }.abi_encode(),
+        _ => return transaction(Some(TOGGLE), vec![]),
+    };
+    transaction(Some(lian_system_contracts::names::ADDRESS), call)
+}
+
 /// An account with a key that nobody knows has signed this, as far as anybody can tell.
 fn authority(index: usize) -> SignedAuthorization {
     let address = [COPIER, phoenix()][index];
@@ -141,6 +166,17 @@ fn authority(index: usize) -> SignedAuthorization {
 
 fn genesis(has_permissions: bool) -> MemoryState {
     let mut chain = system::chain();
+    let versions = [(names::FIRST, COUNTER_CODE), (names::SECOND, COPIER_CODE), (TOGGLE, TOGGLE_CODE)];
+    for (address, code) in versions {
+        chain.state.insert(address, 1, U256::ZERO, Bytes::from_static(code), []);
+    }
+    names::register_both(&mut chain);
+    for delegate in (0..8).map(account) {
+        for name in NAMES {
+            let call = INames::setDelegateCall { name: name.into(), account: delegate, allowed: true };
+            assert!(chain.send(ALICE, Some(lian_system_contracts::names::ADDRESS), call.abi_encode()).success);
+        }
+    }
     if has_permissions {
         make_rules(&mut chain);
     }
@@ -208,6 +244,10 @@ fn build(plan: &Plan) -> Vec<Arc<VerifiedTransaction>> {
                 let call = P::freezeCall { target: account(*whom), reason: String::new() };
                 transaction(Some(permissions::ADDRESS), call.abi_encode())
             }
+            Action::CallName { name, words: [from, to] } => {
+                transaction(Some(names::alias_at(NAMES[*name])), words([*from, *to]))
+            }
+            Action::SteerName { name, step } => steer(NAMES[*name], *step),
             Action::Govern => transaction(Some(members::ADDRESS), system::make_sealer()),
             Action::WrongNonce { .. } | Action::LittleGas => transaction(Some(BOB), vec![]),
             Action::MuchGas { limit } => TxEip1559 { gas_limit: *limit, ..transaction(Some(COUNTER), vec![]) },

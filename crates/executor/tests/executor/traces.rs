@@ -53,7 +53,7 @@ fn with_block<T>(
     })
 }
 
-fn trace(chain: &Chain, transactions: &[Arc<VerifiedTransaction>], index: usize, options: &Value) -> Value {
+pub(crate) fn trace(chain: &Chain, transactions: &[Arc<VerifiedTransaction>], index: usize, options: &Value) -> Value {
     let trace = with_block(chain, transactions, options, |block| trace_transaction(block, index)).unwrap();
     serde_json::to_value(trace).unwrap()
 }

@@ -4,6 +4,8 @@ pub(crate) mod account;
 pub(crate) mod asset;
 pub(crate) mod backup;
 pub(crate) mod bench;
+mod callee;
+pub(crate) mod cns;
 pub(crate) mod gov;
 pub(crate) mod query;
 pub(crate) mod recover;

@@ -1,6 +1,6 @@
 //! `lian send`, `lian call`, `lian deploy`.
 
-use super::{NodeArgs, query::print_receipt};
+use super::{NodeArgs, callee::Callee, cns::DeployNameArgs, query::print_receipt};
 use crate::output::{printable, say};
 use alloy_primitives::{
     Address, Bytes, TxKind, U256, hex,
@@ -113,8 +113,8 @@ pub(super) fn in_words(error: anyhow::Error, explain: impl Fn(&[u8]) -> Option<S
 
 #[derive(Args, Debug)]
 pub(crate) struct SendVerb {
-    /// The callee's address.
-    to: Address,
+    /// The callee's address, or its name.
+    to: Callee,
     /// A function's signature, such as `transfer(address,uint256)`, or call data in hexadecimal.
     signature: Option<String>,
     /// The function's arguments.
@@ -126,8 +126,8 @@ pub(crate) struct SendVerb {
 
 #[derive(Args, Debug)]
 pub(crate) struct CallVerb {
-    /// The callee's address.
-    to: Address,
+    /// The callee's address, or its name.
+    to: Callee,
     /// A function's signature, such as `balanceOf(address)(uint256)`, or call data in hexadecimal.
     signature: String,
     /// The function's arguments.
@@ -151,6 +151,8 @@ pub(crate) struct DeployVerb {
     #[arg(allow_negative_numbers = true)]
     arguments: Vec<String>,
     #[command(flatten)]
+    name: DeployNameArgs,
+    #[command(flatten)]
     send: SendArgs,
 }
 
@@ -159,7 +161,8 @@ pub(crate) async fn send(verb: SendVerb) -> Result<()> {
         None => Bytes::new(),
         Some(signature) => call_data(signature, &verb.arguments)?.0,
     };
-    let receipt = transact(&verb.send, TxKind::Call(verb.to), input).await?;
+    let to = verb.to.address(&verb.send.node).await?;
+    let receipt = transact(&verb.send, TxKind::Call(to), input).await?;
     print_receipt(&receipt, verb.send.node.json)?;
     check_success(&verb.send, &receipt)
 }
@@ -168,15 +171,23 @@ pub(crate) async fn deploy(verb: DeployVerb) -> Result<()> {
     let artifact = Artifact::read(&verb.artifact)?;
     let arguments = encode_constructor(artifact.abi.constructor.as_ref(), &verb.arguments)?;
     let code: Vec<u8> = artifact.bytecode.iter().chain(arguments.iter()).copied().collect();
+    let name = verb.name.given();
+    if let Some(name) = &name {
+        name.check(&verb.send.node).await?;
+    }
     let receipt = transact(&verb.send, TxKind::Create, code.into()).await?;
     print_receipt(&receipt, verb.send.node.json)?;
-    check_success(&verb.send, &receipt)
+    check_success(&verb.send, &receipt)?;
+    let Some(name) = name else { return Ok(()) };
+    let address = super::text(&receipt, "contractAddress").parse().context("the receipt names no contract")?;
+    let SendArgs { key, timeout, node, .. } = verb.send;
+    name.publish(&ChangeArgs { key, timeout, node }, address, serde_json::to_value(&artifact.abi)?).await
 }
 
 pub(crate) async fn call(verb: CallVerb) -> Result<()> {
     let client = verb.node.client()?;
     let (data, function) = call_data(&verb.signature, &verb.arguments)?;
-    let mut request = json!({"to": verb.to, "input": data});
+    let mut request = json!({"to": verb.to.address(&verb.node).await?, "input": data});
     if let (Some(from), Some(fields)) = (verb.from, request.as_object_mut()) {
         fields.insert("from".to_owned(), json!(from));
     }

@@ -10,6 +10,7 @@ mod layers;
 mod local_network;
 mod long_chain;
 mod members;
+mod names;
 mod program;
 mod protocol;
 mod recover;

@@ -38,6 +38,7 @@ impl Eq for Accesses {}
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Chain {
     slots: BTreeMap<(Address, U256), U256>,
+    pub(crate) codes: BTreeMap<Address, Bytes>,
     pub(crate) logs: Vec<LogData>,
     /// What the last call did that succeeded.
     pub(crate) accesses: Accesses,
@@ -221,6 +222,23 @@ impl Host for MemoryHost<'_> {
     fn charge(&mut self, gas: u64) -> Result<(), Halt> {
         self.gas = self.gas.checked_sub(gas).ok_or(Halt::OutOfGas)?;
         Ok(())
+    }
+
+    fn code(&mut self, account: Address) -> Result<Bytes, Halt> {
+        self.charge(100)?;
+        Ok(self.chain.codes.get(&account).cloned().unwrap_or_default())
+    }
+
+    fn create(&mut self, account: Address, code: Bytes) -> Result<bool, Halt> {
+        if self.is_static {
+            return Err(Halt::Static);
+        }
+        self.charge(32_000)?;
+        if self.chain.codes.contains_key(&account) {
+            return Ok(false);
+        }
+        self.chain.codes.insert(account, code);
+        Ok(true)
     }
 
     fn enter(&mut self, contract: Address) {

@@ -8,5 +8,7 @@ mod committee;
 mod committee_model;
 mod configuration;
 mod members;
+mod names;
+mod names_model;
 mod permissions;
 mod permissions_model;

@@ -32,7 +32,7 @@ pub use genesis::{
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
 pub use protocol::{
-    ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
+    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
 };
 pub use receipt::Receipt;
 pub use transaction::{Transaction, TransactionError, TransactionKind};

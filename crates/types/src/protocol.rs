@@ -19,7 +19,7 @@ pub struct Protocol {
 }
 
 /// Every version that this program knows, by rising number.
-pub const PROTOCOLS: [Protocol; 3] = [
+pub const PROTOCOLS: [Protocol; 4] = [
     Protocol { version: 0, name: "base", changes: "The first rules." },
     Protocol {
         version: ASSETS_PROTOCOL,
@@ -31,6 +31,11 @@ pub const PROTOCOLS: [Protocol; 3] = [
         name: "committee",
         changes: "Operators can hand over to a committee, the system contract at 0x2004.",
     },
+    Protocol {
+        version: AUTHORITIES_PROTOCOL,
+        name: "authorities",
+        changes: "Certificate authorities and revocations are on chain, in the system contract at 0x2008.",
+    },
 ];
 
 /// The version that brings the native asset ledger.
@@ -38,6 +43,9 @@ pub const ASSETS_PROTOCOL: u64 = 1;
 
 /// The version that brings the committee.
 pub const COMMITTEE_PROTOCOL: u64 = 2;
+
+/// The version that brings certificate authorities and revocations.
+pub const AUTHORITIES_PROTOCOL: u64 = 3;
 
 /// The latest version that this program knows.
 pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;

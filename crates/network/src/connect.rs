@@ -6,7 +6,7 @@ use crate::{
     events::EventQueue,
     handshake::{self, Channel, EXPORTER_LABEL, Hello, Local, Role},
     measure,
-    pki::{TlsContext, certificate_names, chain_expires},
+    pki::{Distrust, TlsContext, certificate_names},
     registry::{DialAdvice, Registry},
     session::{Origin, Session},
 };
@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::{
     net::TcpStream,
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) stop: CancellationToken,
+    /// Why peers refuse this node's own certificate, as far as it has been said.
+    pub(crate) own_refused: Mutex<Option<Distrust>>,
     /// When a stranger's failed handshake was last worth a warning.
     pub(crate) warned: Mutex<Option<Instant>>,
     /// Every task holds a clone, so that stopping can wait for the last one.
@@ -58,7 +60,7 @@ impl Shared {
             advertised: config.advertised.clone(),
             software: config.software.clone(),
         };
-        let registry = Registry::new(key, Arc::clone(&events), config.limits.ping_period, config.limits.ban);
+        let registry = Registry::new(key, config.trust.clone(), Arc::clone(&events), &config.limits);
         let shared = Self {
             suite: config.suite,
             key: config.consensus_key.clone(),
@@ -68,6 +70,7 @@ impl Shared {
             registry: Mutex::new(registry),
             events,
             stop: CancellationToken::new(),
+            own_refused: Mutex::new(None),
             warned: Mutex::new(None),
             alive: Mutex::new(Some(alive)),
         };
@@ -162,14 +165,14 @@ async fn prove_and_decide(
     established: &mut Established,
     dialled: Option<ConsensusKey>,
 ) -> Result<Arc<Session>, HandshakeError> {
-    let Presented { channel, names, expires } = presented(shared.suite, established)?;
+    let Presented { channel, names, chain } = presented(shared.suite, established)?;
     let local = Local { suite: shared.suite, key: &shared.key, hello: shared.hello.clone() };
     let mut peer_name = String::new();
     let authorise = |hello: &Hello| {
         if dialled.is_some_and(|key| key != hello.key) {
             return Err(HandshakeError::UnknownKey(hello.key));
         }
-        let expected = shared.registry.lock().admit(&hello.key)?.name.clone();
+        let expected = shared.registry.lock().admit(&hello.key, &chain)?.0.name.clone();
         if !names.iter().any(|name| name.eq_ignore_ascii_case(&expected)) {
             return Err(HandshakeError::CertificateName { expected, presented: names });
         }
@@ -193,7 +196,7 @@ async fn prove_and_decide(
         incarnation: proved.hello.incarnation,
         sequence: 0,
         version: proved.version,
-        expires,
+        chain,
     };
     let decides = shared.registry.lock().decides(&origin.peer);
     if !decides {
@@ -214,8 +217,8 @@ struct Presented {
     channel: Channel,
     /// The names in the peer's certificate.
     names: Vec<String>,
-    /// When its chain expires.
-    expires: SystemTime,
+    /// Its chain of certificates.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 fn presented(suite: Suite, established: &Established) -> Result<Presented, HandshakeError> {
@@ -226,7 +229,7 @@ fn presented(suite: Suite, established: &Established) -> Result<Presented, Hands
         TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None),
     }
     .map_err(tls_error)?;
-    let chain: &[CertificateDer<'_>] = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain: &[CertificateDer<'static>] = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let Some(certificate) = chain.first() else {
         return Err(tls_error(rustls::Error::NoCertificatesPresented));
     };
@@ -236,7 +239,7 @@ fn presented(suite: Suite, established: &Established) -> Result<Presented, Hands
         own_certificate: established.own_certificate,
         peer_certificate: suite.hash(certificate),
     };
-    Ok(Presented { channel, names: certificate_names(certificate), expires: chain_expires(chain) })
+    Ok(Presented { channel, names: certificate_names(certificate), chain: chain.to_vec() })
 }
 
 /// Serves an installed session in a task of its own.

@@ -33,7 +33,7 @@ use crate::{
 use alloy_primitives::{Address, B256, U256, address};
 use alloy_sol_types::SolCall;
 pub use certificates::{AuthorityRecord, fingerprint};
-pub use revocations::{RevocationRecord, Revoked, revocation_id};
+pub use revocations::{RevocationRecord, revocation_id};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002008");

@@ -7,3 +7,4 @@ mod fixture;
 mod pressure;
 mod relay;
 mod sessions;
+mod trust;

@@ -10,7 +10,10 @@ use crate::{
     storage::after,
 };
 use alloy_primitives::{B256, U256, keccak256};
-use lian_types::limits::{REVOCATIONS_AT_ONCE_MAX, REVOCATIONS_MAX};
+use lian_types::{
+    Revoked,
+    limits::{REVOCATIONS_AT_ONCE_MAX, REVOCATIONS_MAX},
+};
 use std::collections::BTreeMap;
 
 /// Longest serial number, in bytes (RFC 5280, 4.1.2.2).
@@ -26,20 +29,6 @@ const REVOCATIONS: Keys = Keys { array: U256::from_limbs([5, 0, 0, 0]), mapping:
 const INSTITUTION: u64 = 1;
 /// Of the issuer's name where there is a serial number, else of the key.
 const HASH: u64 = 2;
-
-/// What is revoked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Revoked {
-    /// One certificate.
-    Certificate {
-        /// SHA-256 of the issuer's name, DER.
-        issuer: B256,
-        /// Big-endian, without zeros before it.
-        serial: Vec<u8>,
-    },
-    /// All certificates with the key whose SubjectPublicKeyInfo, DER, has this SHA-256.
-    Key(B256),
-}
 
 /// A revocation as the contract keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,8 +199,7 @@ fn load_revoked(host: &mut dyn Host, id: B256) -> Result<(Revoked, u64), Halt> {
     let rest = REVOCATIONS.rest(host, id)?;
     let hash: B256 = load(host, after(REVOCATIONS.slot(id), HASH))?.into();
     let serial = (rest >> TIME_BITS).to_be_bytes_trimmed_vec();
-    let revoked =
-        if serial.is_empty() { Revoked::Key(hash) } else { Revoked::Certificate { issuer: hash, serial } };
+    let revoked = if serial.is_empty() { Revoked::Key(hash) } else { Revoked::Certificate { issuer: hash, serial } };
     Ok((revoked, rest.wrapping_to()))
 }
 

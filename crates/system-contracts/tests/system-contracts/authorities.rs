@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
-    authorities::{ADDRESS, AuthoritySet, Revoked, fingerprint, revocation_id, version},
+    authorities::{ADDRESS, AuthoritySet, fingerprint, revocation_id, version},
     committee::{self, REASON_BYTES_MAX},
     interfaces::{
         IAuthorities as A,
@@ -15,7 +15,7 @@ use lian_system_contracts::{
     members,
 };
 use lian_types::{
-    ConsensusParameters,
+    ConsensusParameters, Revoked,
     limits::{AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, REVOCATIONS_AT_ONCE_MAX},
 };
 

@@ -1,18 +1,17 @@
 //! 0x2008 under any sequence of calls, beside a simple model of it.
 
 use crate::{
-    authorities::{
-        add, chain, distrust, listed, remove, revoke, revoke_keys, revoked, trust, unrevoke, version_of,
-    },
+    authorities::{add, chain, distrust, listed, remove, revoke, revoke_keys, revoked, trust, unrevoke, version_of},
     chain::{Chain, OPERATOR},
 };
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolInterface;
 use lian_system_contracts::{
     Failure,
-    authorities::{ADDRESS, AuthoritySet, Revoked, fingerprint, revocation_id},
+    authorities::{ADDRESS, AuthoritySet, fingerprint, revocation_id},
     interfaces::IAuthorities as A,
 };
+use lian_types::Revoked;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,8 +92,7 @@ impl Model {
 
 fn id(institution: usize, number: u8, is_key: bool) -> B256 {
     let hash = B256::repeat_byte(number);
-    let revoked =
-        if is_key { Revoked::Key(hash) } else { Revoked::Certificate { issuer: hash, serial: vec![number] } };
+    let revoked = if is_key { Revoked::Key(hash) } else { Revoked::Certificate { issuer: hash, serial: vec![number] } };
     let name = INSTITUTIONS[institution];
     revocation_id((!name.is_empty()).then_some(name), &revoked)
 }
@@ -111,11 +109,8 @@ fn run(chain: &mut Chain, act: &Act) -> Result<(), Failure> {
             // One call has one issuer, so that several make several; all or none as in one.
             let before = chain.clone();
             let name = INSTITUTIONS[*institution];
-            let mut all = if serials.is_empty() {
-                revoke(chain, OPERATOR, name, B256::repeat_byte(1), &[])
-            } else {
-                Ok(())
-            };
+            let mut all =
+                if serials.is_empty() { revoke(chain, OPERATOR, name, B256::repeat_byte(1), &[]) } else { Ok(()) };
             for number in serials {
                 all = all.and_then(|()| revoke(chain, OPERATOR, name, B256::repeat_byte(*number), &[&[*number]]));
             }

@@ -11,6 +11,7 @@
 //!
 //! Main functions: [`execute_proposal`], [`genesis_block`], [`execute_transactions`].
 
+mod authorities;
 mod call;
 mod database;
 mod evm;
@@ -31,6 +32,7 @@ mod threads;
 mod trace;
 mod transaction;
 
+pub use authorities::{authorities, authorities_version};
 pub use call::{
     CallError, CallOutcome, CallResult, CallSite, EstimateError, OverrideError, Overrides, RequestError, access_list,
     call, estimate_gas, halt_message,

@@ -1,12 +1,13 @@
 //! From a TCP connection to a session, on both ends, and the tasks that dial.
 
 use crate::{
-    DisconnectReason, HandshakeError, NetworkConfig, NetworkLimits,
+    DisconnectReason, HandshakeError, NetworkConfig, NetworkLimits, RefusalCode,
     config::PeerConfig,
     events::EventQueue,
     handshake::{self, Channel, EXPORTER_LABEL, Hello, Local, Role},
     measure,
-    pki::{Distrust, TlsContext, certificate_names},
+    own::{self, OwnCertificate},
+    pki::{TlsContext, certificate_names},
     registry::{DialAdvice, Registry},
     session::{Origin, Session},
 };
@@ -39,8 +40,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) stop: CancellationToken,
-    /// Why peers refuse this node's own certificate, as far as it has been said.
-    pub(crate) own_refused: Mutex<Option<Distrust>>,
+    /// This node's own certificate, as it was judged last.
+    pub(crate) own: Mutex<Option<OwnCertificate>>,
     /// When a stranger's failed handshake was last worth a warning.
     pub(crate) warned: Mutex<Option<Instant>>,
     /// Every task holds a clone, so that stopping can wait for the last one.
@@ -70,7 +71,7 @@ impl Shared {
             registry: Mutex::new(registry),
             events,
             stop: CancellationToken::new(),
-            own_refused: Mutex::new(None),
+            own: Mutex::new(None),
             warned: Mutex::new(None),
             alive: Mutex::new(Some(alive)),
         };
@@ -244,12 +245,16 @@ fn presented(suite: Suite, established: &Established) -> Result<Presented, Hands
 
 /// Serves an installed session in a task of its own.
 pub(crate) fn serve(shared: &Arc<Shared>, session: Arc<Session>, stream: TlsStream<TcpStream>) {
+    own::note_peer(shared, None);
     let task = {
         let shared = Arc::clone(shared);
         async move {
             tracing::info!(peer = session.name, address = %session.remote, dialled = session.dialled, "connected");
             let reason = session.run(stream, &shared.limits, &shared.events).await;
             tracing::info!(peer = session.name, seconds = session.age().as_secs(), "disconnected: {reason}");
+            if reason == DisconnectReason::Goodbye(RefusalCode::Untrusted) {
+                own::note_peer(&shared, Some(&session.name));
+            }
             if matches!(reason, DisconnectReason::Protocol(_)) {
                 // Two broken sessions within a minute and a half are no accident.
                 shared.registry.lock().report(&session.peer, PROTOCOL_POINTS);
@@ -293,6 +298,9 @@ pub(crate) async fn keep_dialling(shared: Arc<Shared>, peer: ConsensusKey, mut c
                     Ok((session, stream)) => serve(&shared, session, stream),
                     Err(error) => {
                         failures = failures.saturating_add(1);
+                        if matches!(error, HandshakeError::Refused(RefusalCode::Untrusted)) {
+                            own::note_peer(&shared, Some(&config.name));
+                        }
                         dial_failed(&error, &config, failures);
                     }
                 }
@@ -334,6 +342,9 @@ fn dial_failed(error: &HandshakeError, peer: &PeerConfig, failures: u32) {
 /// Counts and logs an incoming connection that failed; strangers cannot fill the log.
 pub(crate) fn accept_failed(shared: &Shared, error: &HandshakeError, remote: SocketAddr) {
     measure::handshake_failure(error);
+    if matches!(error, HandshakeError::Refused(RefusalCode::Untrusted)) {
+        own::note_peer(shared, Some(&remote.to_string()));
+    }
     let now = Instant::now();
     let mut warned = shared.warned.lock();
     let recent = warned.is_some_and(|last| now.saturating_duration_since(last) < WARNING_PERIOD);

@@ -184,10 +184,10 @@ impl NetworkHandle {
         self.shared.registry.lock().judge_own(identity.chain())
     }
 
-    /// This node's own certificate, and whether peers accept it.
+    /// This node's own certificate, and whether peers accept it, as of the last change of either.
     #[must_use]
-    pub fn own_certificate(&self) -> OwnCertificate {
-        own::certificate(&self.shared)
+    pub fn own_certificate(&self) -> Option<OwnCertificate> {
+        self.shared.own.lock().clone()
     }
 
     /// By what certificates are judged now.

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod asset;
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod ca;
 pub(crate) mod gov;
 pub(crate) mod query;
 pub(crate) mod recover;

@@ -48,11 +48,11 @@ pub struct CertificateFacts {
 }
 
 impl CertificateFacts {
-    /// Reads a certificate.
+    /// Reads a certificate, DER.
     ///
     /// # Errors
     /// [`PkiError::Pem`] for bytes that are none.
-    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, PkiError> {
+    pub fn of(certificate: &[u8]) -> Result<Self, PkiError> {
         let unreadable = |reason: String| PkiError::Pem { what: "certificate".into(), reason };
         let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|error| unreadable(error.to_string()))?;
         if !rest.is_empty() {
@@ -116,7 +116,7 @@ pub(super) fn without_zeros(bytes: &[u8]) -> &[u8] {
 }
 
 /// A name for people. It comes from whoever issued the certificate, so that what could steer a terminal is taken out.
-fn text(name: &X509Name<'_>) -> String {
+pub(super) fn text(name: &X509Name<'_>) -> String {
     name.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(TEXT_CHARS_MAX).collect()
 }
 

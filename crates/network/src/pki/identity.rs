@@ -52,7 +52,7 @@ impl TlsIdentity {
     /// # Errors
     /// [`PkiError::Pem`] where it cannot be read.
     pub fn facts(&self) -> Result<CertificateFacts, PkiError> {
-        CertificateFacts::of(&CertificateDer::from(self.certificate()))
+        CertificateFacts::of(self.certificate())
     }
 
     /// When the first certificate of the chain expires.

@@ -4,6 +4,7 @@
 //! authority, with RSA, ECDSA or Ed25519 keys. [`TlsIdentity`] is a node's chain and key, [`Trust`] what a node believes of
 //! the certificates that others show: which authorities, for whose nodes, and what is revoked.
 
+mod crl;
 mod facts;
 mod file;
 mod identity;
@@ -11,12 +12,14 @@ mod issue;
 mod tls;
 mod trust;
 
+pub use crl::RevocationList;
 pub(crate) use facts::chain_expires;
 pub use facts::{CertificateFacts, certificate_names, sha256};
+pub use file::read_certificate;
 pub use identity::TlsIdentity;
 pub use issue::{Authority, KeyAlgorithm, NodeCredentials, Validity, pem};
 pub(crate) use tls::TlsContext;
-pub use trust::{Anchor, Distrust, Trust, TrustSource, TrustedAuthority, Unusable};
+pub use trust::{Anchor, Distrust, Listing, Trust, TrustSource, TrustedAuthority, Unusable};
 
 use std::{io, path::PathBuf};
 

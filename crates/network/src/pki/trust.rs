@@ -29,6 +29,14 @@ pub struct TrustedAuthority {
     pub is_root: bool,
 }
 
+impl TrustedAuthority {
+    /// An authority by its certificate, DER.
+    #[must_use]
+    pub fn new(certificate: Vec<u8>, institution: Option<String>, is_root: bool) -> Self {
+        Self { certificate: certificate.into(), institution, is_root }
+    }
+}
+
 /// Everything by which certificates are judged.
 #[derive(Clone, Debug, Default)]
 pub struct TrustSource {
@@ -38,6 +46,22 @@ pub struct TrustSource {
     pub distrusted: Vec<B256>,
     /// What is revoked, each for the nodes of an institution, or (none) of all.
     pub revoked: Vec<(Option<String>, Revoked)>,
+}
+
+impl TrustSource {
+    /// The roots in a list of PEM texts, all of which vouch for every institution.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] for a text that holds none or a damaged one.
+    pub fn from_pem<T: AsRef<str>>(texts: &[T]) -> Result<Self, PkiError> {
+        let mut authorities = Vec::new();
+        for (position, text) in texts.iter().enumerate() {
+            for certificate in certificates(&format!("certificate authority {position}"), text.as_ref())? {
+                authorities.push(TrustedAuthority { certificate, institution: None, is_root: true });
+            }
+        }
+        Ok(Self { authorities, ..Self::default() })
+    }
 }
 
 /// An authority that cannot be used, and why.
@@ -109,6 +133,21 @@ pub struct Anchor {
     pub subject: String,
 }
 
+/// An authority as a node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// What its certificate says.
+    pub facts: CertificateFacts,
+    /// For whose nodes it vouches; none: for all.
+    pub institution: Option<String>,
+    /// Whether chains may end at it.
+    pub is_root: bool,
+    /// Whether it is distrusted, so that none does.
+    pub is_distrusted: bool,
+    /// The certificate, PEM.
+    pub pem: String,
+}
+
 /// What a node believes. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust(Arc<Believed>);
@@ -145,7 +184,7 @@ impl Trust {
     /// # Errors
     /// [`PkiError::Pem`] where there is none at all, or a text that holds none or a damaged one.
     pub fn from_pem<T: AsRef<str>>(texts: &[T]) -> Result<Self, PkiError> {
-        let (trust, unusable) = Self::new(TrustSource { authorities: read_roots(texts)?, ..TrustSource::default() })?;
+        let (trust, unusable) = Self::new(TrustSource::from_pem(texts)?)?;
         match unusable.into_iter().next() {
             None => Ok(trust),
             Some(Unusable { fingerprint, reason }) => {
@@ -278,6 +317,22 @@ impl Trust {
         roots.chain(self.0.intermediates.iter().map(|listed| &listed.facts))
     }
 
+    /// Everything that is known of authorities, distrusted roots as well.
+    pub fn listings(&self) -> impl Iterator<Item = Listing> {
+        let believed = &self.0;
+        let listing = |listed: &Listed, is_root, is_distrusted| Listing {
+            facts: listed.facts.clone(),
+            institution: believed.vouch.get(&listed.facts.fingerprint).cloned().flatten(),
+            is_root,
+            is_distrusted,
+            pem: super::pem(&listed.certificate),
+        };
+        let roots = believed.roots.iter().map(move |root| listing(&root.listed, true, false));
+        let intermediates = believed.intermediates.iter().map(move |listed| listing(listed, false, false));
+        let former = believed.former.iter().map(move |root| listing(&root.listed, true, true));
+        roots.chain(intermediates).chain(former)
+    }
+
     /// The roots as a file of PEM texts, each with its name before it.
     #[must_use]
     pub fn roots_pem(&self) -> String {
@@ -347,17 +402,6 @@ impl Believed {
         let root = self.roots.iter().chain(&self.former).find(leads)?;
         objection(&root.listed).or_else(|| self.intermediates.iter().find_map(objection))
     }
-}
-
-/// Reads roots that vouch for every institution.
-pub(super) fn read_roots<T: AsRef<str>>(texts: &[T]) -> Result<Vec<TrustedAuthority>, PkiError> {
-    let mut roots = Vec::new();
-    for (position, text) in texts.iter().enumerate() {
-        for certificate in certificates(&format!("certificate authority {position}"), text.as_ref())? {
-            roots.push(TrustedAuthority { certificate, institution: None, is_root: true });
-        }
-    }
-    Ok(roots)
 }
 
 impl Root {

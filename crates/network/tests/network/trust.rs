@@ -272,7 +272,7 @@ async fn a_revoked_node_is_out_until_it_has_another_certificate() {
     }
     connect(&mut nodes).await;
     let root = || vec![authority(&certificates.authority, Some("bank"), true)];
-    let own = nodes[1].handle.own_certificate();
+    let own = nodes[1].handle.own_certificate().unwrap();
     assert!(own.verdict.is_ok());
     let old = own.facts.unwrap();
     assert_eq!(serial_of(&nodes[0], &nodes[1]), Some(old.serial.clone()));
@@ -287,7 +287,7 @@ async fn a_revoked_node_is_out_until_it_has_another_certificate() {
         let reason = nodes[node].until_disconnected().await;
         assert!(matches!(reason, DisconnectReason::Untrusted(Distrust::Revoked { .. })), "{reason}");
     }
-    let own = nodes[1].handle.own_certificate();
+    let own = nodes[1].handle.own_certificate().unwrap();
     assert!(matches!(own.verdict, Err(Distrust::Revoked { .. })), "it knows why");
 
     // Whatever it shows, what is said of it for the others is not changed by its trying.
@@ -317,7 +317,7 @@ async fn another_institutions_authority_does_not_help() {
     }
     left.handle.set_peers(vec![in_bank(right.as_silent_peer())]).unwrap();
     right.handle.set_peers(vec![in_bank(left.as_peer()), in_bank(right.as_peer())]).unwrap();
-    let verdict = right.handle.own_certificate().verdict;
+    let verdict = right.handle.own_certificate().unwrap().verdict;
     assert!(matches!(verdict, Err(Distrust::OtherInstitution { .. })), "{verdict:?}");
     // Once the chain names the institution that it belongs to, the same certificate is enough.
     let of_other = PeerConfig { institution: Some("other".to_owned()), ..right.as_silent_peer() };

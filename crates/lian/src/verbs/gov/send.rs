@@ -17,6 +17,7 @@ use lian_client::Table;
 use lian_system_contracts::{
     committee as contract, configuration,
     interfaces::{
+        IAuthorities,
         ICommittee::{self, Action, Tally},
         IConfiguration, IMembers,
     },
@@ -30,12 +31,12 @@ const DAY_SECONDS: u64 = 86_400;
 pub(crate) struct GovArgs {
     /// Why, for those who vote and for the record: a sentence, or a reference to what says more.
     #[arg(long, default_value = "")]
-    pub(super) reason: String,
+    pub(in crate::verbs) reason: String,
     /// For how many days a committee may vote on it.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=365))]
     days: u64,
     #[command(flatten)]
-    pub(super) send: ChangeArgs,
+    pub(in crate::verbs) send: ChangeArgs,
 }
 
 /// A change and how it is made.
@@ -50,14 +51,18 @@ pub(crate) struct Changing<C: Args> {
 impl<C: Args + Change> Changing<C> {
     pub(super) async fn run(self) -> Result<()> {
         let Self { change, how } = self;
-        let action = change.action()?;
-        // A group without the contract would take the transaction and do nothing.
-        view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
-        if members(&how.send.node).await?.is_empty() {
-            send(&how.send, action.target, action.data.to_vec()).await
-        } else {
-            propose(&how, vec![action]).await
-        }
+        decide(&how, change.action()?).await
+    }
+}
+
+/// Makes a change as an operator, or proposes it where a committee decides.
+pub(in crate::verbs) async fn decide(how: &GovArgs, action: Action) -> Result<()> {
+    // A group without the contract would take the transaction and do nothing.
+    view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
+    if members(&how.send.node).await?.is_empty() {
+        send(&how.send, action.target, action.data.to_vec()).await
+    } else {
+        propose(how, vec![action]).await
     }
 }
 
@@ -75,7 +80,7 @@ async fn now(node: &NodeArgs) -> Result<u64> {
     Ok(time.to::<u64>().max(super::clock()))
 }
 
-pub(super) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
+pub(in crate::verbs) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
     let receipt = args.send(contract, input, explain).await?;
     if args.node.json {
         say(&receipt)?;
@@ -102,6 +107,7 @@ fn summary(receipt: &Value) -> Table {
             table.line(name, role_name(role));
         } else {
             committee_summary(&mut table, &data);
+            authorities_summary(&mut table, &data);
         }
     }
     table
@@ -134,6 +140,27 @@ fn committee_summary(table: &mut Table, data: &LogData) {
         table.line("no member", account);
     } else if let Ok(C::ThresholdsSet { participation, approval }) = C::ThresholdsSet::decode_log_data(data) {
         table.line("participation", format!("{participation} %")).line("approval", format!("{approval} %"));
+    }
+}
+
+fn authorities_summary(table: &mut Table, data: &LogData) {
+    use IAuthorities as A;
+    if let Ok(A::AuthorityAdded { fingerprint, .. }) = A::AuthorityAdded::decode_log_data(data) {
+        table.line("added", fingerprint);
+    } else if let Ok(A::AuthorityRemoved { fingerprint, .. }) = A::AuthorityRemoved::decode_log_data(data) {
+        table.line("removed", fingerprint);
+    } else if let Ok(A::AuthorityDistrusted { fingerprint, .. }) = A::AuthorityDistrusted::decode_log_data(data) {
+        table.line("distrusted", fingerprint);
+    } else if let Ok(A::AuthorityTrusted { fingerprint, .. }) = A::AuthorityTrusted::decode_log_data(data) {
+        table.line("trusted", fingerprint);
+    } else if let Ok(A::CertificateRevoked { id, .. }) = A::CertificateRevoked::decode_log_data(data) {
+        table.line("revoked", id);
+    } else if let Ok(A::KeyRevoked { id, .. }) = A::KeyRevoked::decode_log_data(data) {
+        table.line("revoked", id);
+    } else if let Ok(A::Unrevoked { id, .. }) = A::Unrevoked::decode_log_data(data) {
+        table.line("no longer revoked", id);
+    } else if let Ok(A::AdministratorSet { institution, account }) = A::AdministratorSet::decode_log_data(data) {
+        table.line("administrator", format!("{account} of {institution}"));
     }
 }
 

@@ -39,7 +39,11 @@ impl RevocationList {
         Self::parse(&what, bytes)
     }
 
-    fn parse(what: &str, bytes: Vec<u8>) -> Result<Self, PkiError> {
+    /// As [`Self::read`], of bytes that are called so in errors.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`].
+    pub fn parse(what: &str, bytes: Vec<u8>) -> Result<Self, PkiError> {
         let refused = |reason: String| PkiError::Pem { what: what.to_owned(), reason };
         let der = match pem::parse(&bytes) {
             Ok(block) if block.tag() == "X509 CRL" => block.into_contents(),

@@ -63,6 +63,8 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         }
     };
     let outcome = tokio::select! {
+        // In this order: which institution a peer belongs to is known before its certificate is judged by the chain.
+        biased;
         outcome = serve_clients(&folder, rpc_config, &node, &network, &observed, signals) => outcome,
         never = follow_members(&folder, node.handles(), &network) => match never {},
         never = trust::follow(&folder, node.handles(), &network) => match never {},

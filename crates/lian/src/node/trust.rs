@@ -138,3 +138,19 @@ fn is_near(ends: SystemTime, now: SystemTime) -> bool {
 fn seconds(moment: SystemTime) -> u64 {
     moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_thirty_days_are_near() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let day = Duration::from_secs(86_400);
+        let cases =
+            [(now - day, true), (now, true), (now + day * 30, true), (now + day * 30 + Duration::from_secs(1), false)];
+        for (ends, near) in cases {
+            assert_eq!(is_near(ends, now), near, "{ends:?}");
+        }
+    }
+}

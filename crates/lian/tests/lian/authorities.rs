@@ -115,6 +115,7 @@ async fn authorities_change_under_load_and_a_revoked_node_is_out() {
         ca.issue("intermediate", &format!("bank{node}"), Some("new"), &institution, "p256");
         ca.renew(node, &institution, "p256");
     }
+    what_peers_would_refuse_is_not_used(&ca);
     load.wait_for_more(20).await;
     ca.done(&["distrust", genesis_root, "--reason", "its key is to be destroyed"]);
     wait_for_sessions(&network, &[0, 1, 2, 3], 3).await;
@@ -137,6 +138,27 @@ async fn authorities_change_under_load_and_a_revoked_node_is_out() {
     for node in 0..4 {
         succeed(&["verify", "--dir", text(&network.dir.join(format!("node{node}")))]);
     }
+}
+
+/// A running node keeps its certificate where the one in its folder is of no use.
+fn what_peers_would_refuse_is_not_used(ca: &Ca<'_>) {
+    let folder = ca.folder(0);
+    let reload = |certificate: &str| {
+        for (ending, place) in [("pem", "certs/node.pem"), ("key", "keys/node.pem")] {
+            fs::copy(ca.made(&format!("{certificate}.{ending}")), folder.join(place)).unwrap();
+        }
+        lian(&["ca", "reload", "--dir", text(&folder)])
+    };
+    let line = refused(&mut reload("node1-bank1-new"));
+    assert_eq!(line, "certificate carries the names [\"node1\"], not the node's name `node0`");
+    ca.issue("node", "node0", Some("own"), "node0-own", "p256");
+    let line = refused(&mut reload("node0-own"));
+    assert!(line.contains("which vouches for the nodes of `bank3`, not of `bank0`"), "{line}");
+    ca.issue("root", "Nobody", None, "nobody", "p256");
+    ca.issue("node", "node0", Some("nobody"), "node0-nobody", "p256");
+    let line = refused(&mut reload("node0-nobody"));
+    assert!(line.contains("does not lead to an authority that the network accepts"), "{line}");
+    assert!(reload("node0-bank0-new").status().unwrap().success());
 }
 
 async fn a_revoked_node_is_out(network: &mut Network) {

@@ -204,6 +204,14 @@ while [ "$version" -lt "$latest" ]; do
     } > "$folder/said" 2>&1 || fail "the committee: $(cat "$folder/said")"
     grep -q '^state *executed' "$folder/said" || fail "the committee: $(cat "$folder/said")"
   fi
+  if [ "$version" = 3 ]; then
+    {
+      "$new" ca issue root Successor --out "$folder/successor"
+      "$new" ca add "$folder/successor.pem" --every-institution --private-key "$key" --rpc-url "$(url 3)"
+    } > "$folder/said" 2>&1 || fail "the authorities: $(cat "$folder/said")"
+    is_known() { "$new" ca list --rpc-url "$(url 1)" | grep -q Successor; }
+    await 'a node believes the new authority' is_known
+  fi
 done
 touch "$folder/stop"
 for pid in "${clients[@]}"; do wait "$pid"; done

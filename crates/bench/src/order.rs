@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lian_client::Table;
 use lian_network::{
     Network, NetworkConfig, NetworkEvents, NetworkHandle, NetworkLimits, PeerConfig,
-    pki::{AcceptedAuthorities, Authority, KeyAlgorithm, TlsIdentity, Validity},
+    pki::{Authority, KeyAlgorithm, TlsIdentity, Trust, Validity},
 };
 use load::Load;
 use member::{Member, Progress};
@@ -175,7 +175,7 @@ async fn start(folder: &std::path::Path) -> Result<Vec<Member>> {
     let keys = own_keys();
     let authority = Authority::create("bench", KeyAlgorithm::EcdsaP256, Validity::authority())?;
     let institution = authority.issue_institution("bank", KeyAlgorithm::EcdsaP256, Validity::institution())?;
-    let authorities = AcceptedAuthorities::from_pem(&[authority.certificate_pem()])?;
+    let trust = Trust::from_pem(&[authority.certificate_pem()])?;
     let mut sockets: Vec<(NetworkHandle, NetworkEvents)> = Vec::new();
     for (number, key) in keys.iter().enumerate() {
         let name = name(number);
@@ -185,7 +185,7 @@ async fn start(folder: &std::path::Path) -> Result<Vec<Member>> {
             advertised: String::new(),
             peers: Vec::new(),
             identity: TlsIdentity::from_pem(&node.chain_pem, &node.key_pem)?,
-            authorities: authorities.clone(),
+            trust: trust.clone(),
             consensus_key: key.clone(),
             suite: network.info().suite,
             genesis_digest: network.info().genesis_hash,
@@ -197,6 +197,7 @@ async fn start(folder: &std::path::Path) -> Result<Vec<Member>> {
     let peers = sockets.iter().enumerate().map(|(number, (handle, _))| PeerConfig {
         key: handle.key(),
         name: name(number),
+        institution: None,
         address: handle.local_address().to_string(),
     });
     let peers: Vec<_> = peers.collect();

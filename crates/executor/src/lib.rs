@@ -11,6 +11,7 @@
 //!
 //! Main functions: [`execute_proposal`], [`genesis_block`], [`execute_transactions`].
 
+mod authorities;
 mod call;
 mod database;
 mod evm;
@@ -32,6 +33,7 @@ mod threads;
 mod trace;
 mod transaction;
 
+pub use authorities::{authorities, authorities_version};
 pub use call::{
     CallError, CallOutcome, CallResult, CallSite, EstimateError, ExplainedVerdict, OverrideError, Overrides,
     RequestError, access_list, call, estimate_gas, explain_permission, halt_message,

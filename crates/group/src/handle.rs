@@ -3,6 +3,7 @@
 use crate::{
     driver::Command,
     flow::{BlockFlow, FlowRecorder, TransactionFlow, note},
+    identity::{self, Identity, KnownAuthority},
     known_members::{KnownMembers, SharedMembers},
     status::GroupStatus,
     workers::{Line, Workers},
@@ -11,6 +12,7 @@ use alloy_primitives::{Address, B256, Bytes, TxHash};
 use lian_crypto::{EpochMembers, SenderError, Suite, VerifiedTransaction};
 use lian_executor::Rules;
 use lian_ledger::{FinalBlock, Ledger};
+use lian_network::NetworkHandle;
 use lian_system_contracts::members::NodeRecord;
 use lian_txpool::{Limits, Pool, Refusal};
 use lian_types::{BlockNumber, ChainContext, ConsensusKind, GroupId, Millis, Transaction, TransactionError};
@@ -85,6 +87,8 @@ pub struct GroupHandle {
     pub(crate) events: broadcast::Sender<GroupEvent>,
     pub(crate) members: Arc<SharedMembers>,
     pub(crate) admitted: watch::Sender<Arc<Vec<NodeRecord>>>,
+    pub(crate) heads: watch::Sender<BlockNumber>,
+    pub(crate) network: Option<NetworkHandle>,
     pub(crate) workers: Workers,
 }
 
@@ -159,7 +163,18 @@ impl GroupHandle {
     /// The group's state on this node.
     #[must_use]
     pub fn status(&self) -> GroupStatus {
-        self.status.read().clone()
+        let mut status = self.status.read().clone();
+        if let Some(network) = &self.network {
+            identity::note_certificates(&mut status, network);
+        }
+        status
+    }
+
+    /// Who the nodes are by their certificates, as this node sees them in its sessions; nobody for a node that is alone.
+    #[must_use]
+    pub fn identities(&self) -> Vec<Identity> {
+        let nodes = Arc::clone(&self.admitted.borrow());
+        self.network.as_ref().map(|network| identity::of(&nodes, &self.info.node, network)).unwrap_or_default()
     }
 
     /// A transaction in the pool.
@@ -185,6 +200,18 @@ impl GroupHandle {
     #[must_use]
     pub fn admitted(&self) -> watch::Receiver<Arc<Vec<NodeRecord>>> {
         self.admitted.subscribe()
+    }
+
+    /// The newest final block, now and whenever there is another.
+    #[must_use]
+    pub fn heads(&self) -> watch::Receiver<BlockNumber> {
+        self.heads.subscribe()
+    }
+
+    /// The authorities that this node knows, of genesis and of the chain; none for a node that is alone.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<KnownAuthority> {
+        self.network.as_ref().map(identity::authorities).unwrap_or_default()
     }
 
     /// How many members must agree on the next height.

@@ -16,6 +16,7 @@ pub mod execution;
 pub mod finality;
 mod flow;
 mod handle;
+mod identity;
 mod known_members;
 mod node;
 pub mod recovery;
@@ -31,6 +32,7 @@ pub use driver::{
 };
 pub use flow::{BLOCK_FLOWS_MAX, BlockFlow, FlowRecorder, TRANSACTION_FLOWS_MAX, TransactionFlow};
 pub use handle::{ChainInfo, GroupEvent, GroupHandle, SubmitError};
+pub use identity::{Identity, IdentityCertificate, KnownAuthority};
 pub use known_members::{KnownMembers, SharedMembers, committees_of};
 pub use node::{DataPolicy, Node, NodeSetup, StartError, note_new_key, start};
 pub use status::{GroupStatus, PeerStatus, Role};

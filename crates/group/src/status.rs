@@ -43,6 +43,8 @@ pub struct PeerStatus {
     pub rpc: Option<String>,
     /// When it last reported, in milliseconds since 1970.
     pub reported: Option<Millis>,
+    /// In how many days the first certificate of its chain expires; none without a session.
+    pub certificate_days: Option<u64>,
 }
 
 /// The state of a group on this node.
@@ -85,6 +87,10 @@ pub struct GroupStatus {
     pub abstains: bool,
     /// Why the group has stopped on this node, if it has.
     pub halted: Option<String>,
+    /// In how many days the first certificate of this node's own chain expires; none for a node that is alone.
+    pub certificate_days: Option<u64>,
+    /// Why peers refuse this node's certificate, if they do.
+    pub certificate_refused: Option<String>,
     /// The other nodes.
     pub nodes: Vec<PeerStatus>,
 }

@@ -6,7 +6,7 @@ use crate::{
     output,
     up::UpVerb,
     verbs::{
-        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, cns::CnsVerb,
+        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, ca::CaVerb, cns::CnsVerb,
         gov::GovVerb, query, recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
     },
 };
@@ -51,6 +51,10 @@ enum Verb {
     /// Show and change a group's members and parameters; changes need an operator's key.
     #[command(subcommand)]
     Gov(GovVerb),
+    /// Show and change the certificate authorities that nodes believe, revoke certificates, and show who the nodes are by
+    /// theirs: see docs/authorities.md.
+    #[command(subcommand)]
+    Ca(CaVerb),
     /// Make, issue, pay, freeze and list assets of the chain's own ledger, and show statements: see docs/assets.md.
     #[command(subcommand)]
     Asset(AssetVerb),
@@ -98,6 +102,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Verb::Receipt(args) => wait_for(query::receipt(args)),
         Verb::Block(args) => wait_for(query::block(args)),
         Verb::Gov(verb) => wait_for(verbs::gov::run(verb)),
+        Verb::Ca(verb) => wait_for(verbs::ca::run(verb)),
         Verb::Asset(verb) => wait_for(verbs::asset::run(verb)),
         Verb::Cns(verb) => wait_for(verbs::cns::run(verb)),
         Verb::Verify(verb) => verbs::verify::run(&verb),

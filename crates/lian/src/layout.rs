@@ -44,6 +44,8 @@ pub(crate) const GENESIS_FILE: &str = "genesis.json";
 pub(crate) const CA_FOLDER: &str = "ca";
 /// The private key of an operator's account that was made with the network.
 pub(crate) const OPERATOR_KEY_FILE: &str = "operator.key";
+/// The roots that a node believed last, in its data folder: with these it begins again.
+pub(crate) const AUTHORITIES_FILE: &str = "authorities.pem";
 /// A node's configuration file.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 

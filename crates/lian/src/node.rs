@@ -6,6 +6,7 @@ mod lock;
 mod log;
 mod metrics;
 mod serve;
+mod trust;
 
 pub(crate) use admin::{AdminRequest, ask};
 pub(crate) use folder::{NodeFolder, read_genesis};

@@ -1,6 +1,6 @@
 //! What a node's network needs to know.
 
-use crate::pki::{AcceptedAuthorities, TlsIdentity};
+use crate::pki::{TlsIdentity, Trust};
 use alloy_primitives::B256;
 use lian_crypto::{ConsensusSecretKey, Suite};
 use lian_types::{ConsensusKey, limits};
@@ -13,6 +13,8 @@ pub struct PeerConfig {
     pub key: ConsensusKey,
     /// Its name in the genesis file; its certificate must carry it as a DNS subject alternative name.
     pub name: String,
+    /// The institution that runs it, whose authorities vouch for it; none where the chain does not know the node.
+    pub institution: Option<String>,
     /// Where to dial it, `host:port`; the name is looked up at every attempt. Empty: it is never dialled, it dials.
     pub address: String,
 }
@@ -24,12 +26,12 @@ pub struct NetworkConfig {
     pub listen: SocketAddr,
     /// Where others reach this node, `host:port`, told to peers as a hint; empty if unknown.
     pub advertised: String,
-    /// The other nodes of the genesis file. An entry with this node's own key is ignored.
+    /// The nodes of the network. An entry with this node's own key says to which institution it belongs itself.
     pub peers: Vec<PeerConfig>,
     /// This node's certificate chain and its private key.
     pub identity: TlsIdentity,
-    /// The authorities to one of which every peer's certificate must lead.
-    pub authorities: AcceptedAuthorities,
+    /// By what the certificates of peers are judged.
+    pub trust: Trust,
     /// The key with which this node proves its identity.
     pub consensus_key: ConsensusSecretKey,
     /// The chain's algorithms.

@@ -1,12 +1,13 @@
 //! From a TCP connection to a session, on both ends, and the tasks that dial.
 
 use crate::{
-    DisconnectReason, HandshakeError, NetworkConfig, NetworkLimits,
+    DisconnectReason, HandshakeError, NetworkConfig, NetworkLimits, RefusalCode,
     config::PeerConfig,
     events::EventQueue,
     handshake::{self, Channel, EXPORTER_LABEL, Hello, Local, Role},
     measure,
-    pki::{TlsContext, certificate_names, chain_expires},
+    own::{self, OwnCertificate},
+    pki::{TlsContext, certificate_names},
     registry::{DialAdvice, Registry},
     session::{Origin, Session},
 };
@@ -18,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::{
     net::TcpStream,
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) stop: CancellationToken,
+    /// This node's own certificate, as it was judged last.
+    pub(crate) own: Mutex<Option<OwnCertificate>>,
     /// When a stranger's failed handshake was last worth a warning.
     pub(crate) warned: Mutex<Option<Instant>>,
     /// Every task holds a clone, so that stopping can wait for the last one.
@@ -58,7 +61,7 @@ impl Shared {
             advertised: config.advertised.clone(),
             software: config.software.clone(),
         };
-        let registry = Registry::new(key, Arc::clone(&events), config.limits.ping_period, config.limits.ban);
+        let registry = Registry::new(key, config.trust.clone(), Arc::clone(&events), &config.limits);
         let shared = Self {
             suite: config.suite,
             key: config.consensus_key.clone(),
@@ -68,6 +71,7 @@ impl Shared {
             registry: Mutex::new(registry),
             events,
             stop: CancellationToken::new(),
+            own: Mutex::new(None),
             warned: Mutex::new(None),
             alive: Mutex::new(Some(alive)),
         };
@@ -162,14 +166,14 @@ async fn prove_and_decide(
     established: &mut Established,
     dialled: Option<ConsensusKey>,
 ) -> Result<Arc<Session>, HandshakeError> {
-    let Presented { channel, names, expires } = presented(shared.suite, established)?;
+    let Presented { channel, names, chain } = presented(shared.suite, established)?;
     let local = Local { suite: shared.suite, key: &shared.key, hello: shared.hello.clone() };
     let mut peer_name = String::new();
     let authorise = |hello: &Hello| {
         if dialled.is_some_and(|key| key != hello.key) {
             return Err(HandshakeError::UnknownKey(hello.key));
         }
-        let expected = shared.registry.lock().admit(&hello.key)?.name.clone();
+        let expected = shared.registry.lock().admit(&hello.key, &chain)?.0.name.clone();
         if !names.iter().any(|name| name.eq_ignore_ascii_case(&expected)) {
             return Err(HandshakeError::CertificateName { expected, presented: names });
         }
@@ -193,7 +197,7 @@ async fn prove_and_decide(
         incarnation: proved.hello.incarnation,
         sequence: 0,
         version: proved.version,
-        expires,
+        chain,
     };
     let decides = shared.registry.lock().decides(&origin.peer);
     if !decides {
@@ -214,8 +218,8 @@ struct Presented {
     channel: Channel,
     /// The names in the peer's certificate.
     names: Vec<String>,
-    /// When its chain expires.
-    expires: SystemTime,
+    /// Its chain of certificates.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 fn presented(suite: Suite, established: &Established) -> Result<Presented, HandshakeError> {
@@ -226,7 +230,7 @@ fn presented(suite: Suite, established: &Established) -> Result<Presented, Hands
         TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None),
     }
     .map_err(tls_error)?;
-    let chain: &[CertificateDer<'_>] = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain: &[CertificateDer<'static>] = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let Some(certificate) = chain.first() else {
         return Err(tls_error(rustls::Error::NoCertificatesPresented));
     };
@@ -236,17 +240,21 @@ fn presented(suite: Suite, established: &Established) -> Result<Presented, Hands
         own_certificate: established.own_certificate,
         peer_certificate: suite.hash(certificate),
     };
-    Ok(Presented { channel, names: certificate_names(certificate), expires: chain_expires(chain) })
+    Ok(Presented { channel, names: certificate_names(certificate), chain: chain.to_vec() })
 }
 
 /// Serves an installed session in a task of its own.
 pub(crate) fn serve(shared: &Arc<Shared>, session: Arc<Session>, stream: TlsStream<TcpStream>) {
+    own::note_peer(shared, None);
     let task = {
         let shared = Arc::clone(shared);
         async move {
             tracing::info!(peer = session.name, address = %session.remote, dialled = session.dialled, "connected");
             let reason = session.run(stream, &shared.limits, &shared.events).await;
             tracing::info!(peer = session.name, seconds = session.age().as_secs(), "disconnected: {reason}");
+            if reason == DisconnectReason::Goodbye(RefusalCode::Untrusted) {
+                own::note_peer(&shared, Some(&session.name));
+            }
             if matches!(reason, DisconnectReason::Protocol(_)) {
                 // Two broken sessions within a minute and a half are no accident.
                 shared.registry.lock().report(&session.peer, PROTOCOL_POINTS);
@@ -290,6 +298,9 @@ pub(crate) async fn keep_dialling(shared: Arc<Shared>, peer: ConsensusKey, mut c
                     Ok((session, stream)) => serve(&shared, session, stream),
                     Err(error) => {
                         failures = failures.saturating_add(1);
+                        if matches!(error, HandshakeError::Refused(RefusalCode::Untrusted)) {
+                            own::note_peer(&shared, Some(&config.name));
+                        }
                         dial_failed(&error, &config, failures);
                     }
                 }
@@ -331,6 +342,9 @@ fn dial_failed(error: &HandshakeError, peer: &PeerConfig, failures: u32) {
 /// Counts and logs an incoming connection that failed; strangers cannot fill the log.
 pub(crate) fn accept_failed(shared: &Shared, error: &HandshakeError, remote: SocketAddr) {
     measure::handshake_failure(error);
+    if matches!(error, HandshakeError::Refused(RefusalCode::Untrusted)) {
+        own::note_peer(shared, Some(&remote.to_string()));
+    }
     let now = Instant::now();
     let mut warned = shared.warned.lock();
     let recent = warned.is_some_and(|last| now.saturating_duration_since(last) < WARNING_PERIOD);

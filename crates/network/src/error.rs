@@ -1,6 +1,9 @@
 //! What can go wrong between nodes.
 
-use crate::{frame::FrameError, pki::PkiError};
+use crate::{
+    frame::FrameError,
+    pki::{Distrust, PkiError},
+};
 use alloy_primitives::B256;
 use lian_crypto::SignatureError;
 use lian_types::{ConsensusKey, limits};
@@ -75,6 +78,8 @@ pub enum RefusalCode {
     Stopping = 9,
     /// The certificate has expired while the session was open.
     Expired = 10,
+    /// The certificate is revoked, or the network believes no authority above it.
+    Untrusted = 11,
 }
 
 impl RefusalCode {
@@ -90,6 +95,7 @@ impl RefusalCode {
             8 => Self::Malformed,
             9 => Self::Stopping,
             10 => Self::Expired,
+            11 => Self::Untrusted,
             _ => return None,
         })
     }
@@ -108,6 +114,7 @@ impl fmt::Display for RefusalCode {
             Self::Malformed => "malformed handshake",
             Self::Stopping => "the node is stopping",
             Self::Expired => "the certificate has expired",
+            Self::Untrusted => "the certificate is not accepted, or no longer",
         })
     }
 }
@@ -170,6 +177,9 @@ pub enum HandshakeError {
         /// The names in the certificate.
         presented: Vec<String>,
     },
+    /// The certificate is valid but not accepted.
+    #[error("certificate is not accepted: {0}")]
+    Untrusted(#[source] Distrust),
     /// The proof does not hold.
     #[error("identity: {0}")]
     Signature(#[source] SignatureError),
@@ -197,6 +207,7 @@ impl HandshakeError {
             Self::Genesis { .. } => RefusalCode::Genesis,
             Self::UnknownKey(_) => RefusalCode::UnknownKey,
             Self::CertificateName { .. } => RefusalCode::CertificateName,
+            Self::Untrusted(_) => RefusalCode::Untrusted,
             Self::Signature(_) => RefusalCode::Signature,
             Self::Duplicate => RefusalCode::Duplicate,
             Self::Banned => RefusalCode::Banned,
@@ -255,6 +266,9 @@ pub enum DisconnectReason {
     /// A certificate of the peer's chain has expired.
     #[error("the peer's certificate has expired")]
     Expired,
+    /// The peer's certificate is not accepted any more.
+    #[error("the peer's certificate is no longer accepted: {0}")]
+    Untrusted(#[from] Distrust),
     /// This node is stopping.
     #[error("this node is stopping")]
     Shutdown,
@@ -268,6 +282,7 @@ impl DisconnectReason {
             Self::Banned => Some(RefusalCode::Banned),
             Self::Removed => Some(RefusalCode::UnknownKey),
             Self::Expired => Some(RefusalCode::Expired),
+            Self::Untrusted(_) => Some(RefusalCode::Untrusted),
             Self::Shutdown => Some(RefusalCode::Stopping),
             Self::Protocol(_) => Some(RefusalCode::Malformed),
             Self::Closed | Self::Goodbye(_) | Self::Io(_) | Self::Silent { .. } | Self::Stalled { .. } => None,

@@ -26,13 +26,13 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 #[allow(dead_code)] // The rest serves the tests of whole nodes.
 #[path = "../tests/network/fixture.rs"]
-mod fixture;
+pub(crate) mod fixture;
 
 const GROUP: GroupId = GroupId(0);
 
 /// The insides of a node that runs no tasks.
 fn shared(config: &NetworkConfig) -> Arc<Shared> {
-    let tls = TlsContext::new(&config.identity, &config.authorities).unwrap();
+    let tls = TlsContext::new(&config.identity, &config.trust).unwrap();
     let (events, _) = EventQueue::new();
     let (shared, _) = Shared::new(config, tls, events);
     shared.registry.lock().set_peers(config.peers.clone()).unwrap();
@@ -183,8 +183,8 @@ async fn proofs_of_another_tls_session_are_refused() {
     let target_address = listener.local_addr().unwrap();
     let dialled = PeerConfig { address: middle_listener.local_addr().unwrap().to_string(), ..peer(1, "") };
     let middle = async {
-        let as_one = TlsContext::new(&certificates.identity(&name(1)), &certificates.accepted()).unwrap();
-        let as_zero = TlsContext::new(&certificates.identity(&name(0)), &certificates.accepted()).unwrap();
+        let as_one = TlsContext::new(&certificates.identity(&name(1)), &certificates.trust()).unwrap();
+        let as_zero = TlsContext::new(&certificates.identity(&name(0)), &certificates.trust()).unwrap();
         let (stream, _) = middle_listener.accept().await.unwrap();
         let mut near = tokio_rustls::TlsAcceptor::from(as_one.server).accept(stream).await.unwrap();
         let mut far = connect_tls(&as_zero, target_address).await;
@@ -243,7 +243,7 @@ async fn older_tls_is_refused() {
 async fn bad_handshake_bytes_are_refused() {
     let certificates = Certificates::new();
     let (zero, one) = configs(&certificates);
-    let tls = TlsContext::new(&zero.identity, &zero.authorities).unwrap();
+    let tls = TlsContext::new(&zero.identity, &zero.trust).unwrap();
     type Expected = fn(&HandshakeError) -> bool;
     let malformed: Expected = |error| matches!(error, HandshakeError::Malformed(_));
     let length: Expected = |error| matches!(error, HandshakeError::FrameLength { .. });
@@ -285,7 +285,7 @@ async fn slow_handshakes_end_at_the_deadline() {
     let (zero, mut one) = configs(&certificates);
     one.limits.handshake_timeout = Duration::from_millis(300);
     let responder = shared(&one);
-    let tls = TlsContext::new(&zero.identity, &zero.authorities).unwrap();
+    let tls = TlsContext::new(&zero.identity, &zero.trust).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     for with_tls in [false, true] {

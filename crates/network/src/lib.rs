@@ -1,11 +1,12 @@
 //! Sessions between nodes: mutual TLS 1.3, identities proved twice, messages by priority.
 //!
-//! A session exists between two nodes of the genesis file only. Its TLS certificates lead to an accepted authority and
-//! name the node; then both sides sign the TLS channel, both certificates, both consensus keys and the genesis digest
+//! A session exists between two nodes of the network only. Its TLS certificates name the node and lead to an authority that
+//! vouches for its institution, nothing of which is revoked; then both sides sign the TLS channel, both certificates, both consensus keys and the genesis digest
 //! with their consensus keys. So certificates can be renewed without touching consensus, and neither a stolen
 //! certificate nor a stolen consensus key alone is enough.
 //!
 //! Invariants of this crate:
+//! - no session whose certificates are not accepted by what is believed now ([`pki::Trust`]);
 //! - at most one session per pair of nodes; which of two stays is decided by one side alone, the one with the smaller key;
 //! - [`NetworkHandle::send`] never waits; what it could not take, it says;
 //! - memory per peer is bounded in both directions: bounded queues out, a window of credit per [`Class`] in;
@@ -31,6 +32,7 @@ mod listen;
 mod measure;
 mod network;
 mod outbox;
+mod own;
 pub mod pki;
 mod registry;
 mod session;
@@ -50,4 +52,5 @@ pub use frame::rewrite_frames;
 pub use handshake::rewrite_hello;
 pub use network::{Network, NetworkHandle};
 pub use outbox::{BroadcastOutcome, SendOutcome};
-pub use registry::PeerStatus;
+pub use own::OwnCertificate;
+pub use registry::{PeerCertificate, PeerStatus};

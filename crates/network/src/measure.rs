@@ -2,7 +2,7 @@
 
 use crate::{Class, HandshakeError, RefusalCode};
 use metrics::{counter, gauge, histogram};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) fn received(class: Class, bytes: usize) {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -66,6 +66,7 @@ pub(crate) fn handshake_failure(error: &HandshakeError) {
         HandshakeError::Genesis { .. } => counter!("lian_network_handshake_failures_genesis_total"),
         HandshakeError::UnknownKey(_) => counter!("lian_network_handshake_failures_unknown_key_total"),
         HandshakeError::CertificateName { .. } => counter!("lian_network_handshake_failures_certificate_name_total"),
+        HandshakeError::Untrusted(_) => counter!("lian_network_handshake_failures_untrusted_total"),
         HandshakeError::Signature(_) => counter!("lian_network_handshake_failures_signature_total"),
         HandshakeError::Duplicate | HandshakeError::Refused(RefusalCode::Duplicate) => {
             counter!("lian_network_handshake_failures_duplicate_total")
@@ -75,4 +76,19 @@ pub(crate) fn handshake_failure(error: &HandshakeError) {
         HandshakeError::Refused(_) => counter!("lian_network_handshake_failures_refused_total"),
     }
     .increment(1);
+}
+
+/// When the first certificate of this node's own chain expires, and whether peers refuse it.
+pub(crate) fn own_certificate(expires: SystemTime, is_refused: bool) {
+    gauge!("lian_certificate_expiry_timestamp_seconds").set(seconds(expires));
+    gauge!("lian_certificate_refused").set(f64::from(u8::from(is_refused)));
+}
+
+/// When the first authority expires that is believed.
+pub(crate) fn authorities(expires: SystemTime) {
+    gauge!("lian_authority_expiry_timestamp_seconds").set(seconds(expires));
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

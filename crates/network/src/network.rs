@@ -5,7 +5,8 @@ use crate::{
     connect::{Shared, keep_dialling},
     events::EventQueue,
     listen::accept_all,
-    pki::{AcceptedAuthorities, TlsContext, TlsIdentity},
+    own::{self, OwnCertificate},
+    pki::{Anchor, Distrust, TlsContext, TlsIdentity, Trust},
 };
 use bytes::Bytes;
 use lian_types::{ConsensusKey, GroupId, limits};
@@ -26,7 +27,7 @@ impl Network {
     /// [`TlsIdentity::check`].
     pub async fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), NetworkError> {
         check(&config)?;
-        let tls = TlsContext::new(&config.identity, &config.authorities)?;
+        let tls = TlsContext::new(&config.identity, &config.trust)?;
         let listen = |source| NetworkError::Listen { address: config.listen, source };
         let (events, consumer) = EventQueue::new();
         let (shared, ended) = Shared::new(&config, tls, events);
@@ -35,6 +36,7 @@ impl Network {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let local_address = listener.local_addr().map_err(listen)?;
         let shared = Arc::new(shared);
+        own::note(&shared);
         shared.spawn(accept_all(Arc::clone(&shared), listener));
         for (key, changed) in dial {
             shared.spawn(keep_dialling(Arc::clone(&shared), key, changed));
@@ -131,7 +133,8 @@ impl NetworkHandle {
     }
 
     /// Replaces the set of nodes that may have a session: ends those of nodes that are gone, dials those that are new,
-    /// and takes over changed addresses.
+    /// and takes over changed addresses and institutions. An entry with this node's own key says to which institution it
+    /// belongs itself.
     ///
     /// # Errors
     /// [`NetworkError::PeerName`] and [`NetworkError::DuplicateKey`]; nothing changes then.
@@ -140,20 +143,57 @@ impl NetworkHandle {
         for (key, changed) in dial {
             self.shared.spawn(keep_dialling(Arc::clone(&self.shared), key, changed));
         }
+        own::note(&self.shared);
         Ok(())
     }
 
-    /// Uses another certificate and other accepted authorities for sessions that begin from now on.
+    /// Judges certificates by something else: those of handshakes from now on, and those of live sessions at once. Sessions
+    /// whose certificates are not accepted any more end before this returns.
     ///
     /// # Errors
     /// [`NetworkError::Pki`]; nothing changes then.
-    pub fn replace_certificates(
-        &self,
-        identity: &TlsIdentity,
-        authorities: &AcceptedAuthorities,
-    ) -> Result<(), NetworkError> {
-        *self.shared.tls.lock() = TlsContext::new(identity, authorities)?;
+    pub fn set_trust(&self, trust: &Trust) -> Result<(), NetworkError> {
+        {
+            let mut tls = self.shared.tls.lock();
+            *tls = TlsContext::new(&tls.identity, trust)?;
+            // Under the lock, so that of two calls the later one counts for both.
+            self.shared.registry.lock().set_trust(trust.clone());
+        }
+        own::note(&self.shared);
         Ok(())
+    }
+
+    /// Shows another certificate in sessions that begin from now on; live ones go on.
+    ///
+    /// # Errors
+    /// [`NetworkError::Pki`]; nothing changes then.
+    pub fn set_identity(&self, identity: &TlsIdentity) -> Result<(), NetworkError> {
+        {
+            let mut tls = self.shared.tls.lock();
+            *tls = TlsContext::new(identity, &tls.trust)?;
+        }
+        own::note(&self.shared);
+        Ok(())
+    }
+
+    /// Where a chain of this node leads by what is believed now.
+    ///
+    /// # Errors
+    /// [`Distrust`]: why peers would refuse it.
+    pub fn judge_own(&self, identity: &TlsIdentity) -> Result<Anchor, Distrust> {
+        self.shared.registry.lock().judge_own(identity.chain())
+    }
+
+    /// This node's own certificate, and whether peers accept it, as of the last change of either.
+    #[must_use]
+    pub fn own_certificate(&self) -> Option<OwnCertificate> {
+        self.shared.own.lock().clone()
+    }
+
+    /// By what certificates are judged now.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.shared.tls.lock().trust.clone()
     }
 
     /// Says goodbye to all peers, stops listening and dialling, and waits until that is done, at most a second or so.

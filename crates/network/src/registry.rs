@@ -1,14 +1,15 @@
 //! The peers, and which session each has.
 
 use crate::{
-    DisconnectReason, HandshakeError, NetworkError, PeerConfig,
+    DisconnectReason, HandshakeError, NetworkError, NetworkLimits, PeerConfig,
     ban::Conduct,
     events::EventQueue,
     measure,
+    pki::{Anchor, CertificateFacts, Distrust, Trust},
     session::{Origin, Session},
 };
 use lian_types::ConsensusKey;
-use rustls_pki_types::DnsName;
+use rustls_pki_types::{CertificateDer, DnsName, UnixTime};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -42,6 +43,19 @@ pub struct PeerStatus {
     pub bytes_out: u64,
     /// Whether it is banned for misbehaviour.
     pub banned: bool,
+    /// What its certificate says; none without a session.
+    pub certificate: Option<PeerCertificate>,
+}
+
+/// The certificate that a peer has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// What it says.
+    pub facts: CertificateFacts,
+    /// When the first certificate of its chain expires.
+    pub expires: SystemTime,
+    /// The authority at which the chain ends.
+    pub authority: Anchor,
 }
 
 /// What the task that dials a peer should do.
@@ -61,6 +75,9 @@ pub(crate) enum DialAdvice {
 #[derive(Debug)]
 pub(crate) struct Registry {
     own_key: ConsensusKey,
+    /// The institution that this node belongs to, as far as it is known.
+    own_institution: Option<String>,
+    trust: Trust,
     peers: BTreeMap<ConsensusKey, Peer>,
     events: Arc<EventQueue>,
     sessions_made: u64,
@@ -74,6 +91,8 @@ pub(crate) struct Registry {
 struct Peer {
     config: PeerConfig,
     session: Option<Arc<Session>>,
+    /// What the certificate of the session says; read once.
+    certificate: Option<PeerCertificate>,
     conduct: Conduct,
     /// Counts changes, so that the task that dials looks again.
     changed: watch::Sender<u64>,
@@ -86,13 +105,23 @@ impl Peer {
 }
 
 impl Registry {
-    pub(crate) fn new(own_key: ConsensusKey, events: Arc<EventQueue>, ping_period: Duration, ban: Duration) -> Self {
-        let stale = ping_period.saturating_add(ping_period / 2);
-        Self { own_key, peers: BTreeMap::new(), events, sessions_made: 0, stale, ban, stopping: false }
+    pub(crate) fn new(own_key: ConsensusKey, trust: Trust, events: Arc<EventQueue>, limits: &NetworkLimits) -> Self {
+        let NetworkLimits { ping_period, ban, .. } = *limits;
+        Self {
+            own_key,
+            own_institution: None,
+            trust,
+            peers: BTreeMap::new(),
+            events,
+            sessions_made: 0,
+            stale: ping_period.saturating_add(ping_period / 2),
+            ban,
+            stopping: false,
+        }
     }
 
-    /// Replaces the set of peers: ends the sessions of those that are gone, gives those that are new and want a task
-    /// that dials.
+    /// Replaces the set of peers: ends the sessions of those that are gone, or whose institution has changed to one whose
+    /// authorities do not vouch for them; gives those that are new and want a task that dials.
     ///
     /// # Errors
     /// [`NetworkError`] for a name that no certificate can carry or a key that stands twice; nothing changes then.
@@ -100,8 +129,12 @@ impl Registry {
         &mut self,
         configs: Vec<PeerConfig>,
     ) -> Result<Vec<(ConsensusKey, watch::Receiver<u64>)>, NetworkError> {
-        let mut wanted = BTreeMap::new();
-        for config in configs.into_iter().filter(|config| config.key != self.own_key) {
+        let (mut wanted, mut own_institution) = (BTreeMap::new(), None);
+        for config in configs {
+            if config.key == self.own_key {
+                own_institution = config.institution;
+                continue;
+            }
             if DnsName::try_from(config.name.as_str()).is_err() {
                 return Err(NetworkError::PeerName { name: config.name });
             }
@@ -109,6 +142,7 @@ impl Registry {
                 return Err(NetworkError::DuplicateKey { key: twice.key });
             }
         }
+        self.own_institution = own_institution;
         let gone: Vec<_> = self.peers.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
         for key in gone {
             self.end(&key, DisconnectReason::Removed);
@@ -124,17 +158,55 @@ impl Registry {
                 continue;
             }
             let (changed, receiver) = watch::channel(0);
-            self.peers.insert(key, Peer { config, session: None, conduct: Conduct::default(), changed });
+            self.peers
+                .insert(key, Peer { config, session: None, certificate: None, conduct: Conduct::default(), changed });
             new.push((key, receiver));
         }
+        self.judge_sessions();
         Ok(new)
     }
 
-    /// The configuration of a peer that may have a session.
+    /// Judges certificates by something else from now on, those of live sessions at once.
+    pub(crate) fn set_trust(&mut self, trust: Trust) {
+        self.trust = trust;
+        self.judge_sessions();
+    }
+
+    /// Ends the sessions whose certificates are not accepted any more.
+    fn judge_sessions(&mut self) {
+        let now = UnixTime::now();
+        let mut refused = Vec::new();
+        for (key, peer) in &mut self.peers {
+            let (Some(session), Some(certificate)) = (&peer.session, &mut peer.certificate) else { continue };
+            match self.trust.judge(&session.chain, peer.config.institution.as_deref(), now) {
+                Ok(authority) => certificate.authority = authority,
+                Err(distrust) => refused.push((*key, peer.config.name.clone(), distrust)),
+            }
+        }
+        for (key, peer, distrust) in refused {
+            tracing::warn!(peer, "session ended: {distrust}");
+            self.end(&key, DisconnectReason::Untrusted(distrust));
+        }
+    }
+
+    /// Where this node's own chain leads, as peers judge it.
     ///
     /// # Errors
-    /// [`HandshakeError::UnknownKey`], [`HandshakeError::Banned`] or [`HandshakeError::Stopping`].
-    pub(crate) fn admit(&self, key: &ConsensusKey) -> Result<&PeerConfig, HandshakeError> {
+    /// [`Distrust`]: why they refuse it.
+    pub(crate) fn judge_own(&self, chain: &[CertificateDer<'_>]) -> Result<Anchor, Distrust> {
+        self.trust.judge(chain, self.own_institution.as_deref(), UnixTime::now())
+    }
+
+    /// The configuration of a peer that may have a session, and the authority at which its chain of certificates ends.
+    ///
+    /// # Errors
+    /// [`HandshakeError::UnknownKey`], [`HandshakeError::Banned`], [`HandshakeError::Stopping`] or
+    /// [`HandshakeError::Untrusted`].
+    pub(crate) fn admit(
+        &self,
+        key: &ConsensusKey,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<(&PeerConfig, Anchor), HandshakeError> {
         if self.stopping {
             return Err(HandshakeError::Stopping);
         }
@@ -142,7 +214,8 @@ impl Registry {
         if peer.conduct.banned_for(Instant::now()).is_some() {
             return Err(HandshakeError::Banned);
         }
-        Ok(&peer.config)
+        let authority = self.trust.judge(chain, peer.config.institution.as_deref(), UnixTime::now());
+        Ok((&peer.config, authority.map_err(HandshakeError::Untrusted)?))
     }
 
     /// Whether this node decides which session of a pair stays: the one with the smaller key does, alone, so that the
@@ -158,7 +231,8 @@ impl Registry {
     /// # Errors
     /// As [`Self::admit`], and [`HandshakeError::Duplicate`].
     pub(crate) fn install(&mut self, mut origin: Origin) -> Result<Arc<Session>, HandshakeError> {
-        self.admit(&origin.peer)?;
+        // The second time: what is believed may have changed since the handshake began.
+        let (_, authority) = self.admit(&origin.peer, &origin.chain)?;
         let decides = self.decides(&origin.peer);
         self.sessions_made = self.sessions_made.saturating_add(1);
         let id = self.sessions_made;
@@ -183,6 +257,8 @@ impl Registry {
             self.events.disconnected(&old, DisconnectReason::Replaced);
         }
         let session = Arc::new(Session::new(id, origin));
+        let facts = session.chain.first().and_then(|leaf| CertificateFacts::of(leaf).ok());
+        peer.certificate = facts.map(|facts| PeerCertificate { facts, expires: session.expires, authority });
         peer.session = Some(Arc::clone(&session));
         peer.notify();
         self.events.connected(&session);
@@ -283,6 +359,7 @@ impl Peer {
             bytes_in,
             bytes_out,
             banned: self.conduct.banned_for(Instant::now()).is_some(),
+            certificate: session.and(self.certificate.clone()),
         }
     }
 }
@@ -290,23 +367,30 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NetworkEvent, NetworkEvents, Received};
+    use crate::{NetworkEvent, NetworkEvents, Received, hostile::fixture::Certificates};
+    use std::sync::LazyLock;
+
+    fn certificates() -> &'static Certificates {
+        static MADE: LazyLock<Certificates> = LazyLock::new(Certificates::new);
+        &MADE
+    }
 
     const SMALL: ConsensusKey = ConsensusKey([1; 33]);
     const LARGE: ConsensusKey = ConsensusKey([2; 33]);
 
     fn registry(own: ConsensusKey, ping: Duration) -> (Registry, NetworkEvents) {
         let (events, consumer) = EventQueue::new();
-        let mut registry = Registry::new(own, events, ping, Duration::from_secs(60));
-        let peer = |key| PeerConfig { key, name: "peer".into(), address: "127.0.0.1:1".into() };
+        let limits = NetworkLimits { ping_period: ping, ban: Duration::from_secs(60), ..NetworkLimits::default() };
+        let mut registry = Registry::new(own, certificates().trust(), events, &limits);
+        let peer = |key| PeerConfig { key, name: "peer".into(), institution: None, address: "127.0.0.1:1".into() };
         registry.set_peers(vec![peer(SMALL), peer(LARGE)]).unwrap();
         (registry, consumer)
     }
 
     fn origin(peer: ConsensusKey, dialled: bool, incarnation: u64, sequence: u64) -> Origin {
         let remote = SocketAddr::from(([127, 0, 0, 1], 2));
-        let expires = SystemTime::now() + Duration::from_secs(3_600);
-        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence, version: 1, expires }
+        let chain = certificates().identity("peer").chain().to_vec();
+        Origin { peer, name: "peer".into(), remote, dialled, incarnation, sequence, version: 1, chain }
     }
 
     fn drain(events: &mut NetworkEvents) -> String {
@@ -388,11 +472,26 @@ mod tests {
     fn peers_are_replaced() {
         let (mut registry, _events) = registry(SMALL, Duration::from_secs(60));
         registry.install(origin(LARGE, true, 1, 0)).unwrap();
-        let bad = PeerConfig { key: LARGE, name: "not a name".into(), address: String::new() };
+        let bad = PeerConfig { key: LARGE, name: "not a name".into(), institution: None, address: String::new() };
         assert!(matches!(registry.set_peers(vec![bad]), Err(NetworkError::PeerName { .. })));
         assert!(registry.session(&LARGE).is_some(), "a refused change changes nothing");
         registry.set_peers(vec![]).unwrap();
         assert_eq!(registry.advise(&LARGE), DialAdvice::Stop);
-        assert!(matches!(registry.admit(&LARGE), Err(HandshakeError::UnknownKey(_))));
+        assert!(matches!(registry.admit(&LARGE, &[]), Err(HandshakeError::UnknownKey(_))));
+    }
+
+    /// What is believed may change between a peer's proof and its session.
+    #[test]
+    fn a_session_begins_by_what_is_believed_then() {
+        let (mut registry, mut events) = registry(SMALL, Duration::from_secs(60));
+        let under_way = origin(LARGE, true, 1, 0);
+        registry.admit(&LARGE, &under_way.chain).unwrap();
+        registry.install(origin(LARGE, true, 1, 0)).unwrap();
+        registry.set_trust(Certificates::new().trust());
+        assert_eq!(drain(&mut events), "", "the session was never seen");
+        assert!(registry.session(&LARGE).is_none());
+        assert!(matches!(registry.install(under_way), Err(HandshakeError::Untrusted(_))));
+        registry.set_trust(certificates().trust());
+        registry.install(origin(LARGE, true, 1, 0)).unwrap();
     }
 }

@@ -9,12 +9,14 @@ use crate::{
     handshake::{FAREWELL, drain},
     measure,
     outbox::Outbox,
+    pki::chain_expires,
     throttle::Throttle,
 };
 use bytes::{Bytes, BytesMut};
 use futures::future::{FusedFuture, FutureExt};
 use lian_types::{ConsensusKey, GroupId, limits};
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use std::{
     net::SocketAddr,
     sync::{
@@ -49,8 +51,8 @@ pub(crate) struct Origin {
     pub(crate) sequence: u64,
     /// The protocol version of the session.
     pub(crate) version: u16,
-    /// When the first certificate of the peer's chain expires.
-    pub(crate) expires: SystemTime,
+    /// What the peer has shown of its chain of certificates, its own first.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
 }
 
 /// The state of one session, shared between its task, the registry and the consumer.
@@ -66,7 +68,9 @@ pub(crate) struct Session {
     pub(crate) sequence: u64,
     pub(crate) version: u16,
     pub(crate) since: SystemTime,
-    expires: SystemTime,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// When the first certificate of the chain expires.
+    pub(crate) expires: SystemTime,
     started: Instant,
     outbox: Mutex<Outbox>,
     wake: Notify,
@@ -91,7 +95,7 @@ struct Inbound {
 
 impl Session {
     pub(crate) fn new(id: u64, origin: Origin) -> Self {
-        let Origin { peer, name, remote, dialled, incarnation, sequence, version, expires } = origin;
+        let Origin { peer, name, remote, dialled, incarnation, sequence, version, chain } = origin;
         let inbound = |class: Class| Inbound { allowed: window(class), ..Inbound::default() };
         Self {
             id,
@@ -103,7 +107,8 @@ impl Session {
             sequence,
             version,
             since: SystemTime::now(),
-            expires,
+            expires: chain_expires(&chain),
+            chain,
             started: Instant::now(),
             outbox: Mutex::new(Outbox::new()),
             wake: Notify::new(),
@@ -120,7 +125,6 @@ impl Session {
     #[cfg(test)]
     pub(crate) fn for_tests(id: u64, peer: ConsensusKey) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-        let expires = SystemTime::now() + Duration::from_secs(3_600);
         Self::new(
             id,
             Origin {
@@ -131,7 +135,7 @@ impl Session {
                 incarnation: 1,
                 sequence: id,
                 version: 1,
-                expires,
+                chain: Vec::new(),
             },
         )
     }

@@ -4,6 +4,7 @@
 use alloy_sol_types::sol;
 
 sol!("../../contracts/interfaces/IAssets.sol");
+sol!("../../contracts/interfaces/IAuthorities.sol");
 sol!("../../contracts/interfaces/ICommittee.sol");
 sol!("../../contracts/interfaces/IConfiguration.sol");
 sol!("../../contracts/interfaces/IMembers.sol");

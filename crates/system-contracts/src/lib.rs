@@ -10,6 +10,7 @@
 //! Main function: [`run`].
 
 pub mod assets;
+pub mod authorities;
 pub mod committee;
 pub mod configuration;
 mod host;
@@ -25,10 +26,12 @@ pub use host::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolInterface;
 use interfaces::{
-    IAssets, ICommittee, IConfiguration, IMembers, INames, IPermissions, MalformedArguments, NotPayable,
+    IAssets, IAuthorities, ICommittee, IConfiguration, IMembers, INames, IPermissions, MalformedArguments, NotPayable,
     UnknownFunction,
 };
-use lian_types::{ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL};
+use lian_types::{
+    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL,
+};
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the
 /// arguments, in units of gas.
@@ -39,11 +42,12 @@ const WORD_GAS: u64 = 12;
 /// The contracts that every chain with operators has from its first block.
 const ORIGINAL: [Address; 2] = [configuration::ADDRESS, members::ADDRESS];
 /// Those that came later, each with the version of the protocol that brings it ([`lian_types::PROTOCOLS`]).
-const ADDED: [(Address, u64); 4] = [
+const ADDED: [(Address, u64); 5] = [
     (assets::ADDRESS, ASSETS_PROTOCOL),
     (committee::ADDRESS, COMMITTEE_PROTOCOL),
     (permissions::ADDRESS, PERMISSIONS_PROTOCOL),
     (names::ADDRESS, NAMES_PROTOCOL),
+    (authorities::ADDRESS, AUTHORITIES_PROTOCOL),
 ];
 
 /// The contracts that there are by a version of the protocol.
@@ -79,13 +83,15 @@ pub fn run(host: &mut dyn Host, contract: Address, call: &Call<'_>) -> Result<Ve
         permissions::run(host, call, decode::<IPermissions::IPermissionsCalls>(call.input)?)
     } else if contract == names::ADDRESS {
         names::run(host, call, decode::<INames::INamesCalls>(call.input)?)
+    } else if contract == authorities::ADDRESS {
+        authorities::run(host, call, decode::<IAuthorities::IAuthoritiesCalls>(call.input)?)
     } else {
         Err(Failure::revert(&UnknownFunction { selector: selector(call.input) }))
     }
 }
 
 /// Writes what a system contract holds at the beginning of a chain. One that comes later holds nothing then, nor do the
-/// asset ledger, permissions and names ever.
+/// asset ledger, permissions, names and the authorities ever.
 ///
 /// # Errors
 /// Those of the host.

@@ -360,7 +360,31 @@ pub(crate) fn has_institution(host: &mut dyn Host, name: &str) -> Result<bool, H
     Ok(!load_text(host, entry(INSTITUTION, id_of(name)))?.is_empty())
 }
 
-fn id_of(name: &str) -> B256 {
+/// The name of an institution by its id.
+///
+/// # Errors
+/// [`Halt`].
+pub(crate) fn institution_name(host: &mut dyn Host, id: B256) -> Result<String, Halt> {
+    load_text(host, entry(INSTITUTION, id))
+}
+
+/// The institutions of the nodes that are to seal, each once for each of its nodes.
+///
+/// # Errors
+/// [`Halt`].
+pub(crate) fn sealing_institutions(host: &mut dyn Host) -> Result<Vec<String>, Halt> {
+    let mut institutions = Vec::new();
+    for id in ids(host, NODES, NODES_MAX)? {
+        let slot = entry(NODE, id);
+        if is_sealer(role_of(Storage::of(host, ADDRESS).load(after(slot, NODE_ROLE))?)) {
+            institutions.push(load_text(host, after(slot, NODE_INSTITUTION))?);
+        }
+    }
+    Ok(institutions)
+}
+
+/// By what an institution or a node is known in storage.
+pub(crate) fn id_of(name: &str) -> B256 {
     keccak256(name)
 }
 

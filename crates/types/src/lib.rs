@@ -17,6 +17,7 @@ pub mod limits;
 mod members;
 mod protocol;
 mod receipt;
+mod revocation;
 mod transaction;
 
 pub use alloy_consensus::Header;
@@ -32,8 +33,9 @@ pub use genesis::{
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
 pub use protocol::{
-    ASSETS_PROTOCOL, COMMITTEE_PROTOCOL, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL, PROTOCOL_PARAMETER,
+    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL, PROTOCOL_PARAMETER,
     PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
 };
 pub use receipt::Receipt;
+pub use revocation::Revoked;
 pub use transaction::{Transaction, TransactionError, TransactionKind};

@@ -48,6 +48,15 @@ pub const NAME_CALLERS_MAX: u64 = 1_000;
 /// Gas of the contract that decides about a canary, in units of gas: some dozens of slots.
 pub const NAME_RULE_GAS: u64 = 100_000;
 
+/// Most certificate authorities on chain, and as many that are distrusted: two for each member, roots and intermediates.
+pub const AUTHORITIES_MAX: usize = 256;
+/// Largest certificate of an authority, in bytes: with an RSA key of 4,096 bits and many extensions it takes 2,500.
+pub const AUTHORITY_BYTES_MAX: usize = 4_096;
+/// Most revocations: a thousand for each of a hundred institutions. A node reads all of them when it starts, in a second or two.
+pub const REVOCATIONS_MAX: u64 = 100_000;
+/// Revocations of one call: four slots each, a hundred take half of a transaction's gas.
+pub const REVOCATIONS_AT_ONCE_MAX: u64 = 100;
+
 /// Largest frame between nodes, in bytes: the largest proposal body with room for framing and certificates.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 

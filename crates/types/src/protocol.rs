@@ -19,7 +19,7 @@ pub struct Protocol {
 }
 
 /// Every version that this program knows, by rising number.
-pub const PROTOCOLS: [Protocol; 5] = [
+pub const PROTOCOLS: [Protocol; 6] = [
     Protocol { version: 0, name: "base", changes: "The first rules." },
     Protocol {
         version: ASSETS_PROTOCOL,
@@ -41,6 +41,11 @@ pub const PROTOCOLS: [Protocol; 5] = [
         name: "names",
         changes: "Contracts have names, with aliases to call them by, in the system contract at 0x2002.",
     },
+    Protocol {
+        version: AUTHORITIES_PROTOCOL,
+        name: "authorities",
+        changes: "Certificate authorities and revocations are on chain, in the system contract at 0x2008.",
+    },
 ];
 
 /// The version that brings the native asset ledger.
@@ -54,6 +59,9 @@ pub const PERMISSIONS_PROTOCOL: u64 = 3;
 
 /// The version that brings names for contracts.
 pub const NAMES_PROTOCOL: u64 = 4;
+
+/// The version that brings certificate authorities and revocations.
+pub const AUTHORITIES_PROTOCOL: u64 = 5;
 
 /// The latest version that this program knows.
 pub const PROTOCOL_VERSION_MAX: u64 = PROTOCOLS[PROTOCOLS.len() - 1].version;

@@ -259,6 +259,7 @@ impl CoreThread {
                 pending: last.map(|last| last.report.pending),
                 rpc: last.map(|last| last.report.rpc.clone()).filter(|rpc| !rpc.is_empty()),
                 reported: last.map(|last| last.at),
+                certificate_days: None,
             }
         });
         let mut status = self.status.write();

@@ -4,12 +4,12 @@ use super::{announce, core_thread::Command, oldest_served};
 use crate::{core::Input, finality, handle::GroupEvent, stop::StopSignal};
 use lian_crypto::{Suite, VerifiedTransaction};
 use lian_ledger::{FinalBlock, Ledger};
-use lian_types::MembersError;
+use lian_types::{BlockNumber, MembersError};
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Blocks appended with one fsync at most.
 const BATCH_MAX: usize = 64;
@@ -27,6 +27,7 @@ pub(super) struct LedgerThread {
     pub(super) ledger: Arc<Ledger>,
     pub(super) commands: SyncSender<Command>,
     pub(super) events: broadcast::Sender<GroupEvent>,
+    pub(super) heads: watch::Sender<BlockNumber>,
     pub(super) stop: StopSignal,
 }
 
@@ -68,6 +69,7 @@ impl LedgerThread {
         metrics::counter!("lian_transactions_total").increment(u64::try_from(count).unwrap_or(0));
         // The core ends only when the node does.
         let _ = self.commands.send(Command::Input(Box::new(Input::Stored(Box::new(stored)))));
+        self.heads.send_replace(BlockNumber(block.executed.block.header.number));
         announce(&self.events, GroupEvent::Final(Arc::new(block)));
         Ok(())
     }

@@ -246,6 +246,7 @@ fn wire(
     let (events, _) = tokio::sync::broadcast::channel(EVENTS_MAX);
     let head = ledger.head().number;
     let (admitted, _) = watch::channel(Arc::new(core.governance().admitted(head.next()).cloned().collect()));
+    let (heads, _) = watch::channel(head);
     let status = Arc::new(RwLock::new(first_status(setup, &info, &ledger)));
     let members = Arc::clone(core.members());
 
@@ -289,6 +290,7 @@ fn wire(
         ledger: Arc::clone(&ledger),
         commands: commands.clone(),
         events: events.clone(),
+        heads: heads.clone(),
         stop: setup.stop.clone(),
     };
     let inbound = Inbound::new(
@@ -322,6 +324,8 @@ fn wire(
         events,
         members,
         admitted,
+        heads,
+        network: setup.network.clone(),
         workers: setup.workers.clone(),
     };
     Ok(RunningGroup { handle, inbound, threads, flusher: Some(flusher), upkeep: Some(upkeep) })
@@ -348,6 +352,8 @@ fn first_status(setup: &GroupSetup<'_>, info: &ChainInfo, ledger: &Ledger) -> Gr
         queued: 0,
         abstains: false,
         halted: None,
+        certificate_days: None,
+        certificate_refused: None,
         nodes: Vec::new(),
     }
 }

@@ -1,9 +1,12 @@
 //! The admin socket: what an operator on this machine may ask of a running node and nobody else may. It is a Unix socket in
 //! a folder that only the node's own user can enter, beside the node's data.
 
+use super::folder::read_certificate;
+use crate::{config::NodeConfig, output::utc};
 use anyhow::{Context, Result, bail};
 use lian_group::GroupHandle;
-use lian_ledger::{FileStorage, SnapshotFolder};
+use lian_ledger::{FileStorage, Ledger, SnapshotFolder};
+use lian_network::{NetworkHandle, pki::Anchor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -13,6 +16,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
@@ -42,6 +46,38 @@ pub(crate) enum AdminRequest {
         /// The folder, as an absolute path.
         to: PathBuf,
     },
+    /// Read the node's certificate and its key again, and show them from now on.
+    Reload,
+}
+
+/// What it takes to read a node's certificate again.
+pub(super) struct Certificates {
+    pub(super) config: NodeConfig,
+    pub(super) network: NetworkHandle,
+}
+
+impl Certificates {
+    /// Reads certificate and key from the node's folder and checks them as peers will. Nothing changes where they are not in
+    /// order; sessions go on in any case.
+    fn reload(&self) -> Result<Value> {
+        let identity = read_certificate(&self.config, Some(&self.network.trust()))?;
+        let Anchor { subject: authority, .. } =
+            self.network.judge_own(&identity).context("peers would refuse the certificate")?;
+        let facts = identity.facts()?;
+        self.network.set_identity(&identity)?;
+        let expires = identity.expires().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        tracing::info!(subject = facts.subject, authority, expires = utc(expires), "the certificate was read again");
+        Ok(json!({
+            "subject": facts.subject, "issuer": facts.issuer, "serial": facts.serial_text(), "authority": authority,
+            "expires": expires,
+        }))
+    }
+}
+
+/// What requests are about.
+struct Asked {
+    groups: Vec<GroupHandle>,
+    certificates: Certificates,
 }
 
 /// The socket of a node whose data is in a folder.
@@ -66,16 +102,16 @@ impl Drop for AdminServer {
 
 impl AdminServer {
     /// Listens. What a process that was killed left there is replaced: the caller has the lock of the folder.
-    pub(crate) fn start(data: &Path, groups: Vec<GroupHandle>) -> Result<Self> {
-        let path = socket(data);
+    pub(super) fn start(groups: Vec<GroupHandle>, certificates: Certificates) -> Result<Self> {
+        let path = socket(&certificates.config.storage.dir);
         let listener = listen(&path).with_context(|| format!("admin socket {}", path.display()))?;
         // One job at a time: each reads the whole state or all blocks.
-        let groups = Arc::new(Mutex::new(groups));
+        let asked = Arc::new(Mutex::new(Asked { groups, certificates }));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let groups = Arc::clone(&groups);
+                let asked = Arc::clone(&asked);
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &groups).await {
+                    if let Err(error) = serve(stream, &asked).await {
                         tracing::warn!(%error, "an admin request failed");
                     }
                 });
@@ -96,15 +132,15 @@ fn listen(path: &Path) -> Result<UnixListener> {
     }
 }
 
-async fn serve(stream: tokio::net::UnixStream, groups: &Arc<Mutex<Vec<GroupHandle>>>) -> Result<()> {
+async fn serve(stream: tokio::net::UnixStream, asked: &Arc<Mutex<Asked>>) -> Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
         Ok(request) => {
-            let groups = Arc::clone(groups).lock_owned().await;
+            let asked = Arc::clone(asked).lock_owned().await;
             tracing::info!(?request, "admin request");
-            tokio::task::spawn_blocking(move || perform(&groups, &request)).await?
+            tokio::task::spawn_blocking(move || perform(&asked, &request)).await?
         }
         Err(error) => Err(error.into()),
     };
@@ -113,23 +149,31 @@ async fn serve(stream: tokio::net::UnixStream, groups: &Arc<Mutex<Vec<GroupHandl
     Ok(())
 }
 
-fn perform(groups: &[GroupHandle], request: &AdminRequest) -> Result<Value> {
-    let (AdminRequest::Snapshot { group: number, to } | AdminRequest::Backup { group: number, to }) = request;
-    let group = groups.iter().find(|group| group.info().group.0 == *number);
-    let ledger = group.with_context(|| format!("there is no group {number}"))?.ledger();
-    if !to.is_absolute() {
-        bail!("{} is not an absolute path", to.display());
-    }
+fn perform(asked: &Asked, request: &AdminRequest) -> Result<Value> {
     match request {
-        AdminRequest::Snapshot { .. } => {
+        AdminRequest::Snapshot { group, to } => {
+            let ledger = asked.ledger(*group, to)?;
             let folder = SnapshotFolder::new(Arc::new(FileStorage), to);
             let manifest = ledger.write_snapshot(&ledger.freeze()?, &folder)?;
             Ok(json!({"height": manifest.height().0, "chunks": manifest.chunks.len(), "bytes": manifest.bytes()}))
         }
-        AdminRequest::Backup { .. } => {
+        AdminRequest::Backup { group, to } => {
+            let ledger = asked.ledger(*group, to)?;
             let report = ledger.back_up(to)?;
             Ok(json!({"oldest": report.oldest.0, "newest": report.newest.0, "bytes": report.bytes}))
         }
+        AdminRequest::Reload => asked.certificates.reload(),
+    }
+}
+
+impl Asked {
+    /// The ledger of a group, of which something is to be written to a folder.
+    fn ledger(&self, number: u32, to: &Path) -> Result<&Ledger> {
+        if !to.is_absolute() {
+            bail!("{} is not an absolute path", to.display());
+        }
+        let group = self.groups.iter().find(|group| group.info().group.0 == number);
+        Ok(group.with_context(|| format!("there is no group {number}"))?.ledger())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::{
     config::{NodeConfig, PeerAddress},
-    layout::KEY_PASSPHRASE,
+    layout::{AUTHORITIES_FILE, KEY_PASSPHRASE},
 };
 use anyhow::{Context, Result, bail};
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::{
     PeerConfig,
-    pki::{AcceptedAuthorities, TlsIdentity},
+    pki::{TlsIdentity, Trust},
 };
 use lian_types::{Genesis, NodeEntry};
 use std::path::Path;
@@ -20,7 +20,8 @@ pub(crate) struct NodeFolder {
     pub(crate) suite: Suite,
     pub(crate) key: ConsensusSecretKey,
     pub(crate) tls: TlsIdentity,
-    pub(crate) authorities: AcceptedAuthorities,
+    /// By what certificates are judged until the chain's own state is at hand.
+    pub(crate) trust: Trust,
 }
 
 impl NodeFolder {
@@ -53,14 +54,11 @@ impl NodeFolder {
             problems.note(check_peer(peer, &config.name, &genesis));
         }
         let key = problems.note(read_key(&config, suite, &genesis, entry));
-        let authorities = problems.note(
-            AcceptedAuthorities::from_pem(&genesis.certificate_authorities)
-                .with_context(|| format!("{}: certificate_authorities", config.genesis.display())),
-        );
-        let tls = problems.note(read_certificate(&config, authorities.as_ref()));
-        match (key, tls, authorities) {
-            (Some(key), Some(tls), Some(authorities)) if problems.0.is_empty() => {
-                (Some(Self { config, genesis, suite, key, tls, authorities }), vec![])
+        let trust = problems.note(read_trust(&config, &genesis));
+        let tls = problems.note(read_certificate(&config, trust.as_ref()));
+        match (key, tls, trust) {
+            (Some(key), Some(tls), Some(trust)) if problems.0.is_empty() => {
+                (Some(Self { config, genesis, suite, key, tls, trust }), vec![])
             }
             _ => (None, problems.0),
         }
@@ -68,7 +66,7 @@ impl NodeFolder {
 
     /// The nodes that may connect, given those that the chain admits: these, and those of the configuration that have a
     /// key there and that the chain does not know. Where the configuration has an address it counts, and else the chain's;
-    /// one without an address is not dialled but may dial.
+    /// one without an address is not dialled but may dial. This node itself is among them.
     pub(crate) fn peers(&self, admitted: &[PeerConfig]) -> Vec<PeerConfig> {
         let configured = &self.config.p2p.peers;
         let mut peers = admitted.to_vec();
@@ -77,20 +75,22 @@ impl NodeFolder {
                 peer.address.clone_from(&found.address);
             }
         }
-        let own = self.key.public();
         for PeerAddress { name, address, key } in configured {
             if let Some(key) = key.filter(|key| peers.iter().all(|peer| peer.key != *key && peer.name != *name)) {
-                peers.push(PeerConfig { key, name: name.clone(), address: address.clone() });
+                peers.push(PeerConfig { key, name: name.clone(), institution: None, address: address.clone() });
             }
         }
-        peers.retain(|peer| peer.key != own);
         peers
     }
 
     /// The nodes of the genesis file.
     pub(crate) fn genesis_nodes(&self) -> Vec<PeerConfig> {
-        let node =
-            |node: &NodeEntry| PeerConfig { key: node.consensus_key, name: node.name.clone(), address: String::new() };
+        let node = |node: &NodeEntry| PeerConfig {
+            key: node.consensus_key,
+            name: node.name.clone(),
+            institution: Some(node.institution.clone()),
+            address: String::new(),
+        };
         self.genesis.nodes.iter().map(node).collect()
     }
 }
@@ -172,10 +172,26 @@ fn read_key(
     }
 }
 
-fn read_certificate(config: &NodeConfig, authorities: Option<&AcceptedAuthorities>) -> Result<TlsIdentity> {
+/// The authorities to begin with: those that the node believed last, or those of the genesis file.
+fn read_trust(config: &NodeConfig, genesis: &Genesis) -> Result<Trust> {
+    let last = config.storage.dir.join(AUTHORITIES_FILE);
+    match std::fs::read_to_string(&last) {
+        Ok(text) => Trust::from_pem(&[text])
+            .with_context(|| format!("{}: delete it to begin with the authorities of genesis", last.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Trust::from_pem(&genesis.certificate_authorities)
+            .with_context(|| format!("{}: certificate_authorities", config.genesis.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", last.display())),
+    }
+}
+
+/// Reads the node's certificate and its key, and checks what peers will check.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn read_certificate(config: &NodeConfig, trust: Option<&Trust>) -> Result<TlsIdentity> {
     let identity = TlsIdentity::load(&config.identity.certificate, &config.identity.certificate_key)?;
-    if let Some(authorities) = authorities {
-        identity.check(&config.name, authorities)?;
+    if let Some(trust) = trust {
+        identity.check(&config.name, trust)?;
     }
     Ok(identity)
 }

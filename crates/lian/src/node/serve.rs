@@ -2,8 +2,9 @@
 
 use super::{
     NodeFolder,
-    admin::AdminServer,
+    admin::{AdminServer, Certificates},
     metrics::{Observed, Watched},
+    trust,
 };
 use crate::stop::{self, NeedsOperator, StopSignals};
 use anyhow::{Result, anyhow};
@@ -62,8 +63,12 @@ pub(super) async fn serve(folder: NodeFolder, follow_stdin: bool) -> Result<()> 
         }
     };
     let outcome = tokio::select! {
-        outcome = serve_clients(&folder, rpc_config, &node, &observed, signals) => outcome,
+        // In this order: which institution a peer belongs to is known before its certificate is judged by the chain.
+        biased;
+        outcome = serve_clients(&folder, rpc_config, &node, &network, &observed, signals) => outcome,
         never = follow_members(&folder, node.handles(), &network) => match never {},
+        never = trust::follow(&folder, node.handles(), &network) => match never {},
+        never = trust::warn_early(&network) => match never {},
     };
     stop::within(STOP_PATIENCE);
     stop_node(node, network).await;
@@ -98,7 +103,12 @@ async fn follow_members(folder: &NodeFolder, groups: Vec<GroupHandle>, network: 
 }
 
 fn peer_of(node: &NodeRecord) -> PeerConfig {
-    PeerConfig { key: node.key, name: node.name.clone(), address: node.endpoint.clone() }
+    PeerConfig {
+        key: node.key,
+        name: node.name.clone(),
+        institution: Some(node.institution.clone()),
+        address: node.endpoint.clone(),
+    }
 }
 
 /// Serves clients until the node is told to stop or stops by itself.
@@ -106,13 +116,15 @@ async fn serve_clients(
     folder: &NodeFolder,
     config: RpcConfig,
     node: &Node,
+    network: &NetworkHandle,
     observed: &Observed,
     mut signals: StopSignals,
 ) -> Result<()> {
     let groups = node.handles();
     let rpc = RpcServer::start(config, groups.clone()).await?;
     // A path that is too long for a socket is no reason not to serve the chain.
-    let admin = AdminServer::start(&folder.config.storage.dir, groups.clone())
+    let certificates = Certificates { config: folder.config.clone(), network: network.clone() };
+    let admin = AdminServer::start(groups.clone(), certificates)
         .inspect_err(|error| tracing::warn!("snapshots and backups only while this node is stopped: {error:#}"))
         .ok();
     observed.watch(groups.into_iter().filter_map(|group| Watched::new(group, &folder.genesis)).collect());
@@ -148,7 +160,7 @@ fn network_config(folder: &NodeFolder) -> NetworkConfig {
         advertised: folder.config.p2p.advertised.clone(),
         peers: folder.peers(&folder.genesis_nodes()),
         identity: folder.tls.clone(),
-        authorities: folder.authorities.clone(),
+        trust: folder.trust.clone(),
         consensus_key: folder.key.clone(),
         suite: folder.suite,
         genesis_digest: folder.suite.genesis_digest(&folder.genesis),

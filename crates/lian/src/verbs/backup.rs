@@ -3,7 +3,7 @@
 use super::snapshot::{group_of, ledger_config};
 use crate::{
     config::NodeConfig,
-    layout::{CONFIG_FILE, GENESIS_FILE},
+    layout::{AUTHORITIES_FILE, CONFIG_FILE, GENESIS_FILE},
     node::{AdminRequest, DataLock, ask, read_genesis},
     output::{print, say},
 };
@@ -67,6 +67,10 @@ pub(crate) fn run(verb: &BackupVerb) -> Result<()> {
         groups.push(answer);
     }
     copy(&config.genesis, &out.join(GENESIS_FILE))?;
+    let roots = config.storage.dir.join(AUTHORITIES_FILE);
+    if roots.exists() {
+        copy(&roots, &out.join("data").join(AUTHORITIES_FILE))?;
+    }
     written.genesis = GENESIS_FILE.into();
     written.storage.dir = "data".into();
     // Old blocks stay where they are; the backup says by itself what it lacks.

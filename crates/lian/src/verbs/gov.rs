@@ -5,8 +5,8 @@ mod changes;
 mod committee;
 pub(super) mod explain;
 mod permissions;
-mod send;
-mod show;
+pub(super) mod send;
+pub(super) mod show;
 
 use super::NodeArgs;
 use anyhow::Result;

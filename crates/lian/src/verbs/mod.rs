@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod asset;
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod ca;
 mod callee;
 pub(crate) mod cns;
 pub(crate) mod gov;

@@ -24,19 +24,24 @@ pub(crate) async fn run(args: NodeArgs) -> Result<()> {
         let node = printable(&text(&answer, "node"));
         say(format!("{node} abstains: it may have lost votes of its own (docs/operations.md, A lost disk)"))?;
     }
+    if let Some(reason) = answer["certificateRefused"].as_str() {
+        let node = text(&answer, "node");
+        say(printable(&format!("peers refuse the certificate of {node}: {reason} (docs/authorities.md)")))?;
+    }
     if let Some(reason) = answer["halted"].as_str() {
         say(printable(&format!("{} has stopped: {reason}", text(&answer, "node"))))?;
     }
     Ok(())
 }
 
-/// One node's answer in the stable form `{chain_id, nodes: [{name, rpc, up, groups: […]}]}`, the nodes by name. What the
+/// One node's answer in the stable form `{chain_id, nodes: [{name, rpc, up, certificate_days, groups: […]}]}`, the nodes by name. What the
 /// node asked does not know of another one is `null`.
 fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
     let own = json!({
         "name": answer.get("node")?,
         "rpc": answer["rpc"].as_str().unwrap_or(rpc_url),
         "up": true,
+        "certificate_days": answer["certificateDays"],
         "groups": [group(answer, answer)],
     });
     let others = answer["nodes"].as_array()?.iter().map(|peer| {
@@ -45,6 +50,7 @@ fn network_status(answer: &Value, rpc_url: &str) -> Option<Value> {
             "name": peer["name"],
             "rpc": peer["rpc"],
             "up": peer["connected"],
+            "certificate_days": peer["certificateDays"],
             "groups": if known { vec![group(peer, answer)] } else { vec![] },
         })
     });
@@ -64,7 +70,7 @@ fn group(node: &Value, answer: &Value) -> Value {
 }
 
 fn rows(status: &Value) -> Vec<Vec<String>> {
-    let header = ["node", "up"].into_iter().chain(GROUP_FIELDS);
+    let header = ["node", "up"].into_iter().chain(GROUP_FIELDS).chain(["certificate"]);
     let mut rows = vec![header.map(str::to_owned).collect::<Vec<_>>()];
     for node in status["nodes"].as_array().into_iter().flatten() {
         let up = if node["up"] == json!(true) { "yes" } else { "no" };
@@ -75,7 +81,11 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
         }
         for group in groups {
             let cells = GROUP_FIELDS.iter().map(|field| text(&group, field));
-            rows.push(start.iter().cloned().chain(cells).collect());
+            let certificate = match node["certificate_days"].as_u64() {
+                Some(days) => format!("{days} days"),
+                None => "-".to_owned(),
+            };
+            rows.push(start.iter().cloned().chain(cells).chain([certificate]).collect());
         }
     }
     rows
@@ -106,11 +116,11 @@ mod tests {
         json!({
             "group": 0, "chainId": 20200, "node": "node0", "consensus": "pbft", "role": "sealer", "height": 7, "lag": 0, "oldest": 3,
             "epoch": 0, "view": 1, "leader": "node1", "members": 3, "peers": 1, "pending": 2, "queued": 0,
-            "halted": null,
+            "halted": null, "certificateDays": 12,
             "nodes": [
                 {"name": "node10", "key": "0x", "connected": false, "height": null, "lag": null, "view": null},
                 {"name": "node1", "key": "0x", "role": "observer", "connected": true, "height": 5, "lag": 2, "view": 1,
-                 "leader": "node0", "peers": 2, "pending": 7, "rpc": "http://b", "reported": 9},
+                 "leader": "node0", "peers": 2, "pending": 7, "rpc": "http://b", "reported": 9, "certificateDays": 730},
             ],
         })
     }
@@ -119,9 +129,9 @@ mod tests {
     fn one_node_answers_for_all() {
         let status = network_status(&answer(), "http://a").unwrap();
         expect![[r#"
-            node    up   group  consensus  role      height  lag  view  leader  peers  pending  oldest
-            node0   yes  0      pbft       sealer    7       0    1     node1   1      2        3
-            node1   yes  0      pbft       observer  5       2    1     node0   2      7        -
+            node    up   group  consensus  role      height  lag  view  leader  peers  pending  oldest  certificate
+            node0   yes  0      pbft       sealer    7       0    1     node1   1      2        3       12 days
+            node1   yes  0      pbft       observer  5       2    1     node0   2      7        -       730 days
             node10  no
         "#]]
         .assert_eq(&columns(&rows(&status)));

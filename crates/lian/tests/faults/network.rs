@@ -12,7 +12,7 @@ use lian_client::RpcClient;
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
 use lian_network::{
     NetworkConfig, NetworkLimits, PeerConfig,
-    pki::{AcceptedAuthorities, TlsIdentity},
+    pki::{TlsIdentity, Trust},
 };
 use lian_types::{ConsensusParameters, Genesis};
 use nix::{
@@ -336,7 +336,7 @@ impl Network {
             advertised: String::new(),
             peers: Vec::new(),
             identity: TlsIdentity::load(&folder.join("certs/node.pem"), &folder.join("keys/node.pem")).unwrap(),
-            authorities: AcceptedAuthorities::from_pem(&self.genesis.certificate_authorities).unwrap(),
+            trust: Trust::from_pem(&self.genesis.certificate_authorities).unwrap(),
             consensus_key: self.key(node),
             suite,
             genesis_digest: suite.genesis_digest(&self.genesis),
@@ -352,7 +352,7 @@ impl Network {
     /// A node as others configure it; with port 0 it is not dialled.
     pub(crate) fn peer(&self, node: usize, port: u16) -> PeerConfig {
         let address = if port == 0 { String::new() } else { format!("127.0.0.1:{port}") };
-        PeerConfig { key: self.genesis.nodes[node].consensus_key, name: name(node), address }
+        PeerConfig { key: self.genesis.nodes[node].consensus_key, name: name(node), institution: None, address }
     }
 
     /// Where a node listens for others.

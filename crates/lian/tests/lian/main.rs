@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // This crate is tests only.
 
 mod assets;
+mod authorities;
 mod bench;
 mod commands;
 mod committee;

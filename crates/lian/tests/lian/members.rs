@@ -165,7 +165,7 @@ fn snapshot_often(dir: &Path, node: &str) {
 }
 
 /// Clients that send one transaction after the other, each to a node of its own, and that bear no error.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     clients: Vec<tokio::task::JoinHandle<Vec<B256>>>,
@@ -173,16 +173,21 @@ struct Load {
 
 impl Load {
     fn start(network: &Network, nodes: &[usize]) -> Self {
+        Self::start_with(network, nodes, 0x2000)
+    }
+
+    /// With accounts that have sent nothing, by their keys from one on.
+    pub(crate) fn start_with(network: &Network, nodes: &[usize], first_key: usize) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let client = |node: &usize| {
-            let key = format!("0x{:064x}", node + 0x2000);
+            let key = format!("0x{:064x}", node + first_key);
             tokio::spawn(send(network.client(*node), key, Arc::clone(&stop), Arc::clone(&done)))
         };
         let clients = nodes.iter().map(client).collect();
         Self { stop, done, clients }
     }
 
-    async fn wait_for_more(&self, count: usize) {
+    pub(crate) async fn wait_for_more(&self, count: usize) {
         let goal = self.done.load(Ordering::Relaxed) + count;
         let end = Instant::now() + PATIENCE;
         while self.done.load(Ordering::Relaxed) < goal {
@@ -192,7 +197,7 @@ impl Load {
         }
     }
 
-    async fn stop(self) -> Vec<B256> {
+    pub(crate) async fn stop(self) -> Vec<B256> {
         self.stop.store(true, Ordering::Relaxed);
         let mut sent = vec![];
         for client in self.clients {

@@ -3,7 +3,7 @@
 use super::PkiError;
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 /// Largest file of certificates or of a key, in bytes; a chain of ten RSA certificates takes 20 kB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest list of revoked certificates, in bytes: a hundred thousand take 4 MB.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Writes a new file durably. An existing one is never overwritten.
 pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
@@ -55,4 +57,40 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, PkiError> {
         return Err(PkiError::Mode { path: path.into(), mode });
     }
     read(path).map(Zeroizing::new)
+}
+
+/// Reads a file of any kind, up to the same size.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, PkiError> {
+    let io = |source| PkiError::Io { path: path.into(), source };
+    let mut bytes = Vec::new();
+    let mut file = fs::File::open(path).map_err(io)?.take(BYTES_MAX);
+    file.read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 == BYTES_MAX {
+        let reason = format!("more than {BYTES_MAX} bytes are too many");
+        return Err(PkiError::Pem { what: path.display().to_string(), reason });
+    }
+    Ok(bytes)
+}
+
+/// Reads the first certificate of a file, DER or PEM.
+///
+/// # Errors
+/// [`PkiError::Io`], or [`PkiError::Pem`] where there is none.
+pub fn read_certificate(path: &Path) -> Result<Vec<u8>, PkiError> {
+    let bytes = read_bytes(path)?;
+    let certificate = match pem::parse_many(&bytes) {
+        Ok(blocks) if !blocks.is_empty() => {
+            let found = blocks.into_iter().find(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents);
+            found.ok_or_else(|| PkiError::Pem {
+                what: path.display().to_string(),
+                reason: "holds no certificate".into(),
+            })?
+        }
+        _ => bytes,
+    };
+    super::CertificateFacts::of(&certificate).map_err(|error| match error {
+        PkiError::Pem { reason, .. } => PkiError::Pem { what: path.display().to_string(), reason },
+        other => other,
+    })?;
+    Ok(certificate)
 }

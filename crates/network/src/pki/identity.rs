@@ -1,18 +1,11 @@
-//! A node's certificate chain with its key, and the authorities that the network accepts.
+//! A node's certificate chain with its key.
 
-use super::{PkiError, file, tls};
+use super::{CertificateFacts, PkiError, Trust, certificate_names, chain_expires, file, tls};
 use rustls::{
-    RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     sign::CertifiedKey,
 };
-use std::{
-    fmt,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
+use std::{fmt, path::Path, sync::Arc, time::SystemTime};
 
 /// A node's certificate chain and private key, checked to belong together. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +47,25 @@ impl TlsIdentity {
         self.0.cert.first().map(certificate_names).unwrap_or_default()
     }
 
+    /// What the node's certificate says.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] where it cannot be read.
+    pub fn facts(&self) -> Result<CertificateFacts, PkiError> {
+        CertificateFacts::of(self.certificate())
+    }
+
+    /// When the first certificate of the chain expires.
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        chain_expires(&self.0.cert)
+    }
+
+    /// The chain, the node's certificate first.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.cert
+    }
+
     /// The end-entity certificate, DER.
     pub(crate) fn certificate(&self) -> &[u8] {
         self.0.cert.first().map_or(&[], |certificate| certificate.as_ref())
@@ -64,12 +76,12 @@ impl TlsIdentity {
     ///
     /// # Errors
     /// [`PkiError`] names what is wrong.
-    pub fn check(&self, node_name: &str, authorities: &AcceptedAuthorities) -> Result<(), PkiError> {
+    pub fn check(&self, node_name: &str, trust: &Trust) -> Result<(), PkiError> {
         let presented = self.names();
         if !presented.iter().any(|name| name.eq_ignore_ascii_case(node_name)) {
             return Err(PkiError::WrongName { expected: node_name.into(), presented });
         }
-        tls::check_chain(&self.0.cert, authorities, UnixTime::now()).map_err(|error| refused(&presented, &error))
+        tls::check_chain(&self.0.cert, trust, UnixTime::now()).map_err(|error| refused(&presented, &error))
     }
 }
 
@@ -95,34 +107,8 @@ fn refused(names: &[String], error: &rustls::Error) -> PkiError {
     }
 }
 
-/// The authorities to which certificates must lead. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct AcceptedAuthorities(pub(super) Arc<RootCertStore>);
-
-impl AcceptedAuthorities {
-    /// The authorities in a list of PEM texts, as the genesis file holds them; each may hold several.
-    ///
-    /// # Errors
-    /// [`PkiError::Pem`] where there is none at all, or a text that holds none or a damaged one.
-    pub fn from_pem<T: AsRef<str>>(texts: &[T]) -> Result<Self, PkiError> {
-        let mut roots = RootCertStore::empty();
-        for (position, text) in texts.iter().enumerate() {
-            let what = format!("certificate authority {position}");
-            for certificate in certificates(&what, text.as_ref())? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| PkiError::Pem { what: what.clone(), reason: error.to_string() })?;
-            }
-        }
-        if roots.is_empty() {
-            let reason = "the list is empty, so nobody could connect".into();
-            return Err(PkiError::Pem { what: "certificate authorities".into(), reason });
-        }
-        Ok(Self(Arc::new(roots)))
-    }
-}
-
-fn certificates(what: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+/// The certificates in a PEM text.
+pub(super) fn certificates(what: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let error = |reason: String| PkiError::Pem { what: what.into(), reason };
     let chain = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
@@ -131,26 +117,4 @@ fn certificates(what: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, 
         return Err(error("holds no certificate".into()));
     }
     Ok(chain)
-}
-
-/// The DNS names in a certificate's subject alternative names; none for bytes that are not a certificate.
-#[must_use]
-pub fn certificate_names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
-    let dns = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    dns.collect()
-}
-/// When the first certificate of a chain expires; at once where one cannot be read.
-#[must_use]
-pub(crate) fn chain_expires(chain: &[CertificateDer<'_>]) -> SystemTime {
-    let ends = chain.iter().map(|certificate| {
-        let parsed = X509Certificate::from_der(certificate).ok();
-        let end = parsed.and_then(|(_, parsed)| u64::try_from(parsed.validity().not_after.timestamp()).ok());
-        UNIX_EPOCH.checked_add(Duration::from_secs(end.unwrap_or(0))).unwrap_or(UNIX_EPOCH)
-    });
-    ends.min().unwrap_or(UNIX_EPOCH)
 }

@@ -5,7 +5,7 @@ use pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rand::{TryRng, rngs::SysRng};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, DnsName, pem::PemObject};
 use std::{
@@ -29,6 +29,8 @@ pub enum KeyAlgorithm {
     /// ECDSA on P-256, which every TLS implementation knows.
     #[default]
     EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
     /// Ed25519 (RFC 8410).
     Ed25519,
 }
@@ -166,7 +168,7 @@ impl Authority {
             params.distinguished_name.push(DnType::OrganizationName, organization);
         }
         let certificate = self.sign(params, key)?;
-        Ok(std::iter::once(&certificate).chain(&self.chain).map(pem).collect())
+        Ok(std::iter::once(&certificate).chain(&self.chain).map(|one| pem(one)).collect())
     }
 
     /// The certificate as PEM: for the network's authority, what the genesis file names.
@@ -182,7 +184,7 @@ impl Authority {
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), PkiError> {
         let text: String = match self.chain.as_slice() {
             [] => pem(&self.certificate),
-            chain => chain.iter().map(pem).collect(),
+            chain => chain.iter().map(|one| pem(one)).collect(),
         };
         let secret = Zeroizing::new(self.key.serialize_pem());
         file::write_pair((certificate, &text), (key, &secret))
@@ -244,6 +246,7 @@ fn parse<'a>(certificate: &'a CertificateDer<'static>) -> Result<X509Certificate
 fn new_key(algorithm: KeyAlgorithm) -> Result<KeyPair, PkiError> {
     Ok(KeyPair::generate_for(match algorithm {
         KeyAlgorithm::EcdsaP256 => &PKCS_ECDSA_P256_SHA256,
+        KeyAlgorithm::EcdsaP384 => &PKCS_ECDSA_P384_SHA384,
         KeyAlgorithm::Ed25519 => &PKCS_ED25519,
     })?)
 }
@@ -291,7 +294,8 @@ fn since_epoch(time: SystemTime) -> Duration {
 }
 
 /// PEM (RFC 7468) of one certificate.
-fn pem(certificate: &CertificateDer<'static>) -> String {
+#[must_use]
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
     let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
     encode_config(&Pem::new("CERTIFICATE", certificate.as_ref()), config)
 }

@@ -1,18 +1,25 @@
 //! Certificates: authority → institution → node.
 //!
 //! [`Authority`] makes them for `lian init` and `lian up`; in production institutions bring their own, from any accepted
-//! authority, with RSA, ECDSA or Ed25519 keys. [`TlsIdentity`] is a node's chain and key, [`AcceptedAuthorities`] the
-//! roots that the genesis file names.
+//! authority, with RSA, ECDSA or Ed25519 keys. [`TlsIdentity`] is a node's chain and key, [`Trust`] what a node believes of
+//! the certificates that others show: which authorities, for whose nodes, and what is revoked.
 
+mod crl;
+mod facts;
 mod file;
 mod identity;
 mod issue;
 mod tls;
+mod trust;
 
-pub(crate) use identity::chain_expires;
-pub use identity::{AcceptedAuthorities, TlsIdentity, certificate_names};
-pub use issue::{Authority, KeyAlgorithm, NodeCredentials, Validity};
+pub use crl::RevocationList;
+pub(crate) use facts::chain_expires;
+pub use facts::{CertificateFacts, certificate_names, sha256};
+pub use file::read_certificate;
+pub use identity::TlsIdentity;
+pub use issue::{Authority, KeyAlgorithm, NodeCredentials, Validity, pem};
 pub(crate) use tls::TlsContext;
+pub use trust::{Anchor, Distrust, Listing, Trust, TrustSource, TrustedAuthority, Unusable};
 
 use std::{io, path::PathBuf};
 
@@ -77,7 +84,7 @@ pub enum PkiError {
         name: String,
     },
     /// The chain leads to no accepted authority.
-    #[error("certificate of `{name}` does not lead to an authority that the genesis file accepts")]
+    #[error("certificate of `{name}` does not lead to an authority that the network accepts")]
     NotAccepted {
         /// The names in the node's certificate.
         name: String,

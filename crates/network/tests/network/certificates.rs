@@ -1,7 +1,7 @@
 //! Certificates in files.
 
 use crate::fixture::Certificates;
-use lian_network::pki::{AcceptedAuthorities, Authority, KeyAlgorithm, PkiError, TlsIdentity, Validity};
+use lian_network::pki::{Authority, KeyAlgorithm, PkiError, TlsIdentity, Trust, Validity};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -27,7 +27,7 @@ fn a_hierarchy_round_trips_through_files() {
         }
         let identity = TlsIdentity::load(&path("node.crt"), &path("node.key")).unwrap();
         assert_eq!(identity.names(), ["node0", "node0.bank.example"]);
-        let accepted = AcceptedAuthorities::from_pem(&[fs::read_to_string(path("ca.crt")).unwrap()]).unwrap();
+        let accepted = Trust::from_pem(&[fs::read_to_string(path("ca.crt")).unwrap()]).unwrap();
         identity.check("node0", &accepted).unwrap();
         let error = identity.check("node1", &accepted).unwrap_err();
         assert!(matches!(error, PkiError::WrongName { .. }), "{error}");
@@ -63,14 +63,14 @@ fn unusable_files_are_named() {
 #[test]
 fn chains_that_peers_would_refuse_are_found_before() {
     let (certificates, others) = (Certificates::new(), Certificates::new());
-    let error = certificates.identity("node0").check("node0", &others.accepted()).unwrap_err();
+    let error = certificates.identity("node0").check("node0", &others.trust()).unwrap_err();
     assert!(matches!(error, PkiError::NotAccepted { .. }), "{error}");
     let now = SystemTime::now();
     let past = Validity { from: now - Duration::from_secs(90), until: now - Duration::from_secs(60) };
-    let error = certificates.identity_valid("node0", past).check("node0", &certificates.accepted()).unwrap_err();
+    let error = certificates.identity_valid("node0", past).check("node0", &certificates.trust()).unwrap_err();
     assert!(matches!(error, PkiError::Expired { seconds_ago: 59..300, .. }), "{error}");
     let future = Validity { from: now + Duration::from_secs(600), until: now + Duration::from_secs(6_000) };
-    let error = certificates.identity_valid("node0", future).check("node0", &certificates.accepted()).unwrap_err();
+    let error = certificates.identity_valid("node0", future).check("node0", &certificates.trust()).unwrap_err();
     assert!(matches!(error, PkiError::NotYetValid { .. }), "{error}");
 }
 
@@ -81,7 +81,7 @@ fn authority_is_limited() {
     let sub = certificates.institution.issue_institution("Sub", KeyAlgorithm::default(), Validity::node()).unwrap();
     let node = sub.issue_node("node0", &[], KeyAlgorithm::default(), Validity::node()).unwrap();
     let identity = TlsIdentity::from_pem(&node.chain_pem, &node.key_pem).unwrap();
-    let error = identity.check("node0", &certificates.accepted()).unwrap_err();
+    let error = identity.check("node0", &certificates.trust()).unwrap_err();
     assert!(matches!(error, PkiError::Refused { .. } | PkiError::NotAccepted { .. }), "{error}");
 
     let now = SystemTime::now();
@@ -90,7 +90,7 @@ fn authority_is_limited() {
     let node = institution.issue_node("node0", &[], KeyAlgorithm::default(), Validity::node()).unwrap();
     let leaf_only = node.chain_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
     let expired = TlsIdentity::from_pem(leaf_only, &node.key_pem).unwrap();
-    let direct = AcceptedAuthorities::from_pem(&[institution.certificate_pem()]).unwrap();
+    let direct = Trust::from_pem(&[institution.certificate_pem()]).unwrap();
     let error = expired.check("node0", &direct).unwrap_err();
     assert!(matches!(error, PkiError::Expired { .. }), "{error}");
 }
@@ -105,6 +105,6 @@ fn bad_names_are_refused() {
     let long = "x".repeat(65);
     let error = Authority::create(&long, KeyAlgorithm::default(), Validity::authority());
     assert!(matches!(error, Err(PkiError::Name { .. })));
-    assert!(matches!(AcceptedAuthorities::from_pem::<String>(&[]), Err(PkiError::Pem { .. })));
-    assert!(matches!(AcceptedAuthorities::from_pem(&["x"]), Err(PkiError::Pem { .. })));
+    assert!(matches!(Trust::from_pem::<String>(&[]), Err(PkiError::Pem { .. })));
+    assert!(matches!(Trust::from_pem(&["x"]), Err(PkiError::Pem { .. })));
 }

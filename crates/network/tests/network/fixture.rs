@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use lian_crypto::{ConsensusSecretKey, Suite};
 use lian_network::{
     Network, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, NetworkLimits, PeerConfig,
-    pki::{AcceptedAuthorities, Authority, KeyAlgorithm, TlsIdentity, Validity},
+    pki::{Authority, KeyAlgorithm, TlsIdentity, Trust, Validity},
 };
 use lian_types::ConsensusKey;
 use std::{future::Future, net::SocketAddr, time::Duration};
@@ -27,8 +27,8 @@ impl Certificates {
         Self { authority, institution }
     }
 
-    pub(crate) fn accepted(&self) -> AcceptedAuthorities {
-        AcceptedAuthorities::from_pem(&[self.authority.certificate_pem()]).unwrap()
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::from_pem(&[self.authority.certificate_pem()]).unwrap()
     }
 
     pub(crate) fn identity(&self, name: &str) -> TlsIdentity {
@@ -47,7 +47,7 @@ impl Certificates {
             advertised: String::new(),
             peers: Vec::new(),
             identity: self.identity(&name(index)),
-            authorities: self.accepted(),
+            trust: self.trust(),
             consensus_key: secret(index),
             suite: Suite::Standard,
             genesis_digest: B256::repeat_byte(7),
@@ -75,7 +75,7 @@ pub(crate) fn by_key(one: u8, two: u8) -> (u8, u8) {
 }
 
 pub(crate) fn peer(index: u8, address: impl ToString) -> PeerConfig {
-    PeerConfig { key: secret(index).public(), name: name(index), address: address.to_string() }
+    PeerConfig { key: secret(index).public(), name: name(index), institution: None, address: address.to_string() }
 }
 
 /// A running node.

@@ -6,4 +6,6 @@ mod exchange;
 mod fixture;
 mod pressure;
 mod relay;
+mod revocation_lists;
 mod sessions;
+mod trust;

@@ -184,7 +184,8 @@ async fn certificates_are_replaced_while_running() {
     let (mut left, mut right) = (start(&old, 0).await, start(&new, 1).await);
     left.handle.set_peers(vec![right.as_peer()]).unwrap();
     right.handle.set_peers(vec![left.as_peer()]).unwrap();
-    left.handle.replace_certificates(&new.identity("node0"), &new.accepted()).unwrap();
+    left.handle.set_trust(&new.trust()).unwrap();
+    left.handle.set_identity(&new.identity("node0")).unwrap();
     left.until_connected().await;
     right.until_connected().await;
 }

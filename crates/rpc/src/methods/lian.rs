@@ -17,6 +17,8 @@ use serde::Serialize;
 
 pub(super) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     registry.light("lian_status", 0, |chain, _| Ok(chain.group().status()))?;
+    registry.light("lian_authorities", 0, |chain, _| Ok(chain.group().authorities()))?;
+    registry.light("lian_identities", 0, |chain, _| Ok(chain.group().identities()))?;
     registry.read("lian_getCertificate", 1, certificate)?;
     registry.read("lian_blockFlow", 1, block_flow)?;
     registry.light("lian_transactionFlow", 1, transaction_flow)

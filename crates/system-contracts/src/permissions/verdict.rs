@@ -4,8 +4,8 @@ use super::{
     Method, Policy, Role, is_chains_own, is_creation_restricted, roles, rules,
     standing::{self, Standing},
 };
-use crate::{Halt, Host, committee, configuration, interfaces::IPermissions, members};
-use alloy_primitives::{Address, Bytes, U256, address};
+use crate::{Halt, Host, authorities, committee, configuration, interfaces::IPermissions, members};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolError;
 
 /// A call that somebody wants to make.
@@ -106,11 +106,9 @@ impl Judgement {
     }
 }
 
-/// Certificate authorities and revocations, which a later version of the protocol brings.
-const AUTHORITIES: Address = address!("0000000000000000000000000000000000002008");
 /// Contracts that know themselves who may do what, and by which every mistake can be mended.
 const GOVERNANCE: [Address; 5] =
-    [configuration::ADDRESS, members::ADDRESS, super::ADDRESS, committee::ADDRESS, AUTHORITIES];
+    [configuration::ADDRESS, members::ADDRESS, super::ADDRESS, committee::ADDRESS, authorities::ADDRESS];
 
 /// Judges a call by a state.
 ///

@@ -3,6 +3,8 @@
 
 mod assets;
 mod assets_model;
+mod authorities;
+mod authorities_model;
 mod chain;
 mod committee;
 mod committee_model;

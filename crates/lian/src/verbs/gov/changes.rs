@@ -6,9 +6,11 @@ use alloy_primitives::{Address, U256, hex};
 use alloy_sol_types::{SolCall, SolInterface};
 use anyhow::{Result, bail};
 use clap::{Args, Parser};
+use lian_network::pki::CertificateFacts;
 use lian_system_contracts::{
-    committee, configuration,
+    authorities, committee, configuration,
     interfaces::{
+        IAuthorities::IAuthoritiesCalls,
         ICommittee::{self, Action, ICommitteeCalls},
         IConfiguration::{self, IConfigurationCalls},
         IMembers::{self, IMembersCalls, Role},
@@ -304,6 +306,8 @@ pub(crate) fn describe(action: &Action) -> String {
         ICommitteeCalls::abi_decode(data).ok().and_then(describe_committee)
     } else if *target == permissions::ADDRESS {
         IPermissionsCalls::abi_decode(data).ok().and_then(super::permissions::describe)
+    } else if *target == authorities::ADDRESS {
+        IAuthoritiesCalls::abi_decode(data).ok().and_then(describe_authorities)
     } else {
         None
     };
@@ -346,6 +350,37 @@ fn describe_committee(call: ICommitteeCalls) -> Option<String> {
         Calls::setMember(set) => format!("set-member {} {} {}", set.account, set.institution, set.weight),
         Calls::removeMember(of) => format!("remove-member {}", of.account),
         Calls::setThresholds(set) => format!("set-thresholds {} {}", set.participation, set.approval),
+        _ => return None,
+    })
+}
+
+/// For people: what a certificate of an authority says is more than what can be typed again.
+fn describe_authorities(call: IAuthoritiesCalls) -> Option<String> {
+    use IAuthoritiesCalls as Calls;
+    let of = |institution: &str| {
+        if institution.is_empty() { "every institution".to_owned() } else { institution.to_owned() }
+    };
+    Some(match call {
+        Calls::add(add) => {
+            let kind = if add.isRoot { "root" } else { "intermediate" };
+            let subject = CertificateFacts::of(&add.certificate).map_or_else(|_| "unreadable".into(), |it| it.subject);
+            let fingerprint = authorities::fingerprint(&add.certificate);
+            format!("add the {kind} authority `{subject}` ({fingerprint}) for {}", of(&add.institution))
+        }
+        Calls::remove(of) => format!("remove the authority {}", of.fingerprint),
+        Calls::distrust(of) => format!("distrust {}", of.fingerprint),
+        Calls::trust(of) => format!("trust {} again", of.fingerprint),
+        Calls::revokeCertificates(new) => {
+            let serials: Vec<_> = new.serials.iter().map(hex::encode).collect();
+            let (issuer, whose) = (new.issuer, of(&new.institution));
+            format!("revoke for {whose} the certificates {} of the issuer {issuer}", serials.join(", "))
+        }
+        Calls::revokeKeys(new) => {
+            let keys: Vec<_> = new.keys.iter().map(ToString::to_string).collect();
+            format!("revoke for {} the keys {}", of(&new.institution), keys.join(", "))
+        }
+        Calls::unrevoke(of) => format!("take the revocation {} back", of.id),
+        Calls::setAdministrator(set) => format!("make {} administrator of {}", set.account, set.institution),
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@ use crate::output::utc;
 use alloy_sol_types::{SolError, SolInterface};
 use lian_system_contracts::interfaces::{
     DelegateCall,
+    IAuthorities::{self, IAuthoritiesErrors},
     ICommittee::{self, ICommitteeErrors, State},
     IConfiguration::{self, IConfigurationErrors},
     IMembers::{self, IMembersErrors, Role},
@@ -22,12 +23,14 @@ pub(super) const fn role_name(role: Role) -> &'static str {
 }
 
 /// A revert's data in words; nothing where it is none of the contracts' errors.
-pub(super) fn explain(data: &[u8]) -> Option<String> {
+pub(in crate::verbs) fn explain(data: &[u8]) -> Option<String> {
     let members = IMembersErrors::abi_decode(data).ok().map(of_members);
     let configuration = || IConfigurationErrors::abi_decode(data).ok().map(of_configuration);
     let committee = || ICommitteeErrors::abi_decode(data).ok().map(of_committee);
     let permissions = || IPermissionsErrors::abi_decode(data).ok().map(of_permissions);
-    members.or_else(configuration).or_else(committee).or_else(permissions).or_else(|| of_any(data))
+    let authorities = || IAuthoritiesErrors::abi_decode(data).ok().map(of_authorities);
+    let governing = members.or_else(configuration).or_else(committee).or_else(permissions).or_else(authorities);
+    governing.or_else(|| of_any(data))
 }
 
 fn of_permissions(error: IPermissionsErrors) -> String {
@@ -131,6 +134,47 @@ fn of_committee(error: ICommitteeErrors) -> String {
             format!("votes may come until {}", utc(deadline))
         }
         E::NoVote(ICommittee::NoVote { id, account }) => format!("{account} has not voted on proposal {id}"),
+    }
+}
+
+fn of_authorities(error: IAuthoritiesErrors) -> String {
+    use IAuthoritiesErrors as E;
+    match error {
+        E::NotAuthorized(IAuthorities::NotAuthorized { caller }) => not_authorized(caller),
+        E::UnknownInstitution(IAuthorities::UnknownInstitution { name }) => unknown_institution(&name),
+        E::CertificateLength(IAuthorities::CertificateLength { length, limit }) => {
+            format!("a certificate of {length} bytes cannot be added: 1 to {limit}")
+        }
+        E::AuthorityExists(IAuthorities::AuthorityExists { fingerprint }) => {
+            format!("the authority {fingerprint} is on chain already")
+        }
+        E::UnknownAuthority(IAuthorities::UnknownAuthority { fingerprint }) => {
+            format!("there is no authority {fingerprint} on chain; one of genesis cannot be removed but distrusted")
+        }
+        E::Distrusted(IAuthorities::Distrusted { fingerprint }) => {
+            format!("{fingerprint} is distrusted: `lian ca trust` takes that back")
+        }
+        E::NotDistrusted(IAuthorities::NotDistrusted { fingerprint }) => format!("{fingerprint} is not distrusted"),
+        E::LastAuthority(IAuthorities::LastAuthority { institution }) => format!(
+            "no root on chain would be left that vouches for the sealers of `{institution}`: add its successor first"
+        ),
+        E::TooManyAuthorities(IAuthorities::TooManyAuthorities { count, limit }) => {
+            format!("{count} authorities are too many, the limit is {limit}: remove some")
+        }
+        E::TooManyRevocations(IAuthorities::TooManyRevocations { count, limit }) => {
+            format!("{count} revocations are too many, the limit is {limit}")
+        }
+        E::NoRevocations(_) => "there is nothing to revoke".to_owned(),
+        E::InvalidSerial(IAuthorities::InvalidSerial { serial }) => {
+            format!("`{serial}` is no serial number: 1 to 20 bytes, the first of which is not zero")
+        }
+        E::InvalidHash(IAuthorities::InvalidHash { hash }) => format!("{hash} is the hash of no name and no key"),
+        E::UnknownRevocation(IAuthorities::UnknownRevocation { id }) => {
+            format!("there is no revocation {id}; `lian ca revocations` shows them")
+        }
+        E::ReasonTooLong(IAuthorities::ReasonTooLong { length, limit }) => {
+            format!("a reason of {length} bytes is too long, the limit is {limit}: refer to a document")
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use lian_client::Table;
 use lian_system_contracts::{
     committee as contract, configuration,
     interfaces::{
+        IAuthorities,
         ICommittee::{self, Action, Tally},
         IConfiguration, IMembers,
         IPermissions::{self, IPermissionsEvents},
@@ -34,12 +35,12 @@ const DAY_SECONDS: u64 = 86_400;
 pub(crate) struct GovArgs {
     /// Why, for those who vote and for the record: a sentence, or a reference to what says more.
     #[arg(long, default_value = "")]
-    pub(super) reason: String,
+    pub(in crate::verbs) reason: String,
     /// For how many days a committee may vote on it.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=365))]
     days: u64,
     #[command(flatten)]
-    pub(super) send: ChangeArgs,
+    pub(in crate::verbs) send: ChangeArgs,
 }
 
 /// A change and how it is made.
@@ -59,7 +60,7 @@ impl<C: Args + Change> Changing<C> {
 }
 
 /// Makes a change: at once where there is no committee or the sender has a right of its own to it, and else as a proposal.
-pub(super) async fn make(how: &GovArgs, action: Action, may_be_ones_own: bool) -> Result<()> {
+pub(in crate::verbs) async fn make(how: &GovArgs, action: Action, may_be_ones_own: bool) -> Result<()> {
     // A group without the contract would take the transaction and do nothing.
     view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
     let has_committee = !members(&how.send.node).await?.is_empty();
@@ -92,7 +93,7 @@ async fn now(node: &NodeArgs) -> Result<u64> {
     Ok(time.to::<u64>().max(super::clock()))
 }
 
-pub(super) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
+pub(in crate::verbs) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
     let receipt = args.send(contract, input, explain).await?;
     tell(args, &receipt)
 }
@@ -125,6 +126,7 @@ fn summary(receipt: &Value) -> Table {
             super::permissions::summary(&mut table, event);
         } else {
             committee_summary(&mut table, &data);
+            authorities_summary(&mut table, &data);
         }
     }
     table
@@ -157,6 +159,27 @@ fn committee_summary(table: &mut Table, data: &LogData) {
         table.line("no member", account);
     } else if let Ok(C::ThresholdsSet { participation, approval }) = C::ThresholdsSet::decode_log_data(data) {
         table.line("participation", format!("{participation} %")).line("approval", format!("{approval} %"));
+    }
+}
+
+fn authorities_summary(table: &mut Table, data: &LogData) {
+    use IAuthorities as A;
+    if let Ok(A::AuthorityAdded { fingerprint, .. }) = A::AuthorityAdded::decode_log_data(data) {
+        table.line("added", fingerprint);
+    } else if let Ok(A::AuthorityRemoved { fingerprint, .. }) = A::AuthorityRemoved::decode_log_data(data) {
+        table.line("removed", fingerprint);
+    } else if let Ok(A::AuthorityDistrusted { fingerprint, .. }) = A::AuthorityDistrusted::decode_log_data(data) {
+        table.line("distrusted", fingerprint);
+    } else if let Ok(A::AuthorityTrusted { fingerprint, .. }) = A::AuthorityTrusted::decode_log_data(data) {
+        table.line("trusted", fingerprint);
+    } else if let Ok(A::CertificateRevoked { id, .. }) = A::CertificateRevoked::decode_log_data(data) {
+        table.line("revoked", id);
+    } else if let Ok(A::KeyRevoked { id, .. }) = A::KeyRevoked::decode_log_data(data) {
+        table.line("revoked", id);
+    } else if let Ok(A::Unrevoked { id, .. }) = A::Unrevoked::decode_log_data(data) {
+        table.line("no longer revoked", id);
+    } else if let Ok(A::AdministratorSet { institution, account }) = A::AdministratorSet::decode_log_data(data) {
+        table.line("administrator", format!("{account} of {institution}"));
     }
 }
 

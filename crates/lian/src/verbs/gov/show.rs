@@ -73,7 +73,7 @@ pub(super) async fn members(node: &NodeArgs) -> Result<Vec<Member>> {
 }
 
 /// What a contract answers.
-pub(super) async fn view<C: SolCall>(args: &NodeArgs, contract: Address, call: &C) -> Result<C::Return> {
+pub(in crate::verbs) async fn view<C: SolCall>(args: &NodeArgs, contract: Address, call: &C) -> Result<C::Return> {
     match view_if_any(args, contract, call).await? {
         Some(answer) => Ok(answer),
         None => bail!(
@@ -84,7 +84,11 @@ pub(super) async fn view<C: SolCall>(args: &NodeArgs, contract: Address, call: &
 }
 
 /// What a contract answers, if there is one.
-pub(super) async fn view_if_any<C: SolCall>(args: &NodeArgs, contract: Address, call: &C) -> Result<Option<C::Return>> {
+pub(in crate::verbs) async fn view_if_any<C: SolCall>(
+    args: &NodeArgs,
+    contract: Address,
+    call: &C,
+) -> Result<Option<C::Return>> {
     let request = json!({"to": contract, "input": Bytes::from(call.abi_encode())});
     let answer: Result<Bytes, _> = args.client()?.request("eth_call", vec![request, json!("latest")]).await;
     let answer = answer.map_err(|error| crate::verbs::transact::in_words(error.into(), super::explain::explain))?;

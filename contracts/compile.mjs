@@ -1,4 +1,5 @@
-// Compiles the example contracts with the pinned solc and writes one artifact each to `artifacts/`.
+// Compiles the example contracts and the system contracts' interfaces with the pinned solc and writes one artifact each to
+// `artifacts/`.
 // `--check` writes nothing: it fails if a committed artifact differs from a fresh compile.
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,6 +22,16 @@ const SOURCES = [
   '@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol',
 ];
 
+const INTERFACES = [
+  'interfaces/IAssets.sol',
+  'interfaces/IAuthorities.sol',
+  'interfaces/ICommittee.sol',
+  'interfaces/IConfiguration.sol',
+  'interfaces/IMembers.sol',
+  'interfaces/INames.sol',
+  'interfaces/IPermissions.sol',
+];
+
 // Osaka is the fork whose rules Lian executes.
 const SETTINGS = {
   evmVersion: 'osaka',
@@ -36,7 +47,8 @@ const OUTPUTS = [
 ];
 
 const solc = loadCompiler();
-const artifacts = compile();
+// Apart, so that a new interface changes no other artifact: the compiler numbers what it compiles together.
+const artifacts = new Map([...compile(SOURCES), ...compile(INTERFACES)]);
 const problems = process.argv.includes('--check') ? differences(artifacts) : write(artifacts);
 for (const problem of problems) console.error(`contracts: ${problem}`);
 if (problems.length > 0) process.exit(1);
@@ -55,10 +67,10 @@ function readSource(name) {
 }
 
 /** Returns a map from artifact file name to its exact content. */
-function compile() {
+function compile(names) {
   const input = {
     language: 'Solidity',
-    sources: Object.fromEntries(SOURCES.map((name) => [name, { content: readSource(name) }])),
+    sources: Object.fromEntries(names.map((name) => [name, { content: readSource(name) }])),
     settings: { ...SETTINGS, outputSelection: { '*': { '*': OUTPUTS } } },
   };
   const findImport = (name) => {
@@ -74,7 +86,7 @@ function compile() {
   if (output.errors?.length > 0) process.exit(1);
 
   return new Map(
-    SOURCES.map((sourceName) => {
+    names.map((sourceName) => {
       const contractName = sourceName.replace(/^.*\//, '').replace(/\.sol$/, '');
       const content = artifact(sourceName, contractName, output.contracts[sourceName][contractName]);
       return [`${contractName}.json`, `${JSON.stringify(content, null, 2)}\n`];

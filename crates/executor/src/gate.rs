@@ -3,25 +3,29 @@
 use crate::rules::BlockRules;
 use crate::system::ReadHost;
 use crate::{StateError, StateReader};
-use alloy_primitives::map::HashMap;
+use alloy_primitives::map::{HashMap, HashSet};
 use alloy_primitives::{Address, B256, U256};
 use lian_system_contracts::permissions::{
     self, ADDRESS, CallQuestion, Denial, FILTER_SLOTS, Judgement, Method, filter_slot, is_creation_restricted,
     is_in_filter, judge_call, judge_creation,
 };
 use lian_types::limits::VERDICTS_MAX;
-use quick_cache::sync::Cache;
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The verdicts of one block, by the state of its parent: what is decided in the block does not act in it. So verdicts do not
 /// make transactions depend on each other, however they are executed.
-#[derive(Clone)]
 pub(crate) struct Gate<'a> {
     state: &'a dyn StateReader,
     /// The filter's slots, as far as they have been needed.
     filter: [Option<U256>; FILTER_SLOTS],
     /// Verdicts that have been given in this block.
     calls: HashMap<CallQuestion, Option<Denial>>,
-    /// Those of earlier ones, and the digest under which they still hold.
+    /// What was allowed in earlier blocks and still is.
+    allowed: Arc<Allowed>,
+    /// What was found to be allowed in this one, as long as the digest stays, for later ones.
+    found: Vec<CallQuestion>,
+    /// Who is told of it, and the digest.
     known: Option<(&'a KnownVerdicts, B256)>,
     /// Whether only deployers create contracts, once that was needed.
     restricted: Option<bool>,
@@ -29,14 +33,48 @@ pub(crate) struct Gate<'a> {
     record: Option<Vec<Verdict>>,
 }
 
-/// Calls that are allowed, each as long as everything that was ever decided is what it was: callers return, and their right
-/// to what they call is looked up once.
-#[derive(Debug)]
-pub(crate) struct KnownVerdicts(Cache<(B256, CallQuestion), ()>);
+/// Calls that are allowed as long as everything that was ever decided is what it was, by the digest of that: callers return,
+/// and their right to what they call is looked up once.
+#[derive(Debug, Default)]
+pub(crate) struct KnownVerdicts(Mutex<(B256, Arc<Allowed>)>);
 
-impl Default for KnownVerdicts {
-    fn default() -> Self {
-        Self(Cache::new(VERDICTS_MAX))
+type Allowed = HashSet<CallQuestion>;
+
+impl KnownVerdicts {
+    /// What is known to be allowed under a digest.
+    fn under(&self, digest: B256) -> Arc<Allowed> {
+        let known = self.0.lock();
+        if known.0 == digest { Arc::clone(&known.1) } else { Arc::default() }
+    }
+
+    /// Learns what is allowed. Of other digests, and of more than fits, it forgets all.
+    fn learn(&self, digest: B256, found: &[CallQuestion]) {
+        let known = &mut *self.0.lock();
+        if known.0 != digest || known.1.len().saturating_add(found.len()) > VERDICTS_MAX {
+            *known = (digest, Arc::default());
+        }
+        Arc::make_mut(&mut known.1).extend(found.iter().take(VERDICTS_MAX));
+    }
+}
+
+impl Clone for Gate<'_> {
+    /// The same gate for another part of the block.
+    fn clone(&self) -> Self {
+        let (known, allowed) = (self.known, Arc::clone(&self.allowed));
+        Self { known, allowed, ..Self::of(self.state, None) }
+    }
+}
+
+impl Drop for Gate<'_> {
+    /// What it has found is for the gates of later blocks.
+    fn drop(&mut self) {
+        if let Some((known, digest)) = self.known
+            && !self.found.is_empty()
+        {
+            // Nobody else has them now, mostly, and they need not be copied.
+            self.allowed = Arc::default();
+            known.learn(digest, &self.found);
+        }
     }
 }
 
@@ -76,8 +114,13 @@ impl<'a> Gate<'a> {
             return Ok(None);
         }
         let digest = permissions::digest(&mut ReadHost(state)).map_err(StateError::new)?;
-        let known = known.map(|known| (known, digest));
-        Ok((digest != B256::ZERO).then(|| Self { known, ..Self::of(state, None) }))
+        if digest == B256::ZERO {
+            return Ok(None);
+        }
+        let mut gate = Self::of(state, None);
+        gate.allowed = known.map(|known| known.under(digest)).unwrap_or_default();
+        gate.known = known.map(|known| (known, digest));
+        Ok(Some(gate))
     }
 
     /// The same, keeping all verdicts with their reasons; also where nothing was decided.
@@ -87,12 +130,12 @@ impl<'a> Gate<'a> {
 
     fn of(state: &'a dyn StateReader, record: Option<Vec<Verdict>>) -> Self {
         let (filter, calls) = ([None; FILTER_SLOTS], HashMap::default());
-        Self { state, filter, calls, known: None, restricted: None, record }
+        Self { state, filter, calls, allowed: Arc::default(), found: Vec::new(), known: None, restricted: None, record }
     }
 
     /// The verdicts that were kept.
-    pub(crate) fn into_record(self) -> Vec<Verdict> {
-        self.record.unwrap_or_default()
+    pub(crate) fn into_record(mut self) -> Vec<Verdict> {
+        self.record.take().unwrap_or_default()
     }
 
     /// Why a call is not allowed; nothing where it is.
@@ -107,9 +150,7 @@ impl<'a> Gate<'a> {
         }
         let question = CallQuestion { caller, target, method: method() };
         if self.record.is_none() {
-            if let Some((known, digest)) = self.known
-                && known.0.get(&(digest, question)).is_some()
-            {
+            if self.allowed.contains(&question) {
                 return Ok(None);
             }
             if let Some(verdict) = self.calls.get(&question) {
@@ -118,16 +159,12 @@ impl<'a> Gate<'a> {
         }
         let judgement = judge_call(&mut ReadHost(self.state), &question).map_err(StateError::new)?;
         self.keep(Verdict { depth, question: Question::Call(question), judgement });
-        match self.known {
-            Some((known, digest)) if judgement.lasting && judgement.denial.is_none() => {
-                known.0.insert((digest, question), ());
-            }
-            _ => {
-                if self.calls.len() >= VERDICTS_MAX {
-                    self.calls.clear();
-                }
-                self.calls.insert(question, judgement.denial);
-            }
+        if self.calls.len() >= VERDICTS_MAX {
+            self.calls.clear();
+        }
+        self.calls.insert(question, judgement.denial);
+        if self.known.is_some() && judgement.lasting && judgement.denial.is_none() && self.found.len() < VERDICTS_MAX {
+            self.found.push(question);
         }
         Ok(judgement.denial)
     }

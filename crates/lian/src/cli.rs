@@ -6,8 +6,8 @@ use crate::{
     output,
     up::UpVerb,
     verbs::{
-        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, ca::CaVerb, cns::CnsVerb,
-        gov::GovVerb, query, recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
+        self, NodeArgs, account::AccountVerb, asset::AssetVerb, backup::BackupVerb, bench::BenchVerb, ca::CaVerb,
+        cns::CnsVerb, gov::GovVerb, query, recover::RecoverVerb, snapshot::SnapshotVerb, transact, verify::VerifyVerb,
     },
 };
 use anyhow::{Result, anyhow};

@@ -1,5 +1,6 @@
 //! The methods, by namespace and subject.
 
+mod audit;
 mod debug;
 mod debug_trace;
 mod eth_blocks;
@@ -41,5 +42,6 @@ pub(crate) fn all(chain: Arc<Chain>) -> Result<Methods, RegisterMethodError> {
     net_web3::register(&mut registry)?;
     lian::register(&mut registry)?;
     permissions::register(&mut registry)?;
+    audit::register(&mut registry)?;
     Ok(registry.module.into())
 }

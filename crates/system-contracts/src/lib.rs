@@ -30,7 +30,8 @@ use interfaces::{
     UnknownFunction,
 };
 use lian_types::{
-    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL,
+    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, Genesis, GroupGenesis, NAMES_PROTOCOL,
+    PERMISSIONS_PROTOCOL,
 };
 
 /// Gas of a call besides storage and events: about what a Solidity contract pays to find its function and decode the

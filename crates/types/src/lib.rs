@@ -33,8 +33,8 @@ pub use genesis::{
 pub use ids::{BlockNumber, Epoch, Gas, GroupId, Millis, ProposalDigest, View};
 pub use members::{ConsensusKey, Member, MemberIndex, Members, MembersError};
 pub use protocol::{
-    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL, PROTOCOL_PARAMETER,
-    PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
+    ASSETS_PROTOCOL, AUTHORITIES_PROTOCOL, COMMITTEE_PROTOCOL, NAMES_PROTOCOL, PERMISSIONS_PROTOCOL,
+    PROTOCOL_PARAMETER, PROTOCOL_VERSION_MAX, PROTOCOLS, Protocol, UnknownProtocol,
 };
 pub use receipt::Receipt;
 pub use revocation::Revoked;

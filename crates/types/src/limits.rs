@@ -27,6 +27,11 @@ pub const COMMITTEE_APPROVAL_MIN: u8 = 51;
 /// All of it, in per cent.
 pub const PER_CENT_MAX: u8 = 100;
 
+/// Entries of an audit trail that are given at once where nobody says how many, and the most.
+pub const AUDIT_ENTRIES_DEFAULT: usize = 50;
+/// See [`AUDIT_ENTRIES_DEFAULT`]: some hundred kilobytes.
+pub const AUDIT_ENTRIES_MAX: usize = 1_000;
+
 /// Most verdicts on calls that are kept in memory, at about a hundred bytes each: of a block, of the callers that return to
 /// what only some may call, and of a call that is explained.
 pub const VERDICTS_MAX: usize = 65_536;

@@ -3,15 +3,17 @@
 
 use crate::support::{ALICE, BOB, Chain};
 use crate::system::{CALL, DELEGATECALL, STATICCALL, chain, forwarder};
-use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, address, hex};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, address, hex, keccak256};
 use alloy_rpc_types_eth::{TransactionInput, TransactionRequest};
 use alloy_sol_types::{SolCall, SolError, SolInterface};
 use expect_test::expect_file;
 use lian_executor::{CallResult, CallSite, Overrides, call};
 use lian_system_contracts::interfaces::{
-    DelegateCall, IAssets as A, ICommittee as C, IConfiguration as G, IMembers as M, IPermissions as P,
+    DelegateCall, IAssets as A, IAuthorities as R, ICommittee as C, IConfiguration as G, IMembers as M, INames as N,
+    IPermissions as P,
 };
-use lian_system_contracts::{assets, committee, configuration, members, permissions};
+use lian_system_contracts::{assets, authorities, committee, configuration, members, names, permissions};
+use lian_types::Revoked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -206,6 +208,168 @@ fn of_assets() -> Vec<Sample> {
     ]
 }
 
+/// Names that differ in their canaries: none, one, and one that is held. Of the last, the second version answers.
+const NAMES: [&str; 4] = ["plain", "canary", "held", "back"];
+
+fn of_names() -> Vec<Sample> {
+    use N::Kind::Forwarding;
+    let at = names::ADDRESS;
+    let [plain, canary, held, back] = NAMES.map(str::to_owned);
+    let name = || plain.clone();
+    let (reason, version, zero, one) = (String::new, "2".to_owned(), U256::ZERO, U256::from(1));
+    let node = namehash("plain");
+    let published = |version: &str| publication(version, CODED);
+    let dns: Bytes = [&[5], b"plain".as_slice(), &[0]].concat().into();
+    let question: Bytes = N::addr_0Call { node }.abi_encode().into();
+    let account: Bytes = names::alias(node).to_vec().into();
+    let (coin, gateways) = (U256::from(60), Vec::<String>::new);
+    let mut samples = vec![
+        change(at, &N::registerCall { name: "new".into(), kind: Forwarding }),
+        change(at, &N::registerVersionCall { name: "new".into(), kind: Forwarding, first: published("1") }),
+        change(at, &N::publishCall { name: name(), publication: published("3") }),
+        change(at, &N::switchToCall { name: name(), version: version.clone(), reason: reason() }),
+        change(at, &N::rollbackCall { name: back, version: "1".into(), reason: reason() }),
+        change(at, &N::startCanaryCall { name: name(), version: version.clone(), basisPoints: 100, reason: reason() }),
+        change(at, &N::setCanaryWeightCall { name: canary.clone(), basisPoints: 200, reason: reason() }),
+        change(at, &N::setCanaryCallersCall { name: canary.clone(), callers: vec![SOMEBODY], listed: true }),
+        change(at, &N::setCanaryRuleCall { name: canary.clone(), rule: CODED, reason: reason() }),
+        change(at, &N::holdCanaryCall { name: canary.clone(), reason: reason() }),
+        change(at, &N::releaseCanaryCall { name: held, reason: reason() }),
+        change(at, &N::abortCanaryCall { name: canary.clone(), reason: reason() }),
+        change(at, &N::finishCanaryCall { name: canary.clone(), reason: reason() }),
+        change(at, &N::setDelegateCall { name: name(), account: SOMEBODY, allowed: true }),
+        change(at, &N::transferCall { name: name(), to: SOMEBODY, reason: reason() }),
+    ];
+    samples.extend([
+        view(at, &N::countCall {}),
+        view(at, &N::namesCall { from: zero, limit: one }),
+        view(at, &N::findCall { name: name() }),
+        view(at, &N::latestCall { name: name() }),
+        view(at, &N::versionCall { name: name(), text: version.clone() }),
+        view(at, &N::versionsCall { name: name(), from: zero, limit: one }),
+        view(at, &N::abiOfCall { name: name(), text: version }),
+        view(at, &N::historyCall { name: name(), from: zero, limit: one }),
+        view(at, &N::delegatesCall { name: name() }),
+        view(at, &N::canaryCallersCall { name: canary, from: zero, limit: one }),
+        view(at, &N::answerCall { name: name(), caller: SOMEBODY }),
+        view(at, &N::normalizeCall { name: name() }),
+        view(at, &N::ownerCall { node }),
+        view(at, &N::resolverCall { node }),
+        view(at, &N::ttlCall { node }),
+        view(at, &N::recordExistsCall { node }),
+        view(at, &N::addr_0Call { node }),
+        view(at, &N::addr_1Call { node, coinType: coin }),
+        view(at, &N::ABICall { node, contentTypes: one }),
+        view(at, &N::textCall { node, key: "version".into() }),
+        view(at, &N::nameCall { node: B256::ZERO }),
+        view(at, &N::supportsInterfaceCall { interfaceId: FixedBytes([1, 2, 3, 4]) }),
+        view(at, &N::resolveCall { dnsName: dns.clone(), data: question.clone() }),
+        view(at, &N::resolveWithGatewaysCall { dnsName: dns.clone(), data: question, gateways: gateways() }),
+        view(at, &N::reverseCall { account: account.clone(), coinType: coin }),
+        view(at, &N::reverseWithGatewaysCall { account, coinType: coin, gateways: gateways() }),
+        view(at, &N::findResolverCall { dnsName: dns }),
+    ]);
+    samples
+}
+
+/// EIP-137, of a name without dots.
+fn namehash(label: &str) -> B256 {
+    keccak256([B256::ZERO.0, keccak256(label).0].concat())
+}
+
+/// Where there is code.
+const CODED: Address = address!("c0ded00000000000000000000000000000000008");
+
+fn publication(version: &str, target: Address) -> N::Publication {
+    N::Publication {
+        version: version.into(),
+        target,
+        contentType: U256::ZERO,
+        abiData: Bytes::new(),
+        metadata: String::new(),
+    }
+}
+
+/// What is listed, and what is distrusted, as certificates.
+const LISTED: &[u8] = b"listed";
+const DISTRUSTED: B256 = B256::repeat_byte(0xd1);
+
+fn of_authorities() -> Vec<Sample> {
+    let at = authorities::ADDRESS;
+    let (bank, reason, issuer) = ("bank".to_owned(), String::new, B256::repeat_byte(7));
+    let (from, limit) = (U256::ZERO, U256::from(1));
+    let key = Revoked::Key(B256::repeat_byte(8));
+    let id = authorities::revocation_id(None, &key);
+    let certificate = Bytes::from_static(b"another");
+    vec![
+        change(at, &R::addCall { certificate, institution: bank.clone(), isRoot: true, reason: reason() }),
+        change(at, &R::removeCall { fingerprint: authorities::fingerprint(LISTED), reason: reason() }),
+        change(at, &R::distrustCall { fingerprint: B256::repeat_byte(0xd2), reason: reason() }),
+        change(at, &R::trustCall { fingerprint: DISTRUSTED, reason: reason() }),
+        change(
+            at,
+            &R::revokeCertificatesCall {
+                institution: bank.clone(),
+                issuer,
+                serials: vec![Bytes::from_static(&[5])],
+                reason: reason(),
+            },
+        ),
+        change(at, &R::revokeKeysCall { institution: bank.clone(), keys: vec![issuer], reason: reason() }),
+        change(at, &R::unrevokeCall { id, reason: reason() }),
+        change(at, &R::setAdministratorCall { institution: bank.clone(), account: SOMEBODY }),
+        view(at, &R::versionCall {}),
+        view(at, &R::countsCall {}),
+        view(at, &R::authoritiesCall { from, limit }),
+        view(at, &R::distrustedCall {}),
+        view(at, &R::revocationsCall { from, limit }),
+        view(at, &R::isRevokedCall { id }),
+        view(at, &R::administratorCall { institution: bank }),
+    ]
+}
+
+/// Names, of which Alice or the caller is the owner.
+fn register_names(chain: &mut Chain, owner: Address) {
+    chain.state.insert(CODED, 1, U256::ZERO, Bytes::from_static(&hex!("00")), BTreeMap::new());
+    let at = names::ADDRESS;
+    let reason = String::new;
+    for name in NAMES.map(str::to_owned) {
+        let (first, second) = (publication("1", CODED), publication("2", CODED));
+        done(chain, ALICE, at, &N::registerVersionCall { name: name.clone(), kind: N::Kind::Forwarding, first });
+        done(chain, ALICE, at, &N::publishCall { name: name.clone(), publication: second });
+        let version = "2".to_owned();
+        if name == "back" {
+            done(chain, ALICE, at, &N::switchToCall { name: name.clone(), version, reason: reason() });
+        } else if name != "plain" {
+            let start = N::startCanaryCall { name: name.clone(), version, basisPoints: 100, reason: reason() };
+            done(chain, ALICE, at, &start);
+        }
+        if name == "held" {
+            done(chain, ALICE, at, &N::holdCanaryCall { name: name.clone(), reason: reason() });
+        }
+        if owner != ALICE {
+            done(chain, ALICE, at, &N::transferCall { name, to: owner, reason: reason() });
+        }
+    }
+}
+
+/// Two roots, something that is distrusted, and a key that is revoked.
+fn list_authorities(chain: &mut Chain) {
+    let at = authorities::ADDRESS;
+    let reason = String::new;
+    let add = |certificate: &'static [u8]| R::addCall {
+        certificate: Bytes::from_static(certificate),
+        institution: String::new(),
+        isRoot: true,
+        reason: reason(),
+    };
+    done(chain, ALICE, at, &add(LISTED));
+    done(chain, ALICE, at, &add(b"root"));
+    done(chain, ALICE, at, &R::distrustCall { fingerprint: DISTRUSTED, reason: reason() });
+    let keys = vec![B256::repeat_byte(8)];
+    done(chain, ALICE, at, &R::revokeKeysCall { institution: String::new(), keys, reason: reason() });
+}
+
 fn done(chain: &mut Chain, from: Address, contract: Address, call: &impl SolCall) {
     let receipt = chain.send(from, Some(contract), call.abi_encode());
     assert!(receipt.success, "{} {receipt:?}", std::any::type_name_of_val(call));
@@ -223,7 +387,10 @@ fn with_operators(standing: Standing) -> Chain {
     done(&mut chain, ALICE, at, &P::freezeCall { target: FROZEN, reason: reason() });
     done(&mut chain, ALICE, at, &P::suspendCall { target: SUSPENDED, reason: reason() });
     done(&mut chain, ALICE, at, &P::grantRoleCall { role: "user".into(), account: BOB, reason: reason() });
-    if matches!(standing, Standing::Right | Standing::Frozen) {
+    let has_right = matches!(standing, Standing::Right | Standing::Frozen);
+    register_names(&mut chain, if has_right { caller } else { ALICE });
+    list_authorities(&mut chain);
+    if has_right {
         done(&mut chain, ALICE, configuration::ADDRESS, &G::setOperatorCall { account: caller, isOperator: true });
         done(&mut chain, ALICE, assets::ADDRESS, &A::setIssuerCall { id, newIssuer: caller });
     }
@@ -329,6 +496,8 @@ fn error_name(data: &[u8]) -> String {
         C::ICommitteeErrors::name_by_selector(selector),
         P::IPermissionsErrors::name_by_selector(selector),
         A::IAssetsErrors::name_by_selector(selector),
+        N::INamesErrors::name_by_selector(selector),
+        R::IAuthoritiesErrors::name_by_selector(selector),
         (selector == DelegateCall::SELECTOR).then_some("DelegateCall"),
     ];
     known.into_iter().flatten().next().map_or_else(|| hex::encode(data), str::to_owned)
@@ -392,7 +561,9 @@ fn every_method_by_every_caller_in_every_way() {
         named::<M::IMembersCalls>("IMembers", of_members(), M::IMembersCalls::name_by_selector),
         named::<P::IPermissionsCalls>("IPermissions", of_permissions(), P::IPermissionsCalls::name_by_selector),
         named::<C::ICommitteeCalls>("ICommittee", of_committee(), C::ICommitteeCalls::name_by_selector),
+        named::<R::IAuthoritiesCalls>("IAuthorities", of_authorities(), R::IAuthoritiesCalls::name_by_selector),
         named::<A::IAssetsCalls>("IAssets", of_assets(), A::IAssetsCalls::name_by_selector),
+        named::<N::INamesCalls>("INames", of_names(), N::INamesCalls::name_by_selector),
     ]
     .into_iter()
     .flatten()
@@ -425,7 +596,7 @@ const HEAD: &str = "\
 Made and compared by a test, `permission_matrix` of the crate `executor`, which calls every method of every system contract.
 
 The rows are what the *immediate caller* of a method is: without any right; with the right to it (an operator, a member of the
-committee, the issuer of an asset); with that right, but frozen; with the role `regulator` and nothing else. The columns are
+committee, the issuer of an asset, the owner of a name); with that right, but frozen; with the role `regulator` and nothing else. The columns are
 how the call comes about: the caller sends a transaction; is a contract that calls; that makes a delegate call, or a static
 one; is a contract that is being created; is a proxy, whose code is another contract's; and last, the caller only signs, and a
 contract without any right calls. `done` is success, `halts` a static call that would have changed something, and the rest

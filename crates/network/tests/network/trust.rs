@@ -167,7 +167,7 @@ fn nothing_revoked_is_believed() {
 fn a_distrusted_root_is_named() {
     let (old, new) = (root("Old", KeyAlgorithm::EcdsaP256), root("New", KeyAlgorithm::EcdsaP256));
     let both = vec![authority(&old, None, true), authority(&new, None, true)];
-    let distrusted = vec![both[0].certificate.clone()].iter().map(|certificate| sha256(certificate)).collect();
+    let distrusted = vec![sha256(&both[0].certificate)];
     let without_old = TrustSource { distrusted, ..source(both) };
     let chain = node_chain(&intermediate(&old, "bank"), KeyAlgorithm::EcdsaP256);
     let refused = judge(without_old.clone(), &chain, Some("bank")).unwrap_err();

@@ -60,8 +60,10 @@ impl KnownVerdicts {
 impl Clone for Gate<'_> {
     /// The same gate for another part of the block.
     fn clone(&self) -> Self {
-        let (known, allowed) = (self.known, Arc::clone(&self.allowed));
-        Self { known, allowed, ..Self::of(self.state, None) }
+        let mut gate = Self::of(self.state, None);
+        gate.known = self.known;
+        gate.allowed = Arc::clone(&self.allowed);
+        gate
     }
 }
 

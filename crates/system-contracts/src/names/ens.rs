@@ -57,25 +57,25 @@ pub(super) fn answer(host: &mut dyn Host, question: INamesCalls) -> Result<Vec<u
             N::supportsInterfaceCall::abi_encode_returns(&INTERFACES.contains(&of.interfaceId.0))
         }
         Calls::resolve(of) => {
-            let _0 = resolve(host, &of.dnsName, &of.data)?;
-            N::resolveCall::abi_encode_returns(&N::resolveReturn { _0, _1: ADDRESS })
+            let answer = resolve(host, &of.dnsName, &of.data)?;
+            N::resolveCall::abi_encode_returns(&(answer, ADDRESS).into())
         }
         Calls::resolveWithGateways(of) => {
-            let _0 = resolve(host, &of.dnsName, &of.data)?;
-            N::resolveWithGatewaysCall::abi_encode_returns(&N::resolveWithGatewaysReturn { _0, _1: ADDRESS })
+            let answer = resolve(host, &of.dnsName, &of.data)?;
+            N::resolveWithGatewaysCall::abi_encode_returns(&(answer, ADDRESS).into())
         }
         Calls::reverse(of) => {
-            let (_0, _1, _2) = reverse(host, &of.account, of.coinType)?;
-            N::reverseCall::abi_encode_returns(&N::reverseReturn { _0, _1, _2 })
+            let found = reverse(host, &of.account, of.coinType)?;
+            N::reverseCall::abi_encode_returns(&found.into())
         }
         Calls::reverseWithGateways(of) => {
-            let (_0, _1, _2) = reverse(host, &of.account, of.coinType)?;
-            N::reverseWithGatewaysCall::abi_encode_returns(&N::reverseWithGatewaysReturn { _0, _1, _2 })
+            let found = reverse(host, &of.account, of.coinType)?;
+            N::reverseWithGatewaysCall::abi_encode_returns(&found.into())
         }
         Calls::findResolver(of) => {
             let node = dns_node(host, &of.dnsName)?;
-            let _0 = resolver(host, node)?;
-            N::findResolverCall::abi_encode_returns(&N::findResolverReturn { _0, _1: node, _2: U256::ZERO })
+            let found = (resolver(host, node)?, node, U256::ZERO);
+            N::findResolverCall::abi_encode_returns(&found.into())
         }
         question => return profile(host, question),
     })
@@ -95,8 +95,8 @@ fn profile(host: &mut dyn Host, question: INamesCalls) -> Result<Vec<u8>, Failur
             )
         }
         Calls::ABI(of) => {
-            let (_0, _1) = abi(host, of.node, of.contentTypes)?;
-            N::ABICall::abi_encode_returns(&N::ABIReturn { _0, _1 })
+            let found = abi(host, of.node, of.contentTypes)?;
+            N::ABICall::abi_encode_returns(&found.into())
         }
         Calls::text(of) => N::textCall::abi_encode_returns(&text(host, of.node, &of.key)?),
         Calls::name(of) => N::nameCall::abi_encode_returns(&name(host, of.node)?),

@@ -58,28 +58,24 @@ pub(super) fn answer(host: &mut dyn Host, question: INamesCalls) -> Result<Vec<u
         }
         Calls::resolve(of) => {
             let answer = resolve(host, &of.dnsName, &of.data)?;
-            N::resolveCall::abi_encode_returns(&N::resolveReturn { _0: answer, _1: ADDRESS })
+            N::resolveCall::abi_encode_returns(&(answer, ADDRESS).into())
         }
         Calls::resolveWithGateways(of) => {
             let answer = resolve(host, &of.dnsName, &of.data)?;
-            N::resolveWithGatewaysCall::abi_encode_returns(&N::resolveWithGatewaysReturn { _0: answer, _1: ADDRESS })
+            N::resolveWithGatewaysCall::abi_encode_returns(&(answer, ADDRESS).into())
         }
         Calls::reverse(of) => {
-            let (name, resolver, reverse) = reverse(host, &of.account, of.coinType)?;
-            N::reverseCall::abi_encode_returns(&N::reverseReturn { _0: name, _1: resolver, _2: reverse })
+            let found = reverse(host, &of.account, of.coinType)?;
+            N::reverseCall::abi_encode_returns(&found.into())
         }
         Calls::reverseWithGateways(of) => {
-            let (name, resolver, reverse) = reverse(host, &of.account, of.coinType)?;
-            N::reverseWithGatewaysCall::abi_encode_returns(&N::reverseWithGatewaysReturn {
-                _0: name,
-                _1: resolver,
-                _2: reverse,
-            })
+            let found = reverse(host, &of.account, of.coinType)?;
+            N::reverseWithGatewaysCall::abi_encode_returns(&found.into())
         }
         Calls::findResolver(of) => {
             let node = dns_node(host, &of.dnsName)?;
-            let found = resolver(host, node)?;
-            N::findResolverCall::abi_encode_returns(&N::findResolverReturn { _0: found, _1: node, _2: U256::ZERO })
+            let found = (resolver(host, node)?, node, U256::ZERO);
+            N::findResolverCall::abi_encode_returns(&found.into())
         }
         question => return profile(host, question),
     })
@@ -99,8 +95,8 @@ fn profile(host: &mut dyn Host, question: INamesCalls) -> Result<Vec<u8>, Failur
             )
         }
         Calls::ABI(of) => {
-            let (content_type, data) = abi(host, of.node, of.contentTypes)?;
-            N::ABICall::abi_encode_returns(&N::ABIReturn { _0: content_type, _1: data })
+            let found = abi(host, of.node, of.contentTypes)?;
+            N::ABICall::abi_encode_returns(&found.into())
         }
         Calls::text(of) => N::textCall::abi_encode_returns(&text(host, of.node, &of.key)?),
         Calls::name(of) => N::nameCall::abi_encode_returns(&name(host, of.node)?),

@@ -1,18 +1,22 @@
-//! What the chain's own rules about calls cost a transfer: the same block of an ERC-20's transfers on chains that differ in
-//! what was decided, by turns in one run.
+//! What the chain's own rules about calls cost a transfer: a block of an ERC-20's transfers on chains that differ in what was
+//! decided, and by the aliases of a name, by turns in one run.
 
 use crate::{
     execute::{check, sign},
     machine,
     workload::{self, Account},
 };
-use alloy_primitives::{Address, B256, FixedBytes, TxKind, keccak256};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, sol};
 use anyhow::{Context as _, Result, ensure};
 use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
 use lian_executor::{BlockEnvironment, MemoryState, Rules, Threads, execute_transactions, genesis_block};
 use lian_system_contracts::{
-    interfaces::IPermissions::{self as P, Policy},
+    interfaces::{
+        INames,
+        IPermissions::{self as P, Policy},
+    },
+    names,
     permissions::ADDRESS,
 };
 use lian_types::{
@@ -99,7 +103,6 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     let accounts: Vec<_> =
         (0..config.keys as u64).into_par_iter().map(|index| Account::numbered(2, index)).collect::<Result<_>>()?;
     let plain = Chain::with_token(&accounts)?;
-    let block = plain.transfers(&accounts, config.transactions)?;
     let mut chains = vec![("nothing decided", plain.clone())];
     let mut elsewhere = plain.clone();
     elsewhere.decide((0..FROZEN_ELSEWHERE).map(|number| {
@@ -107,6 +110,14 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
         P::freezeCall { target, reason: String::new() }.abi_encode()
     }))?;
     chains.push(("1,000 addresses frozen elsewhere", elsewhere));
+    for (rules, kind) in [
+        ("by the alias of a forwarding name", INames::Kind::Forwarding),
+        ("by the alias of a state-keeping name", INames::Kind::StateKeeping),
+    ] {
+        let mut named = plain.clone();
+        named.name_token(kind)?;
+        chains.push((rules, named));
+    }
     let mut listed = plain;
     let (target, method) = (listed.token, FixedBytes(transferCall::SELECTOR));
     let rule = P::setPolicyCall { target, method, policy: Policy::AllowList }.abi_encode();
@@ -116,11 +127,16 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     };
     listed.decide([rule, role].into_iter().chain(accounts.iter().map(grant)))?;
     chains.push(("transfer is for one role, which every sender has", listed));
-    let best = time(&chains, &block, config.rounds)?;
+    let block = |(rules, chain): (&'static str, Chain)| {
+        let block = chain.transfers(&accounts, config.transactions)?;
+        Ok((rules, chain, block))
+    };
+    let chains: Vec<_> = chains.into_iter().map(block).collect::<Result<_>>()?;
+    let best = time(&chains, config.rounds)?;
     let first = best.first().copied().unwrap_or_default().as_secs_f64().max(1e-9);
-    let line = |((rules, _), time): (&(&'static str, Chain), Duration)| RulesLine {
+    let line = |((rules, ..), time): (&Measured, Duration)| RulesLine {
         rules,
-        microseconds: time.as_secs_f64() * 1e6 / block.len() as f64,
+        microseconds: time.as_secs_f64() * 1e6 / config.transactions as f64,
         more_percent: (time.as_secs_f64() / first - 1.0) * 100.0,
     };
     Ok(RulesReport {
@@ -133,11 +149,14 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     })
 }
 
+/// What was decided on a chain, the chain, and its block.
+type Measured = (&'static str, Chain, Vec<Arc<VerifiedTransaction>>);
+
 /// The best time of each chain. They take turns, so that a busy moment of the machine meets all of them.
-fn time(chains: &[(&str, Chain)], block: &[Arc<VerifiedTransaction>], rounds: u32) -> Result<Vec<Duration>> {
+fn time(chains: &[Measured], rounds: u32) -> Result<Vec<Duration>> {
     let mut best = vec![Duration::MAX; chains.len()];
     for _ in 0..rounds {
-        for ((_, chain), best) in chains.iter().zip(&mut best) {
+        for ((_, chain, block), best) in chains.iter().zip(&mut best) {
             let started = Instant::now();
             let outcome = chain.threads.execute(&rules(), &chain.environment(), &chain.state, block)?;
             *best = (*best).min(started.elapsed());
@@ -159,6 +178,8 @@ struct Chain {
     state: MemoryState,
     number: u64,
     token: Address,
+    /// Where the token is called.
+    target: Address,
     operator: Account,
     nonce: u64,
 }
@@ -172,7 +193,8 @@ impl Chain {
         let mut state = MemoryState::default();
         state.apply(&genesis_block(Suite::Standard, &genesis, group)?.changes);
         let token = operator.address.create(0);
-        let mut chain = Self { threads: Arc::new(Threads::one()), state, number: 0, token, operator, nonce: 0 };
+        let mut chain =
+            Self { threads: Arc::new(Threads::one()), state, number: 0, token, target: token, operator, nonce: 0 };
         chain.send(TxKind::Create, [workload::token_creation()?.to_vec()])?;
         let fund = |account: &Account| workload::transfer(account.address, 1_000_000).to_vec();
         chain.send(TxKind::Call(token), accounts.iter().map(fund))?;
@@ -201,6 +223,26 @@ impl Chain {
         self.send(TxKind::Call(ADDRESS), calls)
     }
 
+    /// Gives the token a name, by whose alias it is called from now on.
+    fn name_token(&mut self, kind: INames::Kind) -> Result<()> {
+        let first = INames::Publication {
+            version: "1".to_owned(),
+            target: self.token,
+            contentType: U256::ZERO,
+            abiData: Bytes::new(),
+            metadata: String::new(),
+        };
+        let call = INames::registerVersionCall { name: "token".to_owned(), kind, first };
+        self.send(TxKind::Call(names::ADDRESS), [call.abi_encode()])?;
+        self.target = names::alias(keccak256([B256::ZERO.0, keccak256("token").0].concat()));
+        // A state-keeping alias has storage of its own: it gets the balances that the token has.
+        let storage = self.state.accounts.get(&self.token).map(|account| account.storage.clone()).unwrap_or_default();
+        if matches!(kind, INames::Kind::StateKeeping) {
+            self.state.accounts.get_mut(&self.target).context("there is no alias")?.storage = storage;
+        }
+        Ok(())
+    }
+
     /// A block in which the accounts take turns, each paying one that is half of all keys away.
     fn transfers(&self, accounts: &[Account], transactions: usize) -> Result<Vec<Arc<VerifiedTransaction>>> {
         let one = |turn: usize| {
@@ -208,7 +250,7 @@ impl Chain {
             let (payer, payee) = (at(turn)?, at(turn.saturating_add(accounts.len() / 2))?);
             let nonce = (turn / accounts.len().max(1)) as u64;
             let input = workload::transfer(payee.address, 1);
-            sign(payer, nonce, workload::TRANSFER_GAS, TxKind::Call(self.token), input)
+            sign(payer, nonce, workload::TRANSFER_GAS, TxKind::Call(self.target), input)
         };
         (0..transactions).into_par_iter().map(one).collect()
     }
@@ -247,7 +289,7 @@ mod tests {
     fn every_chain_is_measured() {
         let config = RulesConfig { keys: 10, transactions: 30, rounds: 1, command: "test".to_owned() };
         let report = measure(&config, &|_| ()).unwrap();
-        assert_eq!(report.lines.len(), 3);
+        assert_eq!(report.lines.len(), 5);
         assert!(report.lines.iter().all(|line| line.microseconds > 0.0), "{report}");
         assert!(report.to_string().contains("1,000 addresses frozen elsewhere"), "{report}");
         let bad = RulesConfig { keys: 1, ..config };

@@ -30,7 +30,7 @@ pub(crate) enum BenchVerb {
     Order(OrderArgs),
     /// Execute blocks from memory on several threads and one after the other, and compare.
     Execute(ExecuteArgs),
-    /// Execute a block of transfers on chains with and without rules about who may call, and compare.
+    /// Execute a block of transfers on chains with and without rules about who may call, and by aliases, and compare.
     Rules(RulesArgs),
     /// Measure the primitives that bound a transaction, each by the plain library call in a tight loop.
     Limit {

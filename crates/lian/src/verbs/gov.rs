@@ -1,6 +1,7 @@
 //! `lian gov`: members, parameters, the committee and permissions of a group, by the contracts at 0x2001, 0x2000, 0x2004 and
 //! 0x2003.
 
+mod audit;
 mod changes;
 mod committee;
 pub(super) mod explain;
@@ -10,6 +11,7 @@ pub(super) mod show;
 
 use super::NodeArgs;
 use anyhow::Result;
+use audit::Audit;
 use changes::{
     AddInstitution, AddNode, RemoveMember, SetEndpoint, SetMember, SetOperator, SetParameter, SetRole, SetThresholds,
 };
@@ -64,6 +66,8 @@ pub(crate) enum GovVerb {
     Proposals(Proposals),
     /// Show a proposal: its changes, and who has voted.
     Proposal(ShowProposal),
+    /// Show what was decided, by whom and why.
+    Audit(Audit),
     #[command(flatten)]
     Permissions(PermissionVerb),
 }
@@ -94,6 +98,7 @@ pub(crate) async fn run(verb: GovVerb) -> Result<()> {
         GovVerb::Settle(verb) => verb.settle().await,
         GovVerb::Proposals(verb) => verb.run().await,
         GovVerb::Proposal(verb) => verb.run().await,
+        GovVerb::Audit(verb) => verb.run().await,
         GovVerb::Permissions(verb) => verb.run().await,
     }
 }

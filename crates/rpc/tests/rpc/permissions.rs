@@ -1,4 +1,4 @@
-//! `lian_explainPermission`.
+//! `lian_explainPermission` and `lian_auditTrail`.
 
 use crate::{
     chain::Chain,
@@ -67,5 +67,51 @@ async fn a_refusal_is_explained() {
     assert_eq!(chain.client.result("lian_explainPermission", before).await["allowed"], true, "as it was then");
     let (code, message) = chain.client.failure("lian_explainPermission", json!([])).await;
     assert_eq!(code, -32_602, "{message}");
+    chain.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_is_told_in_pages() {
+    let chain = Chain::start().await;
+    let (target, me) = (Address::repeat_byte(0x77), chain.signer.address());
+    let freeze = P::freezeCall { target, reason: "court order 3".into() };
+    decide(&chain, 0, &freeze).await;
+    decide(&chain, 1, &P::grantRoleCall { role: "auditor".into(), account: target, reason: String::new() }).await;
+    decide(&chain, 2, &P::thawCall { target, reason: "lifted".into() }).await;
+    let trail = async |question: Value| chain.client.result("lian_auditTrail", json!([question])).await;
+    let events = |answer: &Value| -> Vec<String> {
+        let entries = answer["entries"].as_array().unwrap();
+        entries.iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = trail(json!({})).await;
+    assert_eq!(
+        (events(&all), &all["next"]),
+        (["Frozen", "RoleGranted", "Thawed"].map(str::to_owned).to_vec(), &Value::Null)
+    );
+    let first = &all["entries"][0];
+    assert_eq!(
+        (&first["contract"], &first["sender"], &first["blockNumber"]),
+        (&json!("permissions"), &json!(me), &json!("0x1"))
+    );
+    assert_eq!(first["arguments"], json!({"target": target, "by": me, "reason": "court order 3"}));
+
+    let page = trail(json!({"limit": 2})).await;
+    assert_eq!((events(&page).len(), &page["next"]), (2, &json!("3:0")));
+    let rest = trail(json!({"limit": 2, "cursor": page["next"]})).await;
+    assert_eq!((events(&rest), &rest["next"]), (vec!["Thawed".to_owned()], &Value::Null));
+    assert_eq!(events(&trail(json!({"events": ["Frozen", "Thawed"]})).await), ["Frozen", "Thawed"]);
+    assert_eq!(events(&trail(json!({"fromBlock": "0x2", "toBlock": "0x2"})).await), ["RoleGranted"]);
+    assert_eq!(events(&trail(json!({"contracts": ["committee"]})).await), [] as [&str; 0]);
+    assert_eq!(events(&trail(json!({"account": target})).await).len(), 3);
+    assert_eq!(events(&trail(json!({"account": Address::repeat_byte(0x78)})).await), [] as [&str; 0]);
+    for (question, reason) in [
+        (json!({"limit": 0}), "limit is 0, must be 1 to 1000"),
+        (json!({"cursor": "x"}), "`x` is no cursor of an earlier answer"),
+        (json!({"events": ["Melted"]}), "the contracts have no event `Melted`"),
+        (json!({"contract": "members"}), "unknown field `contract`"),
+    ] {
+        let (code, message) = chain.client.failure("lian_auditTrail", json!([question])).await;
+        assert!(code == -32_602 && message.contains(reason), "{message}");
+    }
     chain.stop().await;
 }

@@ -15,6 +15,14 @@ pub enum FunctionCallError {
         /// What the parser said.
         reason: String,
     },
+    /// An interface does not say which function is meant.
+    #[error("`{function}` cannot be found in the contract's ABI: {reason}")]
+    Unknown {
+        /// What was asked for.
+        function: String,
+        /// Which functions there are.
+        reason: String,
+    },
     /// Too few or too many arguments.
     #[error("`{signature}` takes {expected} arguments, {found} given")]
     Count {
@@ -89,8 +97,8 @@ impl FunctionCall {
     /// # Errors
     /// [`FunctionCallError`] says which functions there are, or names the argument and the value.
     pub fn find(abi: &str, function: &str, arguments: &[String]) -> Result<Self, FunctionCallError> {
-        let refuse = |reason| FunctionCallError::Signature { signature: function.to_owned(), reason };
-        let abi: JsonAbi = serde_json::from_str(abi).map_err(|error| refuse(format!("the ABI: {error}")))?;
+        let refuse = |reason| FunctionCallError::Unknown { function: function.to_owned(), reason };
+        let abi: JsonAbi = serde_json::from_str(abi).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
         let named: Vec<_> =
             abi.functions().filter(|known| known.name == function || known.signature() == function).collect();
         let fitting: Vec<_> = named.iter().filter(|known| known.inputs.len() == arguments.len()).collect();
@@ -98,7 +106,7 @@ impl FunctionCall {
             ([found], _) => **found,
             ([], []) => {
                 let known: Vec<_> = abi.functions().map(Function::signature).collect();
-                return Err(refuse(format!("there is none; there are {}", known.join(", "))));
+                return Err(refuse(format!("there are {}", known.join(", "))));
             }
             ([], [only]) => *only,
             _ => {
@@ -228,8 +236,8 @@ mod tests {
         let set = FunctionCall::parse("set(bool)", &texts(&["true"])).unwrap();
         assert_eq!(found("set(bool)", &["true"]).unwrap().data(), set.data());
         let cases: [(&str, &[&str], &str); 3] = [
-            ("put", &[], "`put` is not a function signature: there is none; there are get(), set(uint8), set(bool)"),
-            ("set", &["1"], "`set` is not a function signature: it may be any of set(uint8), set(bool)"),
+            ("put", &[], "`put` cannot be found in the contract's ABI: there are get(), set(uint8), set(bool)"),
+            ("set", &["1"], "`set` cannot be found in the contract's ABI: it may be any of set(uint8), set(bool)"),
             ("get", &["1"], "`get()` takes 0 arguments, 1 given"),
         ];
         for (function, arguments, message) in cases {

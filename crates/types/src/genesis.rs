@@ -499,6 +499,11 @@ mod tests {
     #[test]
     fn refuses_bad_values_by_name() {
         type Change = fn(&mut Genesis);
+        let newer = format!(
+            "genesis: group 0: protocol_version is {}, and this program knows versions up to {PROTOCOL_VERSION_MAX}: use a \
+             newer one",
+            PROTOCOL_VERSION_MAX + 1
+        );
         let cases: [(Change, &str); 10] = [
             (|g| g.version = 2, "genesis: version is 2, must be 1"),
             (|g| g.groups[0].consensus.window = 65, "genesis: window is 65, must be 1 to 64"),
@@ -515,10 +520,7 @@ mod tests {
                 |g| g.groups[0].operators = vec![Address::with_last_byte(7); 2],
                 "genesis: operator `0x0000000000000000000000000000000000000007` stands twice",
             ),
-            (
-                |g| g.groups[0].protocol_version = 7,
-                "genesis: group 0: protocol_version is 7, and this program knows versions up to 2: use a newer one",
-            ),
+            (|g| g.groups[0].protocol_version = PROTOCOL_VERSION_MAX + 1, &newer),
             (|g| g.groups[0].sealers.push("nodeX".into()), "genesis: sealer `nodeX` is not defined"),
             (|g| g.nodes[1].name = "node0".into(), "genesis: node `node0` stands twice"),
             (|g| g.nodes[0].institution = "x".into(), "genesis: institution `x` is not defined"),

@@ -8,8 +8,9 @@ use crate::gate::Gate;
 use crate::rules::BlockRules;
 use crate::system::ChainPrecompiles;
 use crate::{BlockEnvironment, StateError};
-use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::map::{AddressSet, HashMap};
+use alloy_primitives::{Address, B256, Bytes};
+use lian_system_contracts::names::Place;
 use lian_system_contracts::permissions::{Denial, Method};
 use revm::Database;
 use revm::bytecode::Bytecode;
@@ -43,8 +44,9 @@ type Ran = (Result<ExecutionResult, EVMError<StateError>>, EvmState);
 /// revm's EVM with the chain's own rules about which frames begin: all that runs on a state runs in it.
 ///
 /// They are three. What the permission contract does not allow reverts before it begins. A call of a name's alias runs the
-/// version that answers (`evm/alias.rs`). And as EIP-7610 says, no contract is created over storage, which matters for states that no transaction of today can make: Lian's genesis refuses such accounts,
-/// so that `occupied` is empty on its chains; Ethereum's tests have them.
+/// version that answers (`evm/alias.rs`). And as EIP-7610 says, no contract is created over storage, which matters for states
+/// that no transaction of today can make: Lian's genesis refuses such accounts, so that `occupied` is empty on its chains;
+/// Ethereum's tests have them.
 pub(crate) struct ChainEvm<'a, D: Database, P, I> {
     evm: Evm<ChainContext<D>, I, Instructions<D>, P, Frame>,
     /// What judges calls and creations, where anything was ever decided.
@@ -53,6 +55,8 @@ pub(crate) struct ChainEvm<'a, D: Database, P, I> {
     occupied: AddressSet,
     /// Whether a rule about a canary is running.
     is_asking: bool,
+    /// Where names have their aliases.
+    places: HashMap<B256, Place>,
 }
 
 /// One EVM for the transactions of a block, over the state that one after the other leaves or over what one of several
@@ -85,7 +89,8 @@ impl<'a, D: Database<Error = StateError>, P, I> ChainEvm<'a, D, P, I> {
         let context = ChainContext::new(state, spec).with_cfg(configuration).with_block(environment.block_env());
         let instructions = EthInstructions::new_mainnet_with_spec(spec);
         let evm = Evm::new_with_inspector(context, inspector, instructions, precompiles);
-        Self { evm, gate, occupied: AddressSet::default(), is_asking: false }
+        let (occupied, places) = (AddressSet::default(), HashMap::default());
+        Self { evm, gate, occupied, is_asking: false, places }
     }
 
     pub(crate) const fn inspector(&mut self) -> &mut I {
@@ -327,7 +332,7 @@ where
 mod tests {
     use super::*;
     use crate::{MemoryState, Rules};
-    use alloy_primitives::{B256, TxKind, U256, hex};
+    use alloy_primitives::{TxKind, U256, hex};
     use lian_crypto::Suite;
     use revm::state::AccountInfo;
 

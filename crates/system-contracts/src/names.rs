@@ -26,7 +26,9 @@ use crate::{
     interfaces::INames::{self, INamesCalls},
     storage::Storage,
 };
-pub use alias::{Answer, Kind, MARKER_BYTES, Route, alias, alias_of, marker, route, rule_consents, rule_question};
+pub use alias::{
+    Answer, Kind, MARKER_BYTES, Place, Route, alias, alias_of, marker, route, rule_consents, rule_question,
+};
 use alloy_primitives::{Address, U256, address};
 use alloy_sol_types::SolCall;
 pub use text::{InvalidName, Name, namehash};

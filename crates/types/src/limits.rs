@@ -50,6 +50,8 @@ pub const NAME_METADATA_BYTES_MAX: usize = 256;
 pub const NAME_DELEGATES_MAX: u64 = 16;
 /// Most callers that a canary's owner lists.
 pub const NAME_CALLERS_MAX: u64 = 1_000;
+/// Most names of which a block's execution keeps where they are, at about a hundred bytes each.
+pub const NAME_PLACES_MAX: usize = 1_024;
 /// Gas of the contract that decides about a canary, in units of gas: some dozens of slots.
 pub const NAME_RULE_GAS: u64 = 100_000;
 

@@ -8,9 +8,9 @@ use crate::StateError;
 use crate::system::JournalHost;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use lian_system_contracts::interfaces::INames;
-use lian_system_contracts::names::{self, Answer, Kind, Route, alias_of, rule_consents, rule_question};
+use lian_system_contracts::names::{self, Answer, Kind, Place, Route, alias_of, rule_consents, rule_question};
 use lian_system_contracts::{Failure, Halt, Host};
-use lian_types::limits::NAME_RULE_GAS;
+use lian_types::limits::{NAME_PLACES_MAX, NAME_RULE_GAS};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::context::FrameStack;
@@ -62,14 +62,15 @@ where
         if *depth > usize::try_from(CALL_STACK_LIMIT).unwrap_or(usize::MAX) {
             return Ok(Redirection::None);
         }
-        let alias = names::alias(node);
+        let place = self.place(node);
+        let alias = place.alias;
         let is_direct = inputs.bytecode_address == alias;
         // A marker is one where its name's alias is, and nowhere else.
         if !is_direct && self.delegate(inputs.bytecode_address)? != Some(alias) {
             return Ok(Redirection::None);
         }
         let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
-        let code = match self.find(*depth, memory, inputs, node, &mut gas) {
+        let code = match self.find(*depth, memory, inputs, node, &place, &mut gas) {
             Ok(code) => code,
             Err(Failure::Revert(data)) => {
                 return Ok(Redirection::Ended(ended(inputs, InstructionResult::Revert, data, gas)));
@@ -93,6 +94,17 @@ where
         Ok(Redirection::To { gas: gas.total_gas_spent(), judged })
     }
 
+    /// Where a name has what is needed for a call, kept for the calls that follow.
+    fn place(&mut self, node: B256) -> Place {
+        if let Some(place) = self.places.get(&node) {
+            return *place;
+        }
+        if self.places.len() >= NAME_PLACES_MAX {
+            self.places.clear();
+        }
+        *self.places.entry(node).or_insert_with(|| Place::of(node))
+    }
+
     /// Whose code an account has taken (EIP-7702). It is loaded: it is being called.
     fn delegate(&mut self, account: Address) -> Result<Option<Address>, StateError> {
         let loaded = self.evm.ctx.journal_mut().load_account_with_code(account)?;
@@ -106,10 +118,11 @@ where
         memory: &mut SharedMemory,
         inputs: &CallInputs,
         node: B256,
+        place: &Place,
         gas: &mut Gas,
     ) -> Result<Code, Failure> {
         let route =
-            names::route(&mut JournalHost::reading(&mut self.evm.ctx, names::ADDRESS, gas), node, inputs.caller)?;
+            names::route(&mut JournalHost::reading(&mut self.evm.ctx, names::ADDRESS, gas), place, inputs.caller)?;
         let Answer { target, .. } = match route {
             None => return Err(Failure::revert(&INames::NoVersion { node })),
             Some(Route::To(answer)) => answer,

@@ -111,6 +111,11 @@ pub(super) fn in_words(error: anyhow::Error, explain: impl Fn(&[u8]) -> Option<S
     }
 }
 
+/// That a call is not allowed, in words; any other error as it is.
+fn in_words_of_permissions(error: anyhow::Error) -> anyhow::Error {
+    in_words(error, super::gov::explain::denial)
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct SendVerb {
     /// The callee's address, or its name.
@@ -162,7 +167,7 @@ pub(crate) async fn send(verb: SendVerb) -> Result<()> {
         Some(signature) => call_data(signature, &verb.arguments)?.0,
     };
     let to = verb.to.address(&verb.send.node).await?;
-    let receipt = transact(&verb.send, TxKind::Call(to), input).await?;
+    let receipt = transact(&verb.send, TxKind::Call(to), input).await.map_err(in_words_of_permissions)?;
     print_receipt(&receipt, verb.send.node.json)?;
     check_success(&verb.send, &receipt)
 }
@@ -175,7 +180,7 @@ pub(crate) async fn deploy(verb: DeployVerb) -> Result<()> {
     if let Some(name) = &name {
         name.check(&verb.send.node).await?;
     }
-    let receipt = transact(&verb.send, TxKind::Create, code.into()).await?;
+    let receipt = transact(&verb.send, TxKind::Create, code.into()).await.map_err(in_words_of_permissions)?;
     print_receipt(&receipt, verb.send.node.json)?;
     check_success(&verb.send, &receipt)?;
     let Some(name) = name else { return Ok(()) };
@@ -195,7 +200,8 @@ pub(crate) async fn call(verb: CallVerb) -> Result<()> {
         Ok(number) => json!(format!("{number:#x}")),
         Err(_) => json!(verb.block),
     };
-    let output: Bytes = client.request("eth_call", vec![request, block]).await?;
+    let output: Result<Bytes, _> = client.request("eth_call", vec![request, block]).await;
+    let output = output.map_err(|error| in_words_of_permissions(error.into()))?;
     if verb.node.json {
         say(json!(output))?;
         return Ok(());

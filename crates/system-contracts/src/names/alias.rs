@@ -58,6 +58,23 @@ pub fn alias(node: B256) -> Address {
     Address::from_word(keccak256(bytes))
 }
 
+/// Where a name has its alias, and where it says what answers: two hashes, which whoever routes many calls keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    node: B256,
+    /// The alias.
+    pub alias: Address,
+    answering: U256,
+}
+
+impl Place {
+    /// That of a node.
+    #[must_use]
+    pub fn of(node: B256) -> Self {
+        Self { node, alias: alias(node), answering: answering_slot(node) }
+    }
+}
+
 /// The code of an alias.
 #[must_use]
 pub fn marker(kind: Kind, node: B256) -> [u8; MARKER_BYTES] {
@@ -104,8 +121,9 @@ pub enum Route {
 ///
 /// # Errors
 /// [`Halt`].
-pub fn route(host: &mut dyn Host, node: B256, caller: Address) -> Result<Option<Route>, Halt> {
-    let current = Pointer::of(load(host, answering_slot(node))?);
+pub fn route(host: &mut dyn Host, place: &Place, caller: Address) -> Result<Option<Route>, Halt> {
+    let node = place.node;
+    let current = Pointer::of(load(host, place.answering)?);
     if current.target.is_zero() {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use super::{
     ADDRESS, CALLERS_LIST_MAX, LIST_MAX, NODES, Name,
-    alias::{Route, alias, route},
+    alias::{Place, Route, alias, route},
     ens, load,
     record::{Pointer, Record},
     version,
@@ -111,7 +111,7 @@ fn callers(host: &mut dyn Host, record: Record, from: U256, limit: U256) -> Resu
 
 fn answering(host: &mut dyn Host, name: &str, caller: Address) -> Result<INames::answerReturn, Failure> {
     let record = Record::of(host, name)?;
-    let (answer, rule) = match route(host, record.node, caller)? {
+    let (answer, rule) = match route(host, &Place::of(record.node), caller)? {
         None => return Err(Failure::revert(&INames::NoVersion { node: record.node })),
         Some(Route::To(answer)) => (answer, Address::ZERO),
         Some(Route::Rule { rule, current, .. }) => (current, rule),

@@ -6,7 +6,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt, assets,
     interfaces::INames::{self as N, Kind, Publication},
-    names::{ADDRESS, Answer, Name, Route, alias, alias_of, namehash, route},
+    names::{ADDRESS, Answer, Name, Place, Route, alias, alias_of, namehash, route},
 };
 use lian_types::{ConsensusParameters, limits};
 
@@ -61,7 +61,7 @@ fn node_of(name: &str) -> B256 {
 }
 
 fn answer(chain: &mut Chain, caller: Address) -> Option<Route> {
-    route(&mut chain.reader(), node_of("bank"), caller).unwrap()
+    route(&mut chain.reader(), &Place::of(node_of("bank")), caller).unwrap()
 }
 
 /// `bank` with the versions 1 and 2, of which the first answers.

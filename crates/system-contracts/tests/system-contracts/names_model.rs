@@ -9,7 +9,7 @@ use alloy_sol_types::{SolCall, SolInterface};
 use lian_system_contracts::{
     Failure,
     interfaces::INames::{self as N, INamesCalls as Calls, Kind},
-    names::{ADDRESS, Name, Route, route},
+    names::{ADDRESS, Name, Place, Route, route},
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -243,7 +243,7 @@ fn compare(chain: &mut Chain, model: &Model) {
             continue;
         };
         for caller in 0..ACCOUNTS {
-            let answer = match route(&mut chain.reader(), node, account(caller)).unwrap() {
+            let answer = match route(&mut chain.reader(), &Place::of(node), account(caller)).unwrap() {
                 None => None,
                 Some(Route::To(answer)) => Some((answer.target, false)),
                 Some(Route::Rule { rule, current, candidate }) => {

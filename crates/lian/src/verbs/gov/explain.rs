@@ -33,6 +33,17 @@ pub(in crate::verbs) fn explain(data: &[u8]) -> Option<String> {
     governing.or_else(|| of_any(data))
 }
 
+/// That a call is not allowed, in words; nothing for other errors, which a user's contract may have as well.
+pub(in crate::verbs) fn denial(data: &[u8]) -> Option<String> {
+    use IPermissionsErrors as E;
+    let error = IPermissionsErrors::abi_decode(data).ok()?;
+    let is_denial = matches!(
+        error,
+        E::AddressFrozen(_) | E::AddressSuspended(_) | E::AddressRetired(_) | E::CallDenied(_) | E::CreationDenied(_)
+    );
+    is_denial.then(|| of_permissions(error))
+}
+
 fn of_permissions(error: IPermissionsErrors) -> String {
     use IPermissionsErrors as E;
     match error {

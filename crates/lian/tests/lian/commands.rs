@@ -27,7 +27,7 @@ fn wrong_usage_ends_with_2() {
         &["tx", "0x12"],
         &["send", ADDRESS],
         &["send", ADDRESS, "--private-key", KEY, "--account", ADDRESS],
-        &["send", "not-an-address", "--private-key", KEY],
+        &["send", "0x1234", "--private-key", KEY],
         &["send", ADDRESS, "--private-key", KEY, "--value", "1furlong"],
         &["up", "--nodes", "0"],
         &["up", "--consensus", "dice"],

@@ -9,6 +9,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
+/// Longest value in a table, in characters: a hash.
+const VALUE_CHARACTERS_MAX: usize = 66;
+
 /// What of it is shown.
 #[derive(Args, Debug)]
 pub(crate) struct Audit {
@@ -72,10 +75,19 @@ fn row(entry: &Value) -> Vec<String> {
     let what: Vec<_> = arguments
         .filter(|(_, value)| **value != json!("") && **value != json!([]))
         .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={text}"),
-            other => format!("{name}={other}"),
+            Value::String(text) => format!("{name}={}", short(text)),
+            other => format!("{name}={}", short(&other.to_string())),
         })
         .collect();
     let by = text(entry, "sender");
     vec![decimal(&entry["blockNumber"]), utc(time), text(entry, "contract"), text(entry, "event"), by, what.join(" ")]
+}
+
+/// So much of a value as a table has room for: certificates and calls are long. `--json` has all of it.
+fn short(text: &str) -> String {
+    let mut kept: String = text.chars().take(VALUE_CHARACTERS_MAX).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    kept
 }

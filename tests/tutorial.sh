@@ -113,7 +113,8 @@ for text in "${document[@]}"; do
       node examples/tutorial/load.mjs > "$folder/load" 2>&1 < /dev/null &
       load=$!
       ;;
-    'console load:$ '*) ${text#'$ '} > "$folder/output" 2>&1 < /dev/null || fail "\`$text\` failed" "$folder/output" ;;
+    # Where the folder really is: npm takes one behind a link for another package.
+    'console load:$ '*) (cd "$root" && eval "${text#'$ '}") > "$folder/output" 2>&1 < /dev/null || fail "\`$text\` failed" "$folder/output" ;;
     'console load:…') ;;
     'console load:'*) await "$text" ;;
     'console:$ '*)

@@ -7,7 +7,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help up build tools test fmt clippy unit mutants deny examples operations upgrade contracts release
+.PHONY: help up build tools test fmt clippy unit mutants deny examples operations tutorial upgrade contracts release
 
 ARGS ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -31,7 +31,7 @@ build: tools
 tools:
 	@tests/tools.sh
 
-test: tools fmt clippy unit mutants deny examples operations upgrade contracts
+test: tools fmt clippy unit mutants deny examples operations tutorial upgrade contracts
 	@echo '== all checks passed'
 
 fmt:
@@ -72,6 +72,11 @@ operations: tools
 	@cargo test --release --locked --workspace --no-run --quiet
 	@echo '== every command of docs/operations.md'
 	@tests/operations.sh $(LIAN)
+
+tutorial: tools
+	@cargo test --release --locked --workspace --no-run --quiet
+	@echo '== every command of docs/tutorial.md'
+	@tests/tutorial.sh $(LIAN)
 
 upgrade: tools
 	@cargo test --release --locked --workspace --no-run --quiet

@@ -9,6 +9,14 @@ export LC_ALL=C
 program=$(realpath "$1")
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
+readonly NODE_MAJOR_MIN=20
+new_enough() { command -v npm > /dev/null && node -e "process.exit(parseInt(process.versions.node) < $NODE_MAJOR_MIN ? 1 : 0)" 2> /dev/null; }
+# The examples fetch a Node.js of their own where the system's is too old.
+new_enough || PATH="$root/examples/.node/bin:$PATH"
+if ! new_enough; then
+  echo "tutorial: Node.js $NODE_MAJOR_MIN or newer with npm is missing; install it, or let examples/run-all.sh fetch one" >&2
+  exit 1
+fi
 # Nothing takes longer on however busy a machine.
 readonly SECONDS_MAX=120
 readonly ATTEMPTS_MAX=10

@@ -206,6 +206,21 @@ while [ "$version" -lt "$latest" ]; do
   fi
   if [ "$version" = 3 ]; then
     {
+      "$new" gov grant user 0x7777777777777777777777777777777777777777 --private-key "$key" --rpc-url "$(url 0)"
+      "$new" gov holders user --rpc-url "$(url 2)"
+    } > "$folder/said" 2>&1 || fail "the permissions: $(cat "$folder/said")"
+    [ "$(tail -n 1 "$folder/said")" = 0x7777777777777777777777777777777777777777 ] || fail "the permissions: $(cat "$folder/said")"
+  fi
+  if [ "$version" = 4 ]; then
+    {
+      "$new" deploy contracts/artifacts/BoxV1.json --name box --version 1 --private-key "$key" --rpc-url "$(url 0)"
+      "$new" send box 'store(uint256)' 42 --private-key "$key" --rpc-url "$(url 1)"
+      "$new" call box 'value()(uint256)' --rpc-url "$(url 2)"
+    } > "$folder/said" 2>&1 || fail "the names: $(cat "$folder/said")"
+    [ "$(tail -n 1 "$folder/said")" = 42 ] || fail "the names: $(cat "$folder/said")"
+  fi
+  if [ "$version" = 5 ]; then
+    {
       "$new" ca issue root Successor --out "$folder/successor"
       "$new" ca add "$folder/successor.pem" --every-institution --private-key "$key" --rpc-url "$(url 3)"
     } > "$folder/said" 2>&1 || fail "the authorities: $(cat "$folder/said")"

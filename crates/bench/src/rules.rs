@@ -47,7 +47,7 @@ pub struct RulesConfig {
     pub keys: usize,
     /// Transfers of a block.
     pub transactions: usize,
-    /// How often each block is executed; the best counts.
+    /// How often each block is executed; the median counts.
     pub rounds: u32,
     /// The command, for the report.
     pub command: String,
@@ -58,9 +58,9 @@ pub struct RulesConfig {
 pub struct RulesLine {
     /// What was decided on it.
     pub rules: &'static str,
-    /// Time of a transfer, in microseconds.
+    /// Time of a transfer, in microseconds: the median of all rounds.
     pub microseconds: f64,
-    /// More than where nothing was decided, in per cent.
+    /// More than where nothing was decided in the same round, in per cent: the median of all rounds.
     pub more_percent: f64,
 }
 
@@ -73,7 +73,7 @@ pub struct RulesReport {
     pub keys: usize,
     /// Transfers of a block.
     pub transactions: usize,
-    /// Of how many runs each figure is the best.
+    /// How many rounds there were.
     pub rounds: u32,
     /// The machine.
     pub machine: String,
@@ -134,15 +134,15 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
         Ok((rules, chain, block))
     };
     let chains: Vec<_> = chains.into_iter().map(block).collect::<Result<_>>()?;
-    let best = time(&chains, config.rounds)?;
-    let first = best.first().copied().unwrap_or_default().as_secs_f64().max(1e-9);
-    let line = |((rules, ..), time): (&Measured, Duration)| RulesLine {
-        rules,
-        microseconds: time.as_secs_f64() * 1e6 / config.transactions as f64,
-        more_percent: (time.as_secs_f64() / first - 1.0) * 100.0,
+    let rounds = time(&chains, config.rounds)?;
+    let line = |(position, (rules, ..)): (usize, &Measured)| {
+        let of = |round: &[Duration], position: usize| round.get(position).copied().unwrap_or_default().as_secs_f64();
+        let times = rounds.iter().map(|round| of(round, position) * 1e6 / config.transactions as f64);
+        let more = rounds.iter().map(|round| (of(round, position) / of(round, 0).max(1e-9) - 1.0) * 100.0);
+        RulesLine { rules, microseconds: median(times), more_percent: median(more) }
     };
     Ok(RulesReport {
-        lines: chains.iter().zip(best).map(line).collect(),
+        lines: chains.iter().enumerate().map(line).collect(),
         keys: config.keys,
         transactions: config.transactions,
         rounds: config.rounds,
@@ -154,18 +154,28 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
 /// What was decided on a chain, the chain, and its block.
 type Measured = (&'static str, Chain, Vec<Arc<VerifiedTransaction>>);
 
-/// The best time of each chain. They take turns, so that a busy moment of the machine meets all of them.
-fn time(chains: &[Measured], rounds: u32) -> Result<Vec<Duration>> {
-    let mut best = vec![Duration::MAX; chains.len()];
-    for _ in 0..rounds {
-        for ((_, chain, block), best) in chains.iter().zip(&mut best) {
+/// The times of each round, by chain. They take turns, so that a busy moment of the machine meets all of them, and after a round
+/// that does not count, in which a node would learn who calls.
+fn time(chains: &[Measured], rounds: u32) -> Result<Vec<Vec<Duration>>> {
+    let round = || {
+        let one = |(_, chain, block): &Measured| {
             let started = Instant::now();
             let outcome = chain.threads.execute(&rules(), &chain.environment(), &chain.state, block)?;
-            *best = (*best).min(started.elapsed());
+            let time = started.elapsed();
             check(&outcome, block.len())?;
-        }
-    }
-    Ok(best)
+            Ok(time)
+        };
+        chains.iter().map(one).collect::<Result<Vec<_>>>()
+    };
+    round()?;
+    (0..rounds).map(|_| round()).collect()
+}
+
+/// The middle one of some figures.
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 const fn rules() -> Rules {

@@ -80,8 +80,8 @@ pub(crate) struct RulesArgs {
     /// Transfers of the block.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     transactions: u32,
-    /// How often each is measured; the best counts.
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 51, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Print one JSON object.
     #[arg(long)]

@@ -22,12 +22,11 @@ mod keys;
 mod revocations;
 
 use crate::{
-    Call, Failure, Halt, Host,
-    committee::REASON_BYTES_MAX,
-    configuration,
+    Call, Failure, Halt, Host, configuration,
     host::emit,
     interfaces::IAuthorities::{self, IAuthoritiesCalls},
     members,
+    reason::check_reason,
     storage::{Storage, entry},
 };
 use alloy_primitives::{Address, B256, U256, address};
@@ -160,14 +159,6 @@ fn may_revoke(host: &mut dyn Host, call: &Call<'_>, institution: &str) -> Result
         return Ok(());
     }
     authorized(host, call)
-}
-
-fn check_reason(reason: &str) -> Result<(), Failure> {
-    if reason.len() <= REASON_BYTES_MAX {
-        return Ok(());
-    }
-    let (length, limit) = (U256::from(reason.len()), U256::from(REASON_BYTES_MAX));
-    Err(Failure::revert(&IAuthorities::ReasonTooLong { length, limit }))
 }
 
 /// The id of an institution that there is; 0 for the empty name, which stands for all of them.

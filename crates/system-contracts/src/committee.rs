@@ -31,7 +31,7 @@ use alloy_sol_types::SolCall;
 use lian_types::CommitteeGenesis;
 pub use membership::MEMBERS_MAX;
 pub(crate) use membership::accounts;
-pub use proposals::{ACTIONS_BYTES_MAX, ACTIONS_MAX, DEADLINE_SECONDS_MAX, LIST_MAX, REASON_BYTES_MAX};
+pub use proposals::{ACTIONS_BYTES_MAX, ACTIONS_MAX, DEADLINE_SECONDS_MAX, LIST_MAX};
 pub use tally::{Thresholds, Verdict};
 
 /// Where the contract is.

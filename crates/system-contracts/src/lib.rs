@@ -18,6 +18,7 @@ pub mod interfaces;
 pub mod members;
 pub mod names;
 pub mod permissions;
+mod reason;
 mod set;
 pub mod storage;
 

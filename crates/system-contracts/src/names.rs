@@ -24,6 +24,7 @@ mod version;
 use crate::{
     Call, Failure, Halt, Host,
     interfaces::INames::{self, INamesCalls},
+    reason::check_reason,
     storage::Storage,
 };
 pub use alias::{
@@ -43,8 +44,6 @@ const RECORDS: U256 = U256::ONE;
 /// Mapping from the nodes of aliases' addresses to nodes of names.
 const REVERSE: U256 = U256::from_limbs([2, 0, 0, 0]);
 
-/// Longest reason, in bytes: a sentence, or a reference to what says more.
-pub const REASON_BYTES_MAX: usize = 256;
 /// Most names, versions or switches that are given at once.
 pub const LIST_MAX: u64 = 20;
 /// Most callers that are listed, or given, at once.
@@ -81,14 +80,6 @@ pub(crate) fn run(host: &mut dyn Host, call: &Call<'_>, input: INamesCalls) -> R
         Calls::transfer(to) => owner::transfer(host, call, &to.name, to.to, &to.reason).map(done),
         question => show::answer(host, question),
     }
-}
-
-fn check_reason(reason: &str) -> Result<(), Failure> {
-    if reason.len() <= REASON_BYTES_MAX {
-        return Ok(());
-    }
-    let (length, limit) = (U256::from(reason.len()), U256::from(REASON_BYTES_MAX));
-    Err(Failure::revert(&INames::ReasonTooLong { length, limit }))
 }
 
 fn load(host: &mut dyn Host, slot: U256) -> Result<U256, Halt> {

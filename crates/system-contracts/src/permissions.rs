@@ -30,6 +30,7 @@ use crate::{
     Call, Failure, Halt, Host, configuration,
     host::emit,
     interfaces::IPermissions::{self, IPermissionsCalls},
+    reason::check_reason,
     set::Set,
     storage::Storage,
 };
@@ -54,8 +55,6 @@ const TARGETS: Set = Set::new(ADDRESS, U256::from_limbs([10, 0, 0, 0]));
 const HASH_GAS: u64 = 30;
 const HASH_WORD_GAS: u64 = 6;
 
-/// Longest reason, in bytes: a sentence, or a reference to what says more.
-pub const REASON_BYTES_MAX: usize = 256;
 /// Most entries of a list that are given, or accounts that are listed, at once.
 pub const LIST_MAX: u64 = 100;
 
@@ -197,14 +196,6 @@ fn not_authorized(call: &Call<'_>) -> Failure {
 /// What only the governing body may do.
 fn governing(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Failure> {
     if configuration::has_authority(host, call)? { Ok(()) } else { Err(not_authorized(call)) }
-}
-
-fn check_reason(reason: &str) -> Result<(), Failure> {
-    if reason.len() <= REASON_BYTES_MAX {
-        return Ok(());
-    }
-    let (length, limit) = (U256::from(reason.len()), U256::from(REASON_BYTES_MAX));
-    Err(Failure::revert(&IPermissions::ReasonTooLong { length, limit }))
 }
 
 /// Whether an address is the chain's own: its system contracts, Ethereum's precompiled ones, and what is kept free for more.

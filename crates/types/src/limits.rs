@@ -24,6 +24,8 @@ pub const OPERATORS_MAX: usize = 64;
 pub const COMMITTEE_MEMBERS_MAX: usize = 64;
 /// The least share of weight that must approve, in per cent: more than half.
 pub const COMMITTEE_APPROVAL_MIN: u8 = 51;
+/// Longest reason of a decision, in bytes: a sentence, or a reference to what says more.
+pub const REASON_BYTES_MAX: usize = 256;
 /// All of it, in per cent.
 pub const PER_CENT_MAX: u8 = 100;
 

@@ -6,6 +6,7 @@ use crate::{
     host::emit,
     interfaces::ICommittee::{self, Member},
     members,
+    reason::check_reason,
     storage::{Storage, after, elements, entry},
 };
 use alloy_primitives::{Address, U256};
@@ -56,7 +57,7 @@ pub(super) fn establish(
     if !configuration::has_authority(host, call)? {
         return Err(Failure::revert(&ICommittee::NotAuthorized { caller }));
     }
-    super::proposals::check_reason(&first.reason)?;
+    check_reason(&first.reason)?;
     for Member { account, institution, weight } in &first.members {
         if weight_of(host, *account)? > 0 {
             return Err(Failure::revert(&ICommittee::DuplicateMember { account: *account }));

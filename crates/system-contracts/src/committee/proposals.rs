@@ -9,6 +9,7 @@ use crate::{
     Call, Failure, Halt, Host, addresses,
     host::{emit, within},
     interfaces::ICommittee::{self, Action, Proposal, State, Tally, Vote},
+    reason::check_reason,
     storage::{Storage, after, entry},
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -18,8 +19,6 @@ use alloy_sol_types::SolValue;
 pub const ACTIONS_MAX: usize = 16;
 /// Most bytes of a proposal's encoded actions: what a transaction's gas can store, with room for checking them.
 pub const ACTIONS_BYTES_MAX: usize = 12 * 1024;
-/// Longest reason, in bytes: a sentence, or a reference to what says more.
-pub const REASON_BYTES_MAX: usize = 256;
 /// Longest time for votes, in seconds: a year.
 pub const DEADLINE_SECONDS_MAX: u64 = 365 * 86_400;
 /// Most proposals that `proposals` gives at once.
@@ -47,14 +46,6 @@ fn slot_of(id: U256) -> U256 {
 
 fn vote_slot(id: U256, account: Address) -> U256 {
     entry(after(slot_of(id), VOTES), account.into_word())
-}
-
-pub(super) fn check_reason(reason: &str) -> Result<(), Failure> {
-    if reason.len() <= REASON_BYTES_MAX {
-        return Ok(());
-    }
-    let (length, limit) = (U256::from(reason.len()), U256::from(REASON_BYTES_MAX));
-    Err(Failure::revert(&ICommittee::ReasonTooLong { length, limit }))
 }
 
 /// Makes a proposal, with its proposer's vote.

@@ -6,7 +6,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
     authorities::{ADDRESS, AuthoritySet, fingerprint, revocation_id, version},
-    committee::{self, REASON_BYTES_MAX},
+    committee,
     interfaces::{
         IAuthorities as A,
         ICommittee::{self, Action, Member},
@@ -16,7 +16,7 @@ use lian_system_contracts::{
 };
 use lian_types::{
     ConsensusParameters, Revoked,
-    limits::{AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, REVOCATIONS_AT_ONCE_MAX},
+    limits::{AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, REASON_BYTES_MAX, REVOCATIONS_AT_ONCE_MAX},
 };
 
 pub(crate) const ANN: Address = Address::repeat_byte(0xa1);

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
-    committee::{ADDRESS, DEADLINE_SECONDS_MAX, REASON_BYTES_MAX, Thresholds, Verdict},
+    committee::{ADDRESS, DEADLINE_SECONDS_MAX, Thresholds, Verdict},
     configuration,
     interfaces::{
         ICommittee::{self as C, Action, Member, State, Tally},
@@ -13,7 +13,7 @@ use lian_system_contracts::{
     },
     members,
 };
-use lian_types::{CommitteeGenesis, CommitteeMember, ConsensusParameters};
+use lian_types::{CommitteeGenesis, CommitteeMember, ConsensusParameters, limits::REASON_BYTES_MAX};
 use proptest::prelude::*;
 
 pub(crate) const ANN: Address = Address::repeat_byte(0xa1);

@@ -48,7 +48,7 @@ enum Verb {
     Receipt(query::HashArgs),
     /// Show a block.
     Block(query::BlockArgs),
-    /// Show and change a group's members and parameters; changes need an operator's key.
+    /// Show and change a group's members, parameters, committee and permissions.
     #[command(subcommand)]
     Gov(GovVerb),
     /// Show and change the certificate authorities that nodes believe, revoke certificates, and show who the nodes are by

@@ -6,10 +6,10 @@ mod explain;
 mod ledger;
 mod statement;
 
-use super::{NodeArgs, decimal, status::columns, text, transact::ChangeArgs};
+use super::{NodeArgs, decimal, event, status::columns, text, transact::ChangeArgs};
 use crate::output::{print, say};
-use alloy_primitives::{Address, B256, Bytes, LogData, U256};
-use alloy_sol_types::{SolCall, SolEventInterface};
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolCall;
 use amount::{Unit, format_reference, parse_amount, parse_any_amount, parse_reference};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
@@ -220,7 +220,7 @@ async fn change(args: &ChangeArgs, call: &impl SolCall, unit: Option<&Unit>) -> 
 fn summary(receipt: &Value, unit: Option<&Unit>) -> Table {
     let mut table = Table::new();
     table.line("transaction", text(receipt, "transactionHash")).line("block", decimal(&receipt["blockNumber"]));
-    let logs: Vec<_> = receipt["logs"].as_array().into_iter().flatten().filter_map(event).collect();
+    let logs: Vec<_> = receipt["logs"].as_array().into_iter().flatten().filter_map(|log| event(log, ADDRESS)).collect();
     if logs.len() > SHOWN_EVENTS_MAX {
         table.line("payments", logs.len());
         return table;
@@ -248,18 +248,6 @@ fn summary(receipt: &Value, unit: Option<&Unit>) -> Table {
         };
     }
     table
-}
-
-/// An event of the ledger in a receipt or an answer to `eth_getLogs`; nothing where it is another contract's.
-fn event(log: &Value) -> Option<IAssetsEvents> {
-    let address: Address = log["address"].as_str()?.parse().ok()?;
-    let topics = log["topics"].as_array()?.iter().filter_map(|topic| topic.as_str()?.parse::<B256>().ok());
-    let data: Bytes = log["data"].as_str()?.parse().ok()?;
-    let data = LogData::new_unchecked(topics.collect(), data);
-    if address != ADDRESS {
-        return None;
-    }
-    IAssetsEvents::decode_raw_log(data.topics(), &data.data).ok()
 }
 
 async fn show(node: &NodeArgs, asset: &str) -> Result<()> {

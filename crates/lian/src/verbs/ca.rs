@@ -6,9 +6,9 @@ mod issue;
 mod reload;
 mod show;
 
-use super::NodeArgs;
+use super::{NodeArgs, gov::send::Changing};
 use anyhow::Result;
-use changes::{AddAuthority, Deciding, Distrust, Remove, Revoke, SetAdministrator, TrustAgain, Unrevoke};
+use changes::{AddAuthority, Distrust, Remove, Revoke, SetAdministrator, TrustAgain, Unrevoke};
 use clap::Subcommand;
 use import::ImportCrl;
 use issue::Issue;
@@ -22,21 +22,21 @@ pub(crate) enum CaVerb {
     /// Make a certificate with its key, for trying things: a root, an intermediate authority, or a node's.
     Issue(Issue),
     /// Add an authority: for the nodes of an institution, or for those of all.
-    Add(Deciding<AddAuthority>),
+    Add(Changing<AddAuthority>),
     /// Take an authority off the chain's list.
-    Remove(Deciding<Remove>),
+    Remove(Changing<Remove>),
     /// Let nodes refuse every certificate that needs the one with this fingerprint, be it on chain, of genesis or neither.
     Distrust(Distrust),
     /// Take back that something is distrusted.
-    Trust(Deciding<TrustAgain>),
+    Trust(Changing<TrustAgain>),
     /// Revoke a certificate or a key.
     Revoke(Revoke),
     /// Take a revocation back that was a mistake.
-    Unrevoke(Deciding<Unrevoke>),
+    Unrevoke(Changing<Unrevoke>),
     /// Revoke what an authority's own list (CRL) revokes, as far as it is not revoked on chain.
     ImportCrl(ImportCrl),
     /// Make an account an institution's administrator, who may revoke for its nodes.
-    SetAdministrator(Deciding<SetAdministrator>),
+    SetAdministrator(Changing<SetAdministrator>),
     /// Show the authorities that a node knows, of genesis and of the chain.
     List(NodeArgs),
     /// Show what is revoked on chain.

@@ -7,10 +7,10 @@ mod explain;
 mod publication;
 mod show;
 
-use super::{NodeArgs, decimal, text, transact::ChangeArgs};
+use super::{NodeArgs, decimal, event, text, transact::ChangeArgs};
 use crate::output::{print, say};
-use alloy_primitives::{Address, B256, Bytes, LogData};
-use alloy_sol_types::{SolCall, SolEventInterface};
+use alloy_primitives::Address;
+use alloy_sol_types::SolCall;
 use anyhow::{Result, bail};
 use canary::CanaryVerb;
 use clap::{Args, Subcommand};
@@ -195,7 +195,7 @@ fn summary(receipt: &Value) -> Table {
     use INamesEvents as E;
     let mut table = Table::new();
     table.line("transaction", text(receipt, "transactionHash")).line("block", decimal(&receipt["blockNumber"]));
-    for event in receipt["logs"].as_array().into_iter().flatten().filter_map(event) {
+    for event in receipt["logs"].as_array().into_iter().flatten().filter_map(|log| event(log, ADDRESS)) {
         match event {
             E::Registered(made) => table
                 .line("name", made.name)
@@ -225,16 +225,4 @@ fn summary(receipt: &Value) -> Table {
         };
     }
     table
-}
-
-/// An event of the contract; nothing where it is another contract's.
-fn event(log: &Value) -> Option<INamesEvents> {
-    let address: Address = log["address"].as_str()?.parse().ok()?;
-    let topics = log["topics"].as_array()?.iter().filter_map(|topic| topic.as_str()?.parse::<B256>().ok());
-    let data: Bytes = log["data"].as_str()?.parse().ok()?;
-    let data = LogData::new_unchecked(topics.collect(), data);
-    if address != ADDRESS {
-        return None;
-    }
-    INamesEvents::decode_raw_log(data.topics(), &data.data).ok()
 }

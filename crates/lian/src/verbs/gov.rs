@@ -2,7 +2,7 @@
 //! 0x2003.
 
 mod audit;
-mod changes;
+pub(super) mod changes;
 mod committee;
 pub(super) mod explain;
 mod permissions;

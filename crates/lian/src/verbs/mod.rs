@@ -15,6 +15,8 @@ pub(crate) mod status;
 pub(crate) mod transact;
 pub(crate) mod verify;
 
+use alloy_primitives::{Address, Bytes, LogData};
+use alloy_sol_types::SolEventInterface;
 use anyhow::Result;
 use clap::Args;
 use lian_client::RpcClient;
@@ -44,6 +46,20 @@ fn decimal(value: &Value) -> String {
         Some(Ok(number)) => number.to_string(),
         _ => text.to_owned(),
     }
+}
+
+/// Topics and data of a log in a receipt or an answer to `eth_getLogs`.
+fn log_data(log: &Value) -> Option<LogData> {
+    let topics = log["topics"].as_array()?.iter().filter_map(|topic| topic.as_str()?.parse().ok());
+    let data: Bytes = log["data"].as_str()?.parse().ok()?;
+    Some(LogData::new_unchecked(topics.collect(), data))
+}
+
+/// An event of a contract; nothing where the log is another one's.
+fn event<E: SolEventInterface>(log: &Value, contract: Address) -> Option<E> {
+    let address: Address = log["address"].as_str()?.parse().ok()?;
+    let data = log_data(log).filter(|_| address == contract)?;
+    E::decode_raw_log(data.topics(), &data.data).ok()
 }
 
 /// A field's text without quotes, or `-` where it is absent.

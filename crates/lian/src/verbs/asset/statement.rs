@@ -1,14 +1,14 @@
 //! Statements: the balance before, everything that came and went, and the balance after, which must add up.
 
 use super::{
+    ADDRESS,
     amount::{Unit, format_amount, format_reference},
-    event,
     ledger::Ledger,
     unit_of,
 };
 use crate::{
     output::{print, say, utc},
-    verbs::{NodeArgs, status::columns, text},
+    verbs::{NodeArgs, event, status::columns, text},
 };
 use alloy_primitives::{Address, B256, U64, U256};
 use alloy_sol_types::SolEvent;
@@ -121,7 +121,7 @@ fn entry(log: &Value, account: Address) -> Result<Entry> {
         Ok(value.with_context(|| format!("an event without {field}: {log}"))?.to())
     };
     let named = |address: Address| address.to_string();
-    let (counterparty, flow, amount, reference) = match event(log) {
+    let (counterparty, flow, amount, reference) = match event(log, ADDRESS) {
         Some(IAssetsEvents::Issued(made)) => ("issued".to_owned(), Flow::In, made.amount, made.referenceId),
         Some(IAssetsEvents::Redeemed(gone)) => ("redeemed".to_owned(), Flow::Out, gone.amount, gone.referenceId),
         Some(IAssetsEvents::Transferred(IAssets::Transferred { from, to, amount, referenceId, .. })) => {

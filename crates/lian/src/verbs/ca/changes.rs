@@ -1,9 +1,12 @@
 //! What can be changed, as the governing body or an administrator types it.
 
-use super::show::{node_identities, require_contract};
+use super::show::node_identities;
 use crate::verbs::{
     NodeArgs,
-    gov::send::{GovArgs, make, send},
+    gov::{
+        changes::Change,
+        send::{GovArgs, make},
+    },
 };
 use alloy_primitives::{Address, B256, Bytes, hex};
 use alloy_sol_types::SolCall;
@@ -22,33 +25,6 @@ use std::{
     str::FromStr,
     time::SystemTime,
 };
-
-/// A change that the governing body makes, with a reason that stands in the event.
-pub(crate) trait Decision {
-    /// The call.
-    ///
-    /// # Errors
-    /// Where this program knows that it should not be made.
-    fn action(self, reason: String) -> Result<Action>;
-}
-
-/// A change and how it is made.
-#[derive(Args, Debug)]
-pub(crate) struct Deciding<C: Args> {
-    #[command(flatten)]
-    change: C,
-    #[command(flatten)]
-    how: GovArgs,
-}
-
-impl<C: Args + Decision> Deciding<C> {
-    pub(super) async fn run(self) -> Result<()> {
-        let Self { change, how } = self;
-        let action = change.action(how.reason.clone())?;
-        require_contract(&how.send.node).await?;
-        make(&how, action, false).await
-    }
-}
 
 pub(super) fn action(call: &impl SolCall) -> Action {
     Action { target: ADDRESS, data: call.abi_encode().into() }
@@ -74,8 +50,8 @@ pub(crate) struct AddAuthority {
     whom: ForWhom,
 }
 
-impl Decision for AddAuthority {
-    fn action(self, reason: String) -> Result<Action> {
+impl Change for AddAuthority {
+    fn action(self, reason: &str) -> Result<Action> {
         let certificate = read_certificate(&self.certificate)?;
         let facts = CertificateFacts::of(&certificate)?;
         let name = self.certificate.display();
@@ -90,7 +66,12 @@ impl Decision for AddAuthority {
         }
         let institution = self.whom.institution.unwrap_or_default();
         let is_root = facts.is_root();
-        Ok(action(&A::addCall { certificate: certificate.into(), institution, isRoot: is_root, reason }))
+        Ok(action(&A::addCall {
+            certificate: certificate.into(),
+            institution,
+            isRoot: is_root,
+            reason: reason.to_owned(),
+        }))
     }
 }
 
@@ -100,9 +81,9 @@ pub(crate) struct Remove {
     authority: Fingerprint,
 }
 
-impl Decision for Remove {
-    fn action(self, reason: String) -> Result<Action> {
-        Ok(action(&A::removeCall { fingerprint: self.authority.0, reason }))
+impl Change for Remove {
+    fn action(self, reason: &str) -> Result<Action> {
+        Ok(action(&A::removeCall { fingerprint: self.authority.0, reason: reason.to_owned() }))
     }
 }
 
@@ -112,9 +93,9 @@ pub(crate) struct TrustAgain {
     certificate: Fingerprint,
 }
 
-impl Decision for TrustAgain {
-    fn action(self, reason: String) -> Result<Action> {
-        Ok(action(&A::trustCall { fingerprint: self.certificate.0, reason }))
+impl Change for TrustAgain {
+    fn action(self, reason: &str) -> Result<Action> {
+        Ok(action(&A::trustCall { fingerprint: self.certificate.0, reason: reason.to_owned() }))
     }
 }
 
@@ -132,7 +113,6 @@ pub(crate) struct Distrust {
 impl Distrust {
     pub(super) async fn run(self) -> Result<()> {
         let Self { certificate: Fingerprint(fingerprint), force, how } = self;
-        require_contract(&how.send.node).await?;
         let nodes = if force { Vec::new() } else { depending(&how.send.node, fingerprint).await? };
         if !nodes.is_empty() {
             bail!(
@@ -195,29 +175,17 @@ pub(crate) struct Revoke {
     issuer: Option<String>,
     #[command(flatten)]
     whom: ForWhom,
-    /// As the institution's administrator, so that it is done at once also where a committee decides.
-    #[arg(long)]
-    as_administrator: bool,
     #[command(flatten)]
     how: GovArgs,
 }
 
 impl Revoke {
     pub(super) async fn run(self) -> Result<()> {
-        let Self { what, issuer, whom, as_administrator, how } = self;
+        let Self { what, issuer, whom, how } = self;
         let revoked = what.read(issuer.as_deref())?;
-        require_contract(&how.send.node).await?;
         let action = revocation(vec![revoked], whom.institution.unwrap_or_default(), how.reason.clone())?;
-        decide_as(&how, as_administrator, action).await
+        make(&how, action, true).await
     }
-}
-
-/// Makes a change as an administrator at once, or as whoever governs.
-pub(super) async fn decide_as(how: &GovArgs, as_administrator: bool, action: Action) -> Result<()> {
-    if as_administrator {
-        return send(&how.send, action.target, action.data.to_vec()).await;
-    }
-    make(how, action, false).await
 }
 
 /// The call that revokes a list of one kind, of one issuer.
@@ -276,9 +244,9 @@ pub(crate) struct Unrevoke {
     id: B256,
 }
 
-impl Decision for Unrevoke {
-    fn action(self, reason: String) -> Result<Action> {
-        Ok(action(&A::unrevokeCall { id: self.id, reason }))
+impl Change for Unrevoke {
+    fn action(self, reason: &str) -> Result<Action> {
+        Ok(action(&A::unrevokeCall { id: self.id, reason: reason.to_owned() }))
     }
 }
 
@@ -291,8 +259,8 @@ pub(crate) struct SetAdministrator {
     administrator: Option<Address>,
 }
 
-impl Decision for SetAdministrator {
-    fn action(self, _reason: String) -> Result<Action> {
+impl Change for SetAdministrator {
+    fn action(self, _reason: &str) -> Result<Action> {
         let Self { institution, administrator } = self;
         Ok(action(&A::setAdministratorCall { institution, account: administrator.unwrap_or_default() }))
     }

@@ -1,10 +1,13 @@
 //! `lian ca import-crl`.
 
 use super::{
-    changes::{decide_as, revocation},
-    show::{all_revocations, known_authorities, require_contract},
+    changes::revocation,
+    show::{all_revocations, known_authorities},
 };
-use crate::{output::say, verbs::gov::send::GovArgs};
+use crate::{
+    output::say,
+    verbs::gov::send::{GovArgs, make},
+};
 use anyhow::{Context, Result};
 use clap::Args;
 use lian_network::pki::{RevocationList, TrustSource};
@@ -19,19 +22,15 @@ pub(crate) struct ImportCrl {
     /// For the nodes of this institution only; otherwise for those that the authority vouches for.
     #[arg(long)]
     institution: Option<String>,
-    /// As the institution's administrator, so that it is done at once also where a committee decides.
-    #[arg(long)]
-    as_administrator: bool,
     #[command(flatten)]
     how: GovArgs,
 }
 
 impl ImportCrl {
     pub(super) async fn run(self) -> Result<()> {
-        let Self { list: path, institution, as_administrator, how } = self;
+        let Self { list: path, institution, how } = self;
         let list = RevocationList::read(&path)?;
         let node = &how.send.node;
-        require_contract(node).await?;
         let authorities = known_authorities(node).await?;
         let signer = authorities.iter().filter(|authority| !authority.distrusted).find(|authority| {
             let read = TrustSource::from_pem(&[&authority.certificate]);
@@ -51,7 +50,7 @@ impl ImportCrl {
         for batch in new.chunks(usize::try_from(REVOCATIONS_AT_ONCE_MAX)?) {
             let scope = institution.clone().unwrap_or_default();
             let action = revocation(batch.to_vec(), scope, how.reason.clone())?;
-            decide_as(&how, as_administrator, action).await?;
+            make(&how, action, true).await?;
         }
         Ok(())
     }

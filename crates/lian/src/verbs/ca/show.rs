@@ -5,24 +5,13 @@ use crate::{
     verbs::{NodeArgs, gov::show::view_if_any, status::columns},
 };
 use alloy_primitives::{Address, B256, U256, hex};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use lian_group::{Identity, KnownAuthority};
 use lian_network::pki::Trust;
 use lian_system_contracts::{authorities::ADDRESS, interfaces::IAuthorities as A};
 use serde_json::json;
 use std::{fs::File, io::Write, path::PathBuf};
-
-/// Refuses where the chain has no such contract: it would take a transaction and do nothing.
-pub(super) async fn require_contract(node: &NodeArgs) -> Result<()> {
-    match view_if_any(node, ADDRESS, &A::versionCall {}).await? {
-        Some(_) => Ok(()),
-        None => bail!(
-            "the group of {} has no authorities on chain: `lian gov parameters` shows its protocol version (docs/authorities.md)",
-            node.rpc_url
-        ),
-    }
-}
 
 /// The authorities that a node knows.
 pub(super) async fn known_authorities(node: &NodeArgs) -> Result<Vec<KnownAuthority>> {

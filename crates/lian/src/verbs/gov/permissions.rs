@@ -42,7 +42,7 @@ pub(crate) enum PermissionVerb {
     RestrictCreation(Changing<RestrictCreation>),
     /// Freeze an account or contract: it calls nothing, and nothing calls it. For regulators, too.
     Freeze(Changing<Freeze>),
-    /// End that.
+    /// Thaw what is frozen.
     Thaw(Changing<Thaw>),
     /// Become the administrator of a contract that one has created.
     Claim(Claim),
@@ -50,7 +50,7 @@ pub(crate) enum PermissionVerb {
     SetAdministrator(Changing<SetAdministrator>),
     /// Suspend a contract, as its administrator: nothing calls it.
     Suspend(Changing<Suspend>),
-    /// End that.
+    /// Resume what is suspended.
     Resume(Changing<Resume>),
     /// Take a contract out of use for ever.
     Retire(Changing<Retire>),

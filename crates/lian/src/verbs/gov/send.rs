@@ -8,13 +8,13 @@ use super::{
 use crate::{
     output::{print, say, utc},
     verbs::{
-        NodeArgs, decimal, text,
+        NodeArgs, decimal, log_data, text,
         transact::{ChangeArgs, in_words, revert_data},
     },
 };
 use alloy_primitives::{Address, Bytes, LogData, U64};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolEventInterface};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use lian_client::Table;
 use lian_system_contracts::{
@@ -53,7 +53,7 @@ pub(crate) struct Changing<C: Args> {
 }
 
 impl<C: Args + Change> Changing<C> {
-    pub(super) async fn run(self) -> Result<()> {
+    pub(in crate::verbs) async fn run(self) -> Result<()> {
         let action = self.change.action(&self.how.reason)?;
         make(&self.how, action, C::MAY_BE_ONES_OWN).await
     }
@@ -61,8 +61,7 @@ impl<C: Args + Change> Changing<C> {
 
 /// Makes a change: at once where there is no committee or the sender has a right of its own to it, and else as a proposal.
 pub(in crate::verbs) async fn make(how: &GovArgs, action: Action, may_be_ones_own: bool) -> Result<()> {
-    // A group without the contract would take the transaction and do nothing.
-    view(&how.send.node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
+    require_contract(&how.send.node, action.target).await?;
     let has_committee = !members(&how.send.node).await?.is_empty();
     if has_committee && !may_be_ones_own {
         return propose(how, vec![action]).await;
@@ -72,6 +71,20 @@ pub(in crate::verbs) async fn make(how: &GovArgs, action: Action, may_be_ones_ow
         Err(error) if has_committee && is_not_authorized(&error) => propose(how, vec![action]).await,
         Err(error) => Err(in_words(error, explain)),
     }
+}
+
+/// A group without the contract would take the transaction and do nothing.
+async fn require_contract(node: &NodeArgs, target: Address) -> Result<()> {
+    view(node, configuration::ADDRESS, &IConfiguration::windowCall {}).await?;
+    let code: Bytes = node.client()?.request("eth_getCode", vec![json!(target), json!("latest")]).await?;
+    if code.is_empty() {
+        bail!(
+            "the group of {} has no contract at {target} yet: a later version of the protocol brings it (`lian gov \
+             parameters`, docs/spec/formats.md)",
+            node.rpc_url
+        );
+    }
+    Ok(())
 }
 
 fn is_not_authorized(error: &anyhow::Error) -> bool {
@@ -93,7 +106,7 @@ async fn now(node: &NodeArgs) -> Result<u64> {
     Ok(time.to::<u64>().max(super::clock()))
 }
 
-pub(in crate::verbs) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
+pub(super) async fn send(args: &ChangeArgs, contract: Address, input: Vec<u8>) -> Result<()> {
     let receipt = args.send(contract, input, explain).await?;
     tell(args, &receipt)
 }
@@ -112,9 +125,7 @@ fn summary(receipt: &Value) -> Table {
     let mut table = Table::new();
     table.line("transaction", text(receipt, "transactionHash")).line("block", decimal(&receipt["blockNumber"]));
     for log in receipt["logs"].as_array().into_iter().flatten() {
-        let topics = log["topics"].as_array().into_iter().flatten().filter_map(|topic| topic.as_str()?.parse().ok());
-        let data: Bytes = log["data"].as_str().and_then(|data| data.parse().ok()).unwrap_or_default();
-        let data = LogData::new_unchecked(topics.collect(), data);
+        let Some(data) = log_data(log) else { continue };
         if let Ok(IMembers::EpochScheduled { epoch, first, sealers }) = IMembers::EpochScheduled::decode_log_data(&data)
         {
             table.line("epoch", epoch).line("sealers", sealers).line("acts from block", first);

@@ -10,7 +10,9 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, keccak256
 use alloy_sol_types::{SolCall, sol};
 use anyhow::{Context as _, Result, ensure};
 use lian_crypto::{ConsensusSecretKey, Suite, VerifiedTransaction};
-use lian_executor::{BlockEnvironment, MemoryState, Rules, Threads, execute_transactions, genesis_block};
+use lian_executor::{
+    BlockEnvironment, MemoryState, Parent, Rules, Threads, execute_proposal, execute_transactions, genesis_block,
+};
 use lian_system_contracts::{
     interfaces::{
         INames,
@@ -19,8 +21,10 @@ use lian_system_contracts::{
     names,
     permissions::ADDRESS,
 };
+use lian_trie::{Hasher, MemoryNodes, StateTrie};
 use lian_types::{
-    ConsensusParameters, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry, PROTOCOL_VERSION_MAX, limits,
+    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
+    PROTOCOL_VERSION_MAX, Proposal, limits,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -53,18 +57,23 @@ pub struct RulesConfig {
     pub command: String,
 }
 
-/// One chain's figure.
+/// One chain's figures. Each is the median of all rounds.
 #[derive(Clone, Debug, Serialize)]
 pub struct RulesLine {
     /// What was decided on it.
     pub rules: &'static str,
-    /// Time of a transfer, in microseconds: the median of all rounds.
-    pub microseconds: f64,
-    /// More than where nothing was decided in the same round, in per cent: the median of all rounds.
-    pub more_percent: f64,
+    /// Time of a transfer in the EVM, in microseconds.
+    pub evm_microseconds: f64,
+    /// More than where nothing was decided in the same round, in per cent.
+    pub evm_more_percent: f64,
+    /// Time of a transfer in a block's whole execution: in the EVM, in the trie of the state, and in those of transactions and
+    /// receipts; in microseconds.
+    pub block_microseconds: f64,
+    /// More than where nothing was decided in the same round, in per cent.
+    pub block_more_percent: f64,
 }
 
-/// What was measured.
+/// What was measured, on one thread.
 #[derive(Clone, Debug, Serialize)]
 pub struct RulesReport {
     /// By what was decided.
@@ -85,8 +94,14 @@ impl fmt::Display for RulesReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = lian_client::Table::new();
         table.line("command", &self.command).line("machine", &self.machine);
-        for RulesLine { rules, microseconds, more_percent } in &self.lines {
-            table.line(*rules, format!("{microseconds:.2} µs a transfer, {more_percent:+.1} %"));
+        for RulesLine { rules, evm_microseconds, evm_more_percent, block_microseconds, block_more_percent } in &self.lines {
+            table.line(
+                *rules,
+                format!(
+                    "{block_microseconds:.2} µs a transfer, {block_more_percent:+.1} %; in the EVM {evm_microseconds:.2} µs, \
+                     {evm_more_percent:+.1} %"
+                ),
+            );
         }
         table.fmt(f)
     }
@@ -127,19 +142,25 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     };
     listed.decide([rule, role].into_iter().chain(accounts.iter().map(grant)))?;
     chains.push(("transfer is for one role, which every sender has", listed));
-    let block = |(rules, mut chain): (&'static str, Chain)| {
-        // What a node knows of callers it knows of one chain.
-        chain.threads = Arc::new(Threads::one());
+    let measured = |(rules, chain): (&'static str, Chain)| {
         let block = chain.transfers(&accounts, config.transactions)?;
-        Ok((rules, chain, block))
+        Measured::new(rules, &chain, block)
     };
-    let chains: Vec<_> = chains.into_iter().map(block).collect::<Result<_>>()?;
-    let rounds = time(&chains, config.rounds)?;
-    let line = |(position, (rules, ..)): (usize, &Measured)| {
-        let of = |round: &[Duration], position: usize| round.get(position).copied().unwrap_or_default().as_secs_f64();
-        let times = rounds.iter().map(|round| of(round, position) * 1e6 / config.transactions as f64);
-        let more = rounds.iter().map(|round| (of(round, position) / of(round, 0).max(1e-9) - 1.0) * 100.0);
-        RulesLine { rules, microseconds: median(times), more_percent: median(more) }
+    let chains: Vec<_> = chains.into_iter().map(measured).collect::<Result<_>>()?;
+    say(&format!("{} rounds", config.rounds));
+    // What a node does on several threads happens on this one.
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let rounds = one.install(|| time(&chains, config.rounds))?;
+    let line = |(position, chain): (usize, &Measured)| {
+        let per = |time: &Duration| time.as_secs_f64() * 1e6 / config.transactions as f64;
+        let figures = |kind: fn(&Times) -> &Duration| {
+            let of = |round: &[Times], position: usize| round.get(position).map(|times| per(kind(times))).unwrap_or_default();
+            let more = |round: &Vec<Times>| (of(round, position) / of(round, 0).max(1e-9) - 1.0) * 100.0;
+            (median(rounds.iter().map(|round| of(round, position))), median(rounds.iter().map(more)))
+        };
+        let (evm_microseconds, evm_more_percent) = figures(|times| &times.evm);
+        let (block_microseconds, block_more_percent) = figures(|times| &times.block);
+        RulesLine { rules: chain.rules, evm_microseconds, evm_more_percent, block_microseconds, block_more_percent }
     };
     Ok(RulesReport {
         lines: chains.iter().enumerate().map(line).collect(),
@@ -151,22 +172,80 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     })
 }
 
-/// What was decided on a chain, the chain, and its block.
-type Measured = (&'static str, Chain, Vec<Arc<VerifiedTransaction>>);
+/// A chain with the block that is executed on it again and again.
+struct Measured {
+    /// What was decided on it.
+    rules: &'static str,
+    /// What executes its blocks, as a node has it, with what it knows of callers; one thread.
+    threads: Threads,
+    parent: Parent,
+    environment: BlockEnvironment,
+    proposal: Proposal,
+    transactions: Vec<Arc<VerifiedTransaction>>,
+}
+
+/// How long the block took.
+struct Times {
+    /// In the EVM alone.
+    evm: Duration,
+    /// Until it was a block.
+    block: Duration,
+}
+
+impl Measured {
+    fn new(rules: &'static str, chain: &Chain, transactions: Vec<Arc<VerifiedTransaction>>) -> Result<Self> {
+        let genesis = genesis_block(Suite::Standard, &genesis(&chain.operator), &group(&chain.operator))?;
+        let environment = chain.environment();
+        let proposal = Proposal {
+            chain_id: CHAIN_ID,
+            group: GroupId(0),
+            epoch: Epoch::ZERO,
+            height: BlockNumber(environment.number),
+            parent: genesis.digest,
+            time: genesis.block.extension.time,
+            proposer: node_key(),
+            transactions: transactions.iter().map(|transaction| transaction.hash()).collect(),
+        };
+        let trie = StateTrie::empty(Hasher::Keccak);
+        let (trie, _) = trie.apply(&MemoryNodes::default(), 0, &chain.state.as_changes().trie_updates())?;
+        let parent = Parent {
+            header: genesis.block.header.clone(),
+            hash: genesis.hash,
+            extension_members: genesis.block.extension.members,
+            state: Arc::new(chain.state.clone()),
+            trie,
+        };
+        Ok(Self { rules, threads: Threads::one(), parent, environment, proposal, transactions })
+    }
+
+    fn evm(&self) -> Result<Duration> {
+        let started = Instant::now();
+        let state = self.parent.state.as_ref();
+        let outcome = self.threads.execute(&rules(), &self.environment, state, &self.transactions)?;
+        let time = started.elapsed();
+        check(&outcome, self.transactions.len())?;
+        Ok(time)
+    }
+
+    fn block(&self) -> Result<Duration> {
+        let started = Instant::now();
+        // All of the trie is in memory.
+        let nodes = MemoryNodes::default();
+        let limit = limits::BLOCK_GAS_LIMIT_DEFAULT;
+        let Self { threads, parent, proposal, transactions, .. } = self;
+        let block = execute_proposal(threads, &rules(), limit, parent, &nodes, proposal, transactions)?;
+        let time = started.elapsed();
+        let succeeded = block.receipts.iter().filter(|receipt| receipt.success).count();
+        ensure!(succeeded == transactions.len(), "{succeeded} of {} transactions succeeded", transactions.len());
+        Ok(time)
+    }
+}
 
 /// The times of each round, by chain. They take turns, so that a busy moment of the machine meets all of them, and after a round
 /// that does not count, in which a node would learn who calls.
-fn time(chains: &[Measured], rounds: u32) -> Result<Vec<Vec<Duration>>> {
-    let round = || {
-        let one = |(_, chain, block): &Measured| {
-            let started = Instant::now();
-            let outcome = chain.threads.execute(&rules(), &chain.environment(), &chain.state, block)?;
-            let time = started.elapsed();
-            check(&outcome, block.len())?;
-            Ok(time)
-        };
-        chains.iter().map(one).collect::<Result<Vec<_>>>()
-    };
+fn time(chains: &[Measured], rounds: u32) -> Result<Vec<Vec<Times>>> {
+    let one = |chain: &Measured| Ok(Times { evm: chain.evm()?, block: chain.block()? });
+    let round = || chains.iter().map(one).collect::<Result<Vec<_>>>();
     round()?;
     (0..rounds).map(|_| round()).collect()
 }
@@ -185,8 +264,6 @@ const fn rules() -> Rules {
 /// A chain's state.
 #[derive(Clone)]
 struct Chain {
-    /// What executes its blocks, as a node has it; one thread.
-    threads: Arc<Threads>,
     state: MemoryState,
     number: u64,
     token: Address,
@@ -200,13 +277,10 @@ impl Chain {
     /// With an OpenZeppelin ERC-20 of which every account has enough.
     fn with_token(accounts: &[Account]) -> Result<Self> {
         let operator = Account::numbered(3, 0)?;
-        let genesis = genesis(&operator);
-        let group = genesis.groups.first().context("there is no group")?;
         let mut state = MemoryState::default();
-        state.apply(&genesis_block(Suite::Standard, &genesis, group)?.changes);
+        state.apply(&genesis_block(Suite::Standard, &genesis(&operator), &group(&operator))?.changes);
         let token = operator.address.create(0);
-        let mut chain =
-            Self { threads: Arc::new(Threads::one()), state, number: 0, token, target: token, operator, nonce: 0 };
+        let mut chain = Self { state, number: 0, token, target: token, operator, nonce: 0 };
         chain.send(TxKind::Create, [workload::token_creation()?.to_vec()])?;
         let fund = |account: &Account| workload::transfer(account.address, 1_000_000).to_vec();
         chain.send(TxKind::Call(token), accounts.iter().map(fund))?;
@@ -268,10 +342,12 @@ impl Chain {
     }
 }
 
-fn genesis(operator: &Account) -> Genesis {
-    let key = ConsensusSecretKey::from_bytes(Suite::Standard, &B256::repeat_byte(1).0).public();
-    let node = NodeEntry { name: "node0".to_owned(), institution: "bank".to_owned(), consensus_key: key };
-    let group = GroupGenesis {
+fn node_key() -> ConsensusKey {
+    ConsensusSecretKey::from_bytes(Suite::Standard, &B256::repeat_byte(1).0).public()
+}
+
+fn group(operator: &Account) -> GroupGenesis {
+    GroupGenesis {
         group: GroupId(0),
         chain_id: CHAIN_ID,
         time: Millis(1_700_000_000_000),
@@ -282,14 +358,18 @@ fn genesis(operator: &Account) -> Genesis {
         committee: None,
         protocol_version: PROTOCOL_VERSION_MAX,
         accounts: BTreeMap::new(),
-    };
+    }
+}
+
+fn genesis(operator: &Account) -> Genesis {
+    let node = NodeEntry { name: "node0".to_owned(), institution: "bank".to_owned(), consensus_key: node_key() };
     Genesis {
         version: 1,
         suite: Suite::Standard.name().to_owned(),
         certificate_authorities: vec![],
         institutions: vec![Institution { name: "bank".to_owned() }],
         nodes: vec![node],
-        groups: vec![group],
+        groups: vec![group(operator)],
     }
 }
 
@@ -302,7 +382,7 @@ mod tests {
         let config = RulesConfig { keys: 10, transactions: 30, rounds: 1, command: "test".to_owned() };
         let report = measure(&config, &|_| ()).unwrap();
         assert_eq!(report.lines.len(), 5);
-        assert!(report.lines.iter().all(|line| line.microseconds > 0.0), "{report}");
+        assert!(report.lines.iter().all(|line| line.evm_microseconds > 0.0 && line.block_microseconds > line.evm_microseconds), "{report}");
         assert!(report.to_string().contains("1,000 addresses frozen elsewhere"), "{report}");
         let bad = RulesConfig { keys: 1, ..config };
         assert_eq!(measure(&bad, &|_| ()).unwrap_err().to_string(), "1 keys: there must be at least 2");

@@ -2,17 +2,24 @@
 
 use super::{CallError, CallSite, CallTransaction, Machine, halt_message};
 use crate::SkipReason;
-use alloy_primitives::Bytes;
+use alloy_primitives::map::HashSet;
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use lian_types::limits::TRANSACTION_GAS_LIMIT_MAX;
 use revm::context_interface::result::{ExecutionResult, HaltReason};
-use revm::inspector::NoOpInspector;
+use revm::bytecode::opcode::SSTORE;
+use revm::inspector::Inspector;
+use revm::interpreter::Interpreter;
+use revm::interpreter::interpreter_types::{InputsTr, Jumps};
 use revm::primitives::KECCAK_EMPTY;
+use revm::state::EvmState;
 
 /// The gas of a transaction that moves value and does nothing else, in units of gas.
 const TRANSFER_GAS: u64 = 21_000;
 /// Gas that a call with value gives the callee for nothing, in units of gas: it may be missing at the end of a frame.
 const CALL_STIPEND: u64 = 2_300;
+/// Most that writing a slot costs, in units of gas, where it has been read already: it was zero (EIP-2200).
+const EMPTY_SLOT_GAS: u64 = 20_000;
 /// How near the search comes to the least gas that suffices: within a sixty-fourth, as geth (0.015). What is added on
 /// top is far more.
 const TOLERANCE: u64 = 64;
@@ -43,14 +50,15 @@ pub enum EstimateError {
     },
 }
 
-/// Gas that suffices for a request, in units of gas: what it needs and a quarter more, at most
-/// [`TRANSACTION_GAS_LIMIT_MAX`]. Nothing is paid for gas, so that being generous costs nothing, and a state that changes
-/// until the transaction runs does not make it fail. A plain transfer needs 21,000 exactly.
+/// Gas that suffices for a request, in units of gas: what it needs, a quarter more, and what it would need besides if each slot
+/// that it writes were empty by then; at most [`TRANSACTION_GAS_LIMIT_MAX`]. Nothing is paid for gas, so that being generous
+/// costs nothing, and a state that changes until the transaction runs does not make it fail. A plain transfer needs 21,000
+/// exactly.
 ///
 /// # Errors
 /// [`EstimateError`] where no gas suffices; a revert carries its data.
 pub fn estimate_gas(site: &CallSite<'_>, request: &TransactionRequest) -> Result<u64, EstimateError> {
-    let mut machine = Machine::new(site, NoOpInspector {})?;
+    let mut machine = Machine::new(site, Written::default())?;
     let asked = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(u64::MAX);
     let block_limit = machine.parts().2.gas_limit;
     let allowance = asked.min(site.gas_cap).min(block_limit).min(TRANSACTION_GAS_LIMIT_MAX);
@@ -65,28 +73,64 @@ pub fn estimate_gas(site: &CallSite<'_>, request: &TransactionRequest) -> Result
             return Ok(TRANSFER_GAS);
         }
     }
-    let needed = search(&mut machine, &transaction)?;
-    let generous = needed.saturating_add(needed.div_ceil(4));
+    let Needs { gas: needed, if_empty } = search(&mut machine, &transaction)?;
+    let generous = needed.saturating_add(needed.div_ceil(4)).saturating_add(if_empty);
     Ok(generous.min(TRANSACTION_GAS_LIMIT_MAX).max(needed))
 }
 
 /// What a gas limit is good for.
 enum Trial {
     /// The transaction succeeds.
-    Enough { used: u64, spent: u64 },
+    Enough { used: u64, spent: u64, if_empty: u64 },
     /// It fails in a way that more gas may change.
     Failed(ExecutionResult),
     /// It cannot even begin.
     TooLittle,
 }
 
-type Plain<'a> = Machine<'a, NoOpInspector>;
+/// What a transaction needs.
+struct Needs {
+    /// The least gas that suffices now, nearly.
+    gas: u64,
+    /// How much more it takes if all slots that it writes have become empty.
+    if_empty: u64,
+}
 
-fn try_gas(machine: &mut Plain<'_>, transaction: &CallTransaction, gas_limit: u64) -> Result<Trial, CallError> {
+/// The slots that a transaction writes, with the accounts whose they are.
+#[derive(Default)]
+struct Written(HashSet<(Address, U256)>);
+
+impl<CTX> Inspector<CTX> for Written {
+    fn step(&mut self, interpreter: &mut Interpreter, _context: &mut CTX) {
+        if interpreter.bytecode.opcode() == SSTORE
+            && let Ok(slot) = interpreter.stack.peek(0)
+        {
+            self.0.insert((interpreter.input.target_address(), slot));
+        }
+    }
+}
+
+impl Written {
+    /// What a transaction has to pay more, in units of gas, where none of what it writes is there. What was empty and is
+    /// not any more was paid in full.
+    fn if_empty(&self, changes: &EvmState) -> u64 {
+        let slots = changes.iter().flat_map(|(address, account)| account.storage.iter().map(move |slot| (*address, slot)));
+        let written = slots.filter(|(address, (slot, value))| {
+            (value.is_changed() || self.0.contains(&(*address, **slot)))
+                && !(value.original_value().is_zero() && !value.present_value().is_zero())
+        });
+        EMPTY_SLOT_GAS.saturating_mul(u64::try_from(written.count()).unwrap_or(u64::MAX))
+    }
+}
+
+type Trials<'a> = Machine<'a, Written>;
+
+fn try_gas(machine: &mut Trials<'_>, transaction: &CallTransaction, gas_limit: u64) -> Result<Trial, CallError> {
     match machine.run(transaction.with_gas_limit(gas_limit)) {
         Ok(outcome) if outcome.result.is_success() => {
             let gas = outcome.result.gas();
-            Ok(Trial::Enough { used: gas.tx_gas_used(), spent: gas.total_gas_spent().max(gas.floor_gas()) })
+            let if_empty = machine.parts().0.if_empty(&outcome.state);
+            Ok(Trial::Enough { used: gas.tx_gas_used(), spent: gas.total_gas_spent().max(gas.floor_gas()), if_empty })
         }
         Ok(outcome) => Ok(Trial::Failed(outcome.result)),
         Err(CallError::Invalid(SkipReason::IntrinsicGas { .. } | SkipReason::FloorGas { .. })) => Ok(Trial::TooLittle),
@@ -95,10 +139,10 @@ fn try_gas(machine: &mut Plain<'_>, transaction: &CallTransaction, gas_limit: u6
 }
 
 /// The least gas that suffices, nearly. Both ends of the search are kept: `low` fails, `high` suffices.
-fn search(machine: &mut Plain<'_>, transaction: &CallTransaction) -> Result<u64, EstimateError> {
+fn search(machine: &mut Trials<'_>, transaction: &CallTransaction) -> Result<Needs, EstimateError> {
     let allowance = transaction.gas_limit();
-    let (used, spent) = match try_gas(machine, transaction, allowance)? {
-        Trial::Enough { used, spent } => (used, spent),
+    let (used, spent, if_empty) = match try_gas(machine, transaction, allowance)? {
+        Trial::Enough { used, spent, if_empty } => (used, spent, if_empty),
         Trial::Failed(ExecutionResult::Revert { output, .. }) => return Err(EstimateError::Reverted { output }),
         Trial::Failed(ExecutionResult::Halt { reason, .. }) if !matches!(reason, HaltReason::OutOfGas(_)) => {
             return Err(EstimateError::Halted { reason });
@@ -118,7 +162,7 @@ fn search(machine: &mut Plain<'_>, transaction: &CallTransaction) -> Result<u64,
         }
         next = middle(low, high);
     }
-    Ok(high)
+    Ok(Needs { gas: high, if_empty })
 }
 
 /// Between two bounds, but not above twice the lower: most transactions need little of what they may have.

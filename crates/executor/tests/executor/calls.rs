@@ -282,7 +282,8 @@ fn a_plain_transfer_is_estimated_exactly() {
     assert_eq!(error.to_string(), "insufficient funds for gas * price + value: balance 0, tx cost 10");
 }
 
-/// What is estimated suffices, and is a quarter more than the least that does, within the search's tolerance.
+/// What is estimated suffices, and is a quarter more than the least that does, within the search's tolerance, and what the
+/// slots may cost that are written and were not empty.
 #[test]
 fn estimates_are_a_quarter_above_what_is_needed() {
     let mut chain = Chain::default();
@@ -290,19 +291,41 @@ fn estimates_are_a_quarter_above_what_is_needed() {
     // Ends well only if more than 50,000 gas are left at the start: what it uses says nothing about what it needs.
     code(&mut chain, CAROL, &hex!("61c3505a10600957005bfe"));
     let requests = [
-        request(ALICE, token, transferCall { to: BOB, value: U256::from(5) }.abi_encode()),
-        TransactionRequest { to: None, ..request(BOB, BOB, creation("HelloWorld", &[])) },
-        request(BOB, BOB, vec![1; 1_000]),
-        request(BOB, CAROL, vec![]),
+        // The sender's balance is there already.
+        (request(ALICE, token, transferCall { to: BOB, value: U256::from(5) }.abi_encode()), 1),
+        (TransactionRequest { to: None, ..request(BOB, BOB, creation("HelloWorld", &[])) }, 0),
+        (request(BOB, BOB, vec![1; 1_000]), 0),
+        (request(BOB, CAROL, vec![]), 0),
     ];
-    for request in requests {
-        let estimated = estimate(&chain, &request).unwrap();
+    for (request, slots) in requests {
+        let estimated = estimate(&chain, &request).unwrap() - 20_000 * slots;
         let suffices = |gas: u64| {
             let outcome = run(&chain, &TransactionRequest { gas: Some(gas), ..request.clone() });
             matches!(outcome, Ok(CallOutcome { result: CallResult::Success { .. }, .. }))
         };
         assert!(suffices(estimated) && suffices(estimated * 4 / 5));
         assert!(!suffices(estimated * 4 / 5 * 96 / 100), "{request:?}: {estimated}");
+    }
+}
+
+/// Others may empty what a transaction is to write, after it was estimated: writing costs more then, and it succeeds all the
+/// same.
+#[test]
+fn estimates_suffice_where_a_slot_has_become_empty() {
+    let mut chain = Chain::default();
+    // PUSH0, CALLDATALOAD, PUSH0, SSTORE: writes what it is given.
+    let program = hex!("5f355f55");
+    let store = |value: u64| request(ALICE, BOB, B256::from(U256::from(value)).to_vec());
+    // What is there, and what is to be written: something else, nothing, and what is there already.
+    for (before, value) in [(1, 2), (1, 0), (1, 1), (0, 0), (0, 1)] {
+        chain.state.insert(BOB, 1, U256::ZERO, program.into(), [(U256::ZERO, U256::from(before))]);
+        let gas = estimate(&chain, &store(value)).unwrap();
+        for by_then in [0, 1, 2, 3] {
+            chain.state.insert(BOB, 1, U256::ZERO, program.into(), [(U256::ZERO, U256::from(by_then))]);
+            let outcome = run(&chain, &TransactionRequest { gas: Some(gas), ..store(value) }).unwrap();
+            let result = outcome.result;
+            assert!(matches!(result, CallResult::Success { .. }), "{before}, {value}, {by_then}: {result:?}");
+        }
     }
 }
 

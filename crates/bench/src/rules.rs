@@ -23,8 +23,8 @@ use lian_system_contracts::{
 };
 use lian_trie::{Hasher, MemoryNodes, StateTrie};
 use lian_types::{
-    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId, Institution, Millis, NodeEntry,
-    PROTOCOL_VERSION_MAX, Proposal, limits,
+    BlockNumber, ConsensusKey, ConsensusParameters, Epoch, Genesis, GroupGenesis, GroupId, Institution, Millis,
+    NodeEntry, PROTOCOL_VERSION_MAX, Proposal, limits,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -94,7 +94,8 @@ impl fmt::Display for RulesReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = lian_client::Table::new();
         table.line("command", &self.command).line("machine", &self.machine);
-        for RulesLine { rules, evm_microseconds, evm_more_percent, block_microseconds, block_more_percent } in &self.lines {
+        for line in &self.lines {
+            let RulesLine { rules, evm_microseconds, evm_more_percent, block_microseconds, block_more_percent } = line;
             table.line(
                 *rules,
                 format!(
@@ -118,7 +119,8 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     let accounts: Vec<_> =
         (0..config.keys as u64).into_par_iter().map(|index| Account::numbered(2, index)).collect::<Result<_>>()?;
     let plain = Chain::with_token(&accounts)?;
-    let mut chains = vec![("nothing decided", plain.clone())];
+    // The second shows how far two figures of the same differ.
+    let mut chains = vec![("nothing decided", plain.clone()), ("nothing decided, once more", plain.clone())];
     let mut elsewhere = plain.clone();
     elsewhere.decide((0..FROZEN_ELSEWHERE).map(|number| {
         let target = Address::from_word(keccak256(number.to_be_bytes()));
@@ -154,7 +156,9 @@ pub fn measure(config: &RulesConfig, say: &dyn Fn(&str)) -> Result<RulesReport> 
     let line = |(position, chain): (usize, &Measured)| {
         let per = |time: &Duration| time.as_secs_f64() * 1e6 / config.transactions as f64;
         let figures = |kind: fn(&Times) -> &Duration| {
-            let of = |round: &[Times], position: usize| round.get(position).map(|times| per(kind(times))).unwrap_or_default();
+            let of = |round: &[Times], position: usize| {
+                round.get(position).map(|times| per(kind(times))).unwrap_or_default()
+            };
             let more = |round: &Vec<Times>| (of(round, position) / of(round, 0).max(1e-9) - 1.0) * 100.0;
             (median(rounds.iter().map(|round| of(round, position))), median(rounds.iter().map(more)))
         };
@@ -381,8 +385,9 @@ mod tests {
     fn every_chain_is_measured() {
         let config = RulesConfig { keys: 10, transactions: 30, rounds: 1, command: "test".to_owned() };
         let report = measure(&config, &|_| ()).unwrap();
-        assert_eq!(report.lines.len(), 5);
-        assert!(report.lines.iter().all(|line| line.evm_microseconds > 0.0 && line.block_microseconds > line.evm_microseconds), "{report}");
+        assert_eq!(report.lines.len(), 6);
+        let is_measured = |line: &RulesLine| line.evm_microseconds > 0.0 && line.block_microseconds > 0.0;
+        assert!(report.lines.iter().all(is_measured), "{report}");
         assert!(report.to_string().contains("1,000 addresses frozen elsewhere"), "{report}");
         let bad = RulesConfig { keys: 1, ..config };
         assert_eq!(measure(&bad, &|_| ()).unwrap_err().to_string(), "1 keys: there must be at least 2");

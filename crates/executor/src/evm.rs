@@ -35,6 +35,9 @@ use revm::interpreter::{
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::state::EvmState;
 
+/// Largest map of accounts that one transaction leaves to the next: to empty a larger one takes longer than to make one.
+const ACCOUNTS_KEPT_MAX: usize = 64;
+
 pub(crate) type ChainContext<D> = MainnetContext<D>;
 type Instructions<D> = EthInstructions<EthInterpreter, ChainContext<D>>;
 type Frame = EthFrame<EthInterpreter>;
@@ -240,9 +243,24 @@ fn method(inputs: &CallInputs, context: &impl ContextTr) -> Method {
 impl BlockEvm<'_, BlockState<'_>> {
     /// Runs a transaction and commits what it changed to the state. An invalid one leaves nothing behind.
     pub(crate) fn transact(&mut self, transaction: TxEnv) -> Result<ExecutionResult, EVMError<StateError>> {
-        let (result, changes) = self.run(transaction);
+        self.transact_noting(transaction, |_| ())
+    }
+
+    /// The same, with a look at all that it read and did.
+    pub(crate) fn transact_noting(
+        &mut self,
+        transaction: TxEnv,
+        note: impl FnOnce(&EvmState),
+    ) -> Result<ExecutionResult, EVMError<StateError>> {
+        let (result, mut changes) = self.run(transaction);
         if result.is_ok() {
             self.state().record(&changes);
+            note(&changes);
+        }
+        // The next transaction fills the same map, which then need not grow for it.
+        if changes.capacity() <= ACCOUNTS_KEPT_MAX {
+            changes.clear();
+            self.evm.ctx.journaled_state.state = changes;
         }
         result
     }

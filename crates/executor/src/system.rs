@@ -9,8 +9,8 @@ use lian_crypto::Suite;
 use lian_system_contracts::interfaces::DelegateCall;
 use lian_system_contracts::{CREDIT_GAS, Call, Failure, Halt, Host, credited};
 use revm::bytecode::Bytecode;
-use revm::context_interface::journaled_state::JournalCheckpoint;
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
+use revm::context_interface::journaled_state::{JournalCheckpoint, JournalLoadErasedError};
 use revm::context_interface::{Block, Cfg, ContextTr, JournalTr};
 use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
@@ -142,6 +142,18 @@ impl<'a, CTX: ContextTr> JournalHost<'a, CTX> {
         Self { context, contract, is_static: true, gas, entered: Vec::new() }
     }
 
+    /// The code of an account with its hash, at the price of reaching it.
+    pub(crate) fn bytecode(&mut self, account: Address) -> Result<(B256, Bytecode), Halt> {
+        let loaded = self.context.journal_mut().load_account_with_code(account).map_err(unreadable)?;
+        let (is_cold, info) = (loaded.is_cold, &loaded.data.info);
+        let code = (info.code_hash, info.code.clone().unwrap_or_default());
+        let costs = self.context.cfg().gas_params();
+        let warm = costs.warm_storage_read_cost();
+        let cost = if is_cold { warm.saturating_add(costs.cold_account_additional_cost()) } else { warm };
+        self.spend(cost)?;
+        Ok(code)
+    }
+
     fn spend(&mut self, gas: u64) -> Result<(), Halt> {
         if self.gas.record_regular_cost(gas) { Ok(()) } else { Err(Halt::OutOfGas) }
     }
@@ -149,25 +161,25 @@ impl<'a, CTX: ContextTr> JournalHost<'a, CTX> {
 
 impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
     fn load(&mut self, contract: Address, slot: U256) -> Result<U256, Halt> {
-        let journal = self.context.journal_mut();
-        // The slot of an account can be read once the account is loaded.
-        journal.load_account(contract).map_err(unreadable)?;
-        let loaded = journal.sload(contract, slot).map_err(unreadable)?;
+        let (value, is_cold) = {
+            let mut account = self.context.journal_mut().load_account_mut(contract).map_err(unreadable)?;
+            let loaded = account.sload(slot, false).map_err(not_loaded)?;
+            (loaded.present_value, loaded.is_cold)
+        };
         let costs = self.context.cfg().gas_params();
-        let cost = if loaded.is_cold { costs.cold_storage_cost() } else { costs.warm_storage_read_cost() };
+        let cost = if is_cold { costs.cold_storage_cost() } else { costs.warm_storage_read_cost() };
         self.spend(cost)?;
-        Ok(loaded.data)
+        Ok(value)
     }
 
     fn store(&mut self, slot: U256, value: U256) -> Result<(), Halt> {
         if self.is_static {
             return Err(Halt::Static);
         }
-        let contract = self.contract;
-        let journal = self.context.journal_mut();
-        journal.load_account(contract).map_err(unreadable)?;
-        journal.touch_account(contract);
-        let stored = journal.sstore(contract, slot, value).map_err(unreadable)?;
+        let stored = {
+            let mut account = self.context.journal_mut().load_account_mut(self.contract).map_err(unreadable)?;
+            account.sstore(slot, value, false).map_err(not_loaded)?
+        };
         let costs = self.context.cfg().gas_params();
         let cost =
             costs.sstore_static_gas().saturating_add(costs.sstore_dynamic_gas(true, &stored.data, stored.is_cold));
@@ -182,12 +194,9 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
             return Err(Halt::Static);
         }
         self.spend(CREDIT_GAS)?;
-        let contract = self.contract;
-        let journal = self.context.journal_mut();
-        journal.load_account(contract).map_err(unreadable)?;
-        journal.touch_account(contract);
-        let value = journal.sload(contract, slot).map_err(unreadable)?.data;
-        journal.sstore(contract, slot, credited(slot, value, amount)?).map_err(unreadable)?;
+        let mut account = self.context.journal_mut().load_account_mut(self.contract).map_err(unreadable)?;
+        let value = account.sload(slot, false).map_err(not_loaded)?.present_value;
+        account.sstore(slot, credited(slot, value, amount)?, false).map_err(not_loaded)?;
         Ok(())
     }
 
@@ -211,14 +220,7 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
     }
 
     fn code(&mut self, account: Address) -> Result<Bytes, Halt> {
-        let loaded = self.context.journal_mut().load_account_with_code(account).map_err(unreadable)?;
-        let is_cold = loaded.is_cold;
-        let code = loaded.data.info.code.as_ref().map(Bytecode::original_bytes).unwrap_or_default();
-        let costs = self.context.cfg().gas_params();
-        let warm = costs.warm_storage_read_cost();
-        let cost = if is_cold { warm.saturating_add(costs.cold_account_additional_cost()) } else { warm };
-        self.spend(cost)?;
-        Ok(code)
+        Ok(self.bytecode(account)?.1.original_bytes())
     }
 
     fn create(&mut self, account: Address, code: Bytes) -> Result<bool, Halt> {
@@ -251,6 +253,11 @@ impl<CTX: ContextTr> Host for JournalHost<'_, CTX> {
             self.gas.set_refunded(refunded);
         }
     }
+}
+
+/// What is cold is never skipped here, so that it is the state that failed.
+fn not_loaded(error: JournalLoadErasedError) -> Halt {
+    error.take_db_error().map_or_else(|| unreadable("a slot was skipped"), unreadable)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Halt {

@@ -6,8 +6,8 @@ use alloy_primitives::map::HashSet;
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use lian_types::limits::TRANSACTION_GAS_LIMIT_MAX;
-use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::bytecode::opcode::SSTORE;
+use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::inspector::Inspector;
 use revm::interpreter::Interpreter;
 use revm::interpreter::interpreter_types::{InputsTr, Jumps};
@@ -114,7 +114,8 @@ impl Written {
     /// What a transaction has to pay more, in units of gas, where none of what it writes is there. What was empty and is
     /// not any more was paid in full.
     fn if_empty(&self, changes: &EvmState) -> u64 {
-        let slots = changes.iter().flat_map(|(address, account)| account.storage.iter().map(move |slot| (*address, slot)));
+        let slots =
+            changes.iter().flat_map(|(address, account)| account.storage.iter().map(move |slot| (*address, slot)));
         let written = slots.filter(|(address, (slot, value))| {
             (value.is_changed() || self.0.contains(&(*address, **slot)))
                 && !(value.original_value().is_zero() && !value.present_value().is_zero())

@@ -9,7 +9,7 @@ use crate::system::JournalHost;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use lian_system_contracts::interfaces::INames;
 use lian_system_contracts::names::{self, Answer, Kind, Place, Route, alias_of, rule_consents, rule_question};
-use lian_system_contracts::{Failure, Halt, Host};
+use lian_system_contracts::{Failure, Halt};
 use lian_types::limits::{NAME_PLACES_MAX, NAME_RULE_GAS};
 use revm::Database;
 use revm::bytecode::Bytecode;
@@ -142,10 +142,8 @@ where
 
     /// An account's code, at the price of a call's.
     fn code(&mut self, address: Address, gas: &mut Gas) -> Result<Code, Halt> {
-        JournalHost::reading(&mut self.evm.ctx, names::ADDRESS, gas).code(address)?;
-        let loaded = self.evm.ctx.journal_mut().load_account_with_code(address);
-        let info = &loaded.map_err(|error| Halt::State(error.to_string()))?.data.info;
-        Ok(Code { address, hash: info.code_hash, bytecode: info.code.clone().unwrap_or_default() })
+        let (hash, bytecode) = JournalHost::reading(&mut self.evm.ctx, names::ADDRESS, gas).bytecode(address)?;
+        Ok(Code { address, hash, bytecode })
     }
 
     /// Asks a rule whether the canary answers: a static call of its own, with its own frames, which inspectors do not see. Whoever

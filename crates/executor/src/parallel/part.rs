@@ -45,11 +45,10 @@ impl<'a> Part<'a> {
         let mut results = Vec::with_capacity(transactions.len());
         for transaction in transactions {
             let sender = transaction.sender();
-            let (result, changes) = evm.run(tx_env(rules.chain.fees, transaction.transaction().as_ethereum(), sender));
-            if result.is_ok() {
-                evm.state().record(&changes);
-                AccountNote::add_all(&changes, &mut notes.accounts, &mut notes.slots);
-            }
+            let transaction = tx_env(rules.chain.fees, transaction.transaction().as_ethereum(), sender);
+            let result = evm.transact_noting(transaction, |changes| {
+                AccountNote::add_all(changes, &mut notes.accounts, &mut notes.slots);
+            });
             notes.ends.push([notes.accounts.len(), notes.slots.len()]);
             results.push(result.ok());
         }

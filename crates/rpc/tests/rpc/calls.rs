@@ -52,10 +52,9 @@ async fn calls_and_estimates() {
     let estimate = client.result("eth_estimateGas", json!([{"from": me, "to": contract, "input": word(9)}])).await;
     let used = chain.send(&chain.sign(2, TxKind::Call(contract), word(9))).await["gasUsed"].clone();
     let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-    assert!(
-        number(&estimate) >= number(&used) * 5 / 4 - 5_000 && number(&estimate) < number(&used) * 2,
-        "{estimate} {used}"
-    );
+    // It writes a slot that is there and could be gone by then.
+    let (estimate, used) = (number(&estimate) - 20_000, number(&used));
+    assert!(estimate >= used * 5 / 4 - 5_000 && estimate < used * 2, "{estimate} {used}");
     let list = client.result("eth_createAccessList", json!([{"from": me, "to": contract, "input": word(9)}])).await;
     assert_eq!(list["accessList"][0]["storageKeys"], json!([format!("{:#066x}", 0)]), "{list}");
     chain.stop().await;

@@ -8,7 +8,7 @@ pragma solidity ^0.8.30;
 /// distrusted by their fingerprints. The contract reads no certificates; nodes do, and pass over what they cannot use.
 ///
 /// The governing body (operators, or the committee where there is one) decides. An institution's administrator may revoke
-/// certificates and keys as far as nodes of its own institution show them.
+/// certificates and keys as far as nodes of its own institution show them, and says whom others reach there.
 interface IAuthorities {
     struct Authority {
         /// SHA-256 of the certificate.
@@ -49,6 +49,7 @@ interface IAuthorities {
     event KeyRevoked(bytes32 indexed id, address indexed account, string institution, bytes32 key, string reason);
     event Unrevoked(bytes32 indexed id, address indexed account, string reason);
     event AdministratorSet(string institution, address account);
+    event ContactSet(string institution, address indexed account, string contact);
 
     error NotAuthorized(address caller);
     error UnknownInstitution(string name);
@@ -71,6 +72,9 @@ interface IAuthorities {
     error InvalidHash(bytes32 hash);
     error UnknownRevocation(bytes32 id);
     error ReasonTooLong(uint256 length, uint256 limit);
+    error ContactTooLong(uint256 length, uint256 limit);
+    /// There is a control character at this byte, from 0.
+    error InvalidContact(uint256 position);
 
     /// Adds an authority of at most 4,096 bytes. The governing body only, as all of the following unless said otherwise.
     function add(bytes calldata certificate, string calldata institution, bool isRoot, string calldata reason) external;
@@ -99,6 +103,10 @@ interface IAuthorities {
     /// Makes an account the administrator of an institution in place of another one; 0: of nobody.
     function setAdministrator(string calldata institution, address account) external;
 
+    /// Says whom others reach at an institution, and how: a name, a telephone number, an address; at most 256 bytes, UTF-8, without
+    /// control characters; empty: nobody. The institution's administrator may, too.
+    function setContact(string calldata institution, string calldata contact) external;
+
     /// Rises with every change of what nodes believe.
     function version() external view returns (uint256);
 
@@ -118,4 +126,7 @@ interface IAuthorities {
 
     /// 0 where the institution has none.
     function administrator(string calldata institution) external view returns (address);
+
+    /// Empty where the institution has none.
+    function contact(string calldata institution) external view returns (string memory);
 }

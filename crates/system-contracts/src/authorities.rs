@@ -16,6 +16,7 @@
 //! | 5, 6 | `bytes32[]`, `mapping(bytes32 => Revocation)` | revocations (`authorities/revocations.rs`) |
 //! | 7 | `uint256` | how many revocations were taken back |
 //! | 8 | `mapping(bytes32 => address)` | institutions' administrators |
+//! | 9 | `mapping(bytes32 => bytes)` | institutions' contacts |
 
 mod certificates;
 mod keys;
@@ -27,7 +28,7 @@ use crate::{
     interfaces::IAuthorities::{self, IAuthoritiesCalls},
     members,
     reason::check_reason,
-    storage::{Storage, entry},
+    storage::{BYTES_MAX, Storage, entry},
 };
 use alloy_primitives::{Address, B256, U256, address};
 use alloy_sol_types::SolCall;
@@ -37,12 +38,18 @@ pub use revocations::{RevocationRecord, revocation_id};
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002008");
 
+/// Longest contact of an institution, in bytes: a name, a telephone number and an address.
+pub const CONTACT_BYTES_MAX: usize = BYTES_MAX;
+
 /// How often anything has changed.
 const VERSION: U256 = U256::ZERO;
 /// How many revocations were taken back.
 const UNREVOKED: U256 = U256::from_limbs([7, 0, 0, 0]);
 /// Mapping from an institution's id to its administrator.
 const ADMINISTRATORS: U256 = U256::from_limbs([8, 0, 0, 0]);
+
+/// Mapping from an institution's id to whom others reach there.
+const CONTACTS: U256 = U256::from_limbs([9, 0, 0, 0]);
 
 /// All that nodes need to judge certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +118,7 @@ pub(crate) fn run(host: &mut dyn Host, call: &Call<'_>, input: IAuthoritiesCalls
             authorized(host, call)?;
             set_administrator(host, &set.institution, set.account).map(done)
         }
+        Calls::setContact(set) => set_contact(host, call, &set.institution, &set.contact).map(done),
         Calls::version(_) => Ok(A::versionCall::abi_encode_returns(&load(host, VERSION)?)),
         Calls::counts(_) => {
             let (authorities, distrusted) = certificates::counts(host)?;
@@ -128,6 +136,10 @@ pub(crate) fn run(host: &mut dyn Host, call: &Call<'_>, input: IAuthoritiesCalls
         Calls::isRevoked(of) => Ok(A::isRevokedCall::abi_encode_returns(&revocations::contains(host, of.id)?)),
         Calls::administrator(of) => {
             Ok(A::administratorCall::abi_encode_returns(&administrator(host, &of.institution)?))
+        }
+        Calls::contact(of) => {
+            let contact = Storage::of(host, ADDRESS).load_text(contact_slot(&of.institution))?;
+            Ok(A::contactCall::abi_encode_returns(&contact))
         }
     }
 }
@@ -153,8 +165,9 @@ fn authorized(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Failure> {
     Err(Failure::revert(&IAuthorities::NotAuthorized { caller }))
 }
 
-/// Whoever governs may revoke anything; an institution's administrator, what only counts for its own nodes.
-fn may_revoke(host: &mut dyn Host, call: &Call<'_>, institution: &str) -> Result<(), Failure> {
+/// Whoever governs decides about every institution, and about all of them (the empty name); an institution's administrator,
+/// about its own.
+fn authorized_for(host: &mut dyn Host, call: &Call<'_>, institution: &str) -> Result<(), Failure> {
     if !institution.is_empty() && !call.caller.is_zero() && administrator(host, institution)? == call.caller {
         return Ok(());
     }
@@ -188,6 +201,27 @@ fn set_administrator(host: &mut dyn Host, institution: &str, account: Address) -
 
 fn administrator(host: &mut dyn Host, institution: &str) -> Result<Address, Halt> {
     Ok(Address::from_word(load(host, entry(ADMINISTRATORS, members::id_of(institution)))?.into()))
+}
+
+fn contact_slot(institution: &str) -> U256 {
+    entry(CONTACTS, members::id_of(institution))
+}
+
+fn set_contact(host: &mut dyn Host, call: &Call<'_>, institution: &str, contact: &str) -> Result<(), Failure> {
+    authorized_for(host, call, institution)?;
+    if institution_id(host, institution)?.is_zero() {
+        return Err(Failure::revert(&IAuthorities::UnknownInstitution { name: String::new() }));
+    }
+    if contact.len() > CONTACT_BYTES_MAX {
+        let (length, limit) = (U256::from(contact.len()), U256::from(CONTACT_BYTES_MAX));
+        return Err(Failure::revert(&IAuthorities::ContactTooLong { length, limit }));
+    }
+    if let Some(position) = contact.find(char::is_control) {
+        return Err(Failure::revert(&IAuthorities::InvalidContact { position: U256::from(position) }));
+    }
+    Storage::of(host, ADDRESS).store_bytes(contact_slot(institution), contact.as_bytes())?;
+    let (institution, contact) = (institution.to_owned(), contact.to_owned());
+    emit(host, &IAuthorities::ContactSet { institution, account: call.caller, contact })
 }
 
 /// Counts a change, for nodes to see.

@@ -318,13 +318,15 @@ fn of_authorities() -> Vec<Sample> {
         change(at, &R::revokeKeysCall { institution: bank.clone(), keys: vec![issuer], reason: reason() }),
         change(at, &R::unrevokeCall { id, reason: reason() }),
         change(at, &R::setAdministratorCall { institution: bank.clone(), account: SOMEBODY }),
+        change(at, &R::setContactCall { institution: bank.clone(), contact: "desk".to_owned() }),
         view(at, &R::versionCall {}),
         view(at, &R::countsCall {}),
         view(at, &R::authoritiesCall { from, limit }),
         view(at, &R::distrustedCall {}),
         view(at, &R::revocationsCall { from, limit }),
         view(at, &R::isRevokedCall { id }),
-        view(at, &R::administratorCall { institution: bank }),
+        view(at, &R::administratorCall { institution: bank.clone() }),
+        view(at, &R::contactCall { institution: bank }),
     ]
 }
 

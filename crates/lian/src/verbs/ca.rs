@@ -8,7 +8,7 @@ mod show;
 
 use super::{NodeArgs, gov::send::Changing};
 use anyhow::Result;
-use changes::{AddAuthority, Distrust, Remove, Revoke, SetAdministrator, TrustAgain, Unrevoke};
+use changes::{AddAuthority, Distrust, Remove, Revoke, SetAdministrator, SetContact, TrustAgain, Unrevoke};
 use clap::Subcommand;
 use import::ImportCrl;
 use issue::Issue;
@@ -37,6 +37,8 @@ pub(crate) enum CaVerb {
     ImportCrl(ImportCrl),
     /// Make an account an institution's administrator, who may revoke for its nodes.
     SetAdministrator(Changing<SetAdministrator>),
+    /// Say whom others reach at an institution, and how.
+    SetContact(SetContact),
     /// Show the authorities that a node knows, of genesis and of the chain.
     List(NodeArgs),
     /// Show what is revoked on chain.
@@ -64,6 +66,7 @@ pub(crate) async fn run(verb: CaVerb) -> Result<()> {
         CaVerb::Unrevoke(verb) => verb.run().await,
         CaVerb::ImportCrl(verb) => verb.run().await,
         CaVerb::SetAdministrator(verb) => verb.run().await,
+        CaVerb::SetContact(verb) => verb.run().await,
         CaVerb::List(node) => show::list(&node).await,
         CaVerb::Revocations(node) => show::revocations(&node).await,
         CaVerb::Identities(node) => show::identities(&node).await,

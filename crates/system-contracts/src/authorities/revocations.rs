@@ -1,7 +1,7 @@
 //! Certificates and keys that are revoked.
 
 use super::{
-    UNREVOKED, check_reason, institution_id, institution_name, keys::Keys, load, may_revoke, note_change, store,
+    UNREVOKED, authorized_for, check_reason, institution_id, institution_name, keys::Keys, load, note_change, store,
 };
 use crate::{
     Call, Failure, Halt, Host,
@@ -96,7 +96,7 @@ fn revoke(
     list: &[Revoked],
     reason: &str,
 ) -> Result<(), Failure> {
-    may_revoke(host, call, institution)?;
+    authorized_for(host, call, institution)?;
     check_reason(reason)?;
     let scope = institution_id(host, institution)?;
     if list.is_empty() {

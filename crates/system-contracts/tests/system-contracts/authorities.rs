@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
-    authorities::{ADDRESS, AuthoritySet, fingerprint, revocation_id, version},
+    authorities::{ADDRESS, AuthoritySet, CONTACT_BYTES_MAX, fingerprint, revocation_id, version},
     committee,
     interfaces::{
         IAuthorities as A,
@@ -296,6 +296,58 @@ fn administrators_revoke_for_their_own_institution_only() {
 }
 
 #[test]
+fn institutions_say_whom_others_reach() {
+    let mut chain = chain();
+    let call = |institution: &str, contact: &str| A::setContactCall {
+        institution: institution.to_owned(),
+        contact: contact.to_owned(),
+    };
+    let said = |chain: &mut Chain, institution: &str| {
+        chain.call(ADDRESS, &A::contactCall { institution: institution.to_owned() }).unwrap()
+    };
+    assert_eq!(said(&mut chain, "bank"), "");
+    chain.call(ADDRESS, &call("bank", "值班室 +86 10 5550 0100")).unwrap();
+    let event: A::ContactSet = last(&chain);
+    assert_eq!((event.institution.as_str(), event.account), ("bank", OPERATOR));
+    assert_eq!(
+        (event.contact.as_str(), said(&mut chain, "bank").as_str()),
+        ("值班室 +86 10 5550 0100", &*event.contact)
+    );
+    assert_eq!(version_of(&mut chain), 0, "no certificate is judged otherwise");
+
+    let refused = |chain: &mut Chain, institution: &str| {
+        let outcome = chain.call_as(ANN, ADDRESS, &call(institution, "ann"));
+        assert_eq!(reverted::<A::NotAuthorized>(outcome.map(drop)).caller, ANN);
+    };
+    refused(&mut chain, "bank");
+    set_administrator(&mut chain, "bank", ANN).unwrap();
+    for other in ["other", "", "nobody"] {
+        refused(&mut chain, other);
+    }
+    // From long to short, and to nothing.
+    let longest = "x".repeat(CONTACT_BYTES_MAX);
+    for contact in [longest.as_str(), "ann", ""] {
+        chain.call_as(ANN, ADDRESS, &call("bank", contact)).unwrap();
+        assert_eq!(said(&mut chain, "bank"), contact);
+    }
+    chain.call(ADDRESS, &call("bank", "desk")).unwrap();
+
+    let before = chain.clone();
+    let long = format!("{longest}x");
+    let error: A::ContactTooLong = reverted(chain.call(ADDRESS, &call("bank", &long)).map(drop));
+    assert_eq!((error.length, error.limit), (U256::from(257), U256::from(256)));
+    for (contact, position) in [("a\nb", 1), ("\u{7f}", 0), ("电\u{85}", 3)] {
+        let error: A::InvalidContact = reverted(chain.call(ADDRESS, &call("bank", contact)).map(drop));
+        assert_eq!(error.position, U256::from(position), "{contact:?}");
+    }
+    for institution in ["", "nobody"] {
+        let error: A::UnknownInstitution = reverted(chain.call(ADDRESS, &call(institution, "x")).map(drop));
+        assert_eq!(error.name, institution);
+    }
+    assert_eq!(chain, before);
+}
+
+#[test]
 fn the_governing_body_alone_decides() {
     fn check(chain: &mut Chain, call: &impl SolCall) {
         let before = chain.clone();
@@ -316,6 +368,7 @@ fn the_governing_body_alone_decides() {
     let institution = String::new();
     check(&mut chain, &A::revokeCertificatesCall { institution, issuer: ISSUER, serials, reason: reason() });
     check(&mut chain, &A::setAdministratorCall { institution: "bank".to_owned(), account: STRANGER });
+    check(&mut chain, &A::setContactCall { institution: "bank".to_owned(), contact: String::new() });
 
     // Where there is a committee it is the committee, and operators have handed over.
     let member = Member { account: ANN, institution: "bank".to_owned(), weight: 1 };

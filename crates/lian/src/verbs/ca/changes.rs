@@ -266,6 +266,24 @@ impl Change for SetAdministrator {
     }
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct SetContact {
+    /// The institution.
+    institution: String,
+    /// A name, a telephone number, an address: at most 256 bytes; without, nobody.
+    contact: Option<String>,
+    #[command(flatten)]
+    how: GovArgs,
+}
+
+impl SetContact {
+    pub(super) async fn run(self) -> Result<()> {
+        let Self { institution, contact, how } = self;
+        let contact = contact.unwrap_or_default();
+        make(&how, action(&A::setContactCall { institution, contact }), true).await
+    }
+}
+
 /// SHA-256 of a certificate, typed or taken of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fingerprint(B256);

@@ -9,7 +9,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use lian_group::{Identity, KnownAuthority};
 use lian_network::pki::Trust;
-use lian_system_contracts::{authorities::ADDRESS, interfaces::IAuthorities as A};
+use lian_system_contracts::{
+    authorities::ADDRESS,
+    interfaces::{IAuthorities as A, IMembers},
+    members,
+};
+use serde::Serialize;
 use serde_json::json;
 use std::{fs::File, io::Write, path::PathBuf};
 
@@ -86,10 +91,9 @@ pub(super) async fn revocations(node: &NodeArgs) -> Result<()> {
 
 pub(super) async fn identities(node: &NodeArgs) -> Result<()> {
     let found = node_identities(node).await?;
-    let administrators = administrators(node, &found).await?;
+    let reached = reached(node).await?;
     if node.json {
-        let shown = json!({"nodes": serde_json::to_value(&found)?, "administrators": administrators});
-        say(shown)?;
+        say(json!({"nodes": serde_json::to_value(&found)?, "institutions": reached}))?;
         return Ok(());
     }
     let header = ["node", "institution", "role", "subject", "issuer", "authority", "key", "until"];
@@ -114,24 +118,37 @@ pub(super) async fn identities(node: &NodeArgs) -> Result<()> {
             say(crate::output::printable(&format!("{}: peers refuse its certificate: {reason}", identity.name)))?;
         }
     }
-    for (institution, account) in &administrators {
-        say(format!("administrator of {institution}: {account}"))?;
+    for Reached { institution, administrator, contact } in &reached {
+        if let Some(account) = administrator {
+            say(format!("administrator of {institution}: {account}"))?;
+        }
+        if !contact.is_empty() {
+            say(crate::output::printable(&format!("contact of {institution}: {contact}")))?;
+        }
     }
     Ok(())
 }
 
-/// The administrators of the institutions whose nodes there are.
-async fn administrators(node: &NodeArgs, identities: &[Identity]) -> Result<Vec<(String, Address)>> {
-    let mut institutions: Vec<_> = identities.iter().map(|identity| identity.institution.clone()).collect();
-    institutions.sort();
-    institutions.dedup();
+/// Who answers for an institution.
+#[derive(Serialize)]
+struct Reached {
+    institution: String,
+    /// The account that may revoke for its nodes.
+    administrator: Option<Address>,
+    /// Whom others reach there, and how; empty where nothing is said.
+    contact: String,
+}
+
+/// Who answers for each institution of the chain.
+async fn reached(node: &NodeArgs) -> Result<Vec<Reached>> {
+    let institutions = view_if_any(node, members::ADDRESS, &IMembers::institutionsCall {}).await?.unwrap_or_default();
     let mut found = Vec::new();
     for institution in institutions {
         let call = A::administratorCall { institution: institution.clone() };
-        let account = view_if_any(node, ADDRESS, &call).await?.unwrap_or_default();
-        if !account.is_zero() {
-            found.push((institution, account));
-        }
+        let administrator = view_if_any(node, ADDRESS, &call).await?.filter(|account| !account.is_zero());
+        let contact = A::contactCall { institution: institution.clone() };
+        let contact = view_if_any(node, ADDRESS, &contact).await?.unwrap_or_default();
+        found.push(Reached { institution, administrator, contact });
     }
     Ok(found)
 }

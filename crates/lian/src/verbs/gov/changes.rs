@@ -381,6 +381,7 @@ fn describe_authorities(call: IAuthoritiesCalls) -> Option<String> {
         }
         Calls::unrevoke(of) => format!("take the revocation {} back", of.id),
         Calls::setAdministrator(set) => format!("make {} administrator of {}", set.account, set.institution),
+        Calls::setContact(set) => format!("make `{}` the contact of {}", set.contact, set.institution),
         _ => return None,
     })
 }

@@ -183,6 +183,12 @@ fn of_authorities(error: IAuthoritiesErrors) -> String {
         E::UnknownRevocation(IAuthorities::UnknownRevocation { id }) => {
             format!("there is no revocation {id}; `lian ca revocations` shows them")
         }
+        E::ContactTooLong(IAuthorities::ContactTooLong { length, limit }) => {
+            format!("a contact of {length} bytes is too long, the limit is {limit}")
+        }
+        E::InvalidContact(IAuthorities::InvalidContact { position }) => {
+            format!("a contact is a line without control characters, and there is one at byte {position}")
+        }
         E::ReasonTooLong(IAuthorities::ReasonTooLong { length, limit }) => {
             format!("a reason of {length} bytes is too long, the limit is {limit}: refer to a document")
         }

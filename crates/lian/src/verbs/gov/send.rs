@@ -191,6 +191,8 @@ fn authorities_summary(table: &mut Table, data: &LogData) {
         table.line("no longer revoked", id);
     } else if let Ok(A::AdministratorSet { institution, account }) = A::AdministratorSet::decode_log_data(data) {
         table.line("administrator", format!("{account} of {institution}"));
+    } else if let Ok(A::ContactSet { institution, contact, .. }) = A::ContactSet::decode_log_data(data) {
+        table.line("contact", format!("{institution}: {contact}"));
     }
 }
 

@@ -105,6 +105,14 @@ pub struct Verdict {
     pub judgement: Judgement,
 }
 
+/// Whether the account is frozen by a state, and what it sends to this address (`None`: a creation) would revert for that.
+///
+/// # Errors
+/// [`StateError`] where the state cannot be read.
+pub fn is_frozen_sender(state: &dyn StateReader, sender: Address, to: Option<Address>) -> Result<bool, StateError> {
+    permissions::is_frozen_sender(&mut ReadHost(state), sender, to).map_err(StateError::new)
+}
+
 impl<'a> Gate<'a> {
     /// The gate of a block, by its parent's state; none as long as nothing was ever decided.
     pub(crate) fn new(

@@ -38,7 +38,7 @@ pub use call::{
     CallError, CallOutcome, CallResult, CallSite, EstimateError, ExplainedVerdict, OverrideError, Overrides,
     RequestError, access_list, call, estimate_gas, explain_permission, halt_message,
 };
-pub use gate::{Question, Verdict};
+pub use gate::{Question, Verdict, is_frozen_sender};
 pub use genesis::{GenesisBlockError, genesis_block};
 pub use governance::{Governance, GovernanceError, members_at, schedule};
 pub use parallel::execute_transactions_parallel;

@@ -39,7 +39,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 pub use filter::{FILTER_SLOTS, filter_slot, is_in_filter};
 pub use roles::{ROLES_MAX, Role};
 pub use rules::{METHODS_MAX, Method, Policy};
-pub use verdict::{Because, CallQuestion, Denial, Judgement, Listed, judge_call, judge_creation};
+pub use verdict::{Because, CallQuestion, Denial, Judgement, Listed, is_frozen_sender, judge_call, judge_creation};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002003");

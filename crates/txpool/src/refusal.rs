@@ -105,6 +105,9 @@ pub enum Refusal {
     /// A contract cannot send transactions (EIP-3607).
     #[error("sender not an eoa: address {0}")]
     SenderIsContract(Address),
+    /// The account is frozen (0x2003): the transaction would use its nonce and revert.
+    #[error("sender is frozen: {0}")]
+    SenderFrozen(Address),
     /// The account has too many transactions in the pool.
     #[error("account limit exceeded: {address} has {limit} pooled transactions, the most that one account may have")]
     AccountFull {

@@ -11,12 +11,13 @@ use crate::{
     status::{GroupStatus, PeerStatus, Role},
     stop::StopSignal,
 };
+use alloy_consensus::Transaction as _;
 use alloy_primitives::TxHash;
 use lian_crypto::{ConsensusSecretKey, VerifiedTransaction};
-use lian_executor::{Governance, StateReader};
+use lian_executor::{Governance, StateReader, is_frozen_sender};
 use lian_ledger::Ledger;
 use lian_system_contracts::members::{NodeRecord, NodeRole};
-use lian_txpool::{AccountView, Refusal};
+use lian_txpool::{AccountView, Origin, Refusal};
 use lian_types::{BlockNumber, ConsensusKey, ConsensusKind, Epoch};
 use parking_lot::RwLock;
 use std::{
@@ -134,14 +135,14 @@ impl CoreThread {
         match command {
             Command::Input(input) => self.step(*input),
             Command::Transactions { from, transactions, unknown } => {
-                let candidates = self.candidates(transactions);
+                let candidates = self.candidates(transactions, Origin::Peer);
                 self.step(Input::Transactions { from, transactions: candidates, unknown });
             }
             Command::Submit { transaction, reply } => {
                 let ticket = self.state.next_ticket;
                 self.state.next_ticket = ticket.wrapping_add(1);
                 self.state.replies.insert(ticket, reply);
-                if let Some(candidate) = self.candidates(vec![transaction]).pop() {
+                if let Some(candidate) = self.candidates(vec![transaction], Origin::Local).pop() {
                     self.step(Input::Submit { ticket, candidate });
                 }
             }
@@ -151,11 +152,11 @@ impl CoreThread {
 
     /// Adds what the newest final state says about each sender. It is read here, so that it is never older than what
     /// the pool has been told.
-    fn candidates(&self, transactions: Vec<Arc<VerifiedTransaction>>) -> Vec<Candidate> {
+    fn candidates(&self, transactions: Vec<Arc<VerifiedTransaction>>, origin: Origin) -> Vec<Candidate> {
         let state = Arc::clone(&self.ledger.head().parent.state);
         let mut candidates = Vec::with_capacity(transactions.len());
         for transaction in transactions {
-            match account_view(state.as_ref(), &transaction) {
+            match account_view(state.as_ref(), &transaction, origin) {
                 Ok(account) => candidates.push(Candidate { transaction, account }),
                 Err(error) => {
                     self.stop.stop(format!("the state cannot be read: {error}"));
@@ -340,17 +341,20 @@ impl CoreThread {
     }
 }
 
-/// What the state says about a sender.
+/// What the state says about a sender, of a client's transaction also whether it is frozen.
 ///
 /// # Errors
 /// Where the state cannot be read.
 pub fn account_view(
     state: &dyn StateReader,
     transaction: &VerifiedTransaction,
+    origin: Origin,
 ) -> Result<AccountView, lian_executor::StateError> {
-    let Some(account) = state.account(transaction.sender())? else { return Ok(AccountView::default()) };
+    let (sender, to) = (transaction.sender(), transaction.transaction().as_ethereum().to());
+    let is_frozen = origin == Origin::Local && is_frozen_sender(state, sender, to)?;
+    let account = state.account(sender)?.unwrap_or_default();
     let is_contract = account.has_code() && !is_delegation(&state.code(account.code_hash)?);
-    Ok(AccountView { nonce: account.nonce, balance: account.balance, is_contract })
+    Ok(AccountView { nonce: account.nonce, balance: account.balance, is_contract, is_frozen })
 }
 
 /// Whether code is a delegation of EIP-7702: `0xef0100` and an address.

@@ -4,9 +4,10 @@ use crate::{
     chain::Chain,
     contract::{creation_code, word},
 };
-use alloy_primitives::{Address, FixedBytes, TxKind};
+use alloy_primitives::{Address, Bytes, FixedBytes, TxKind};
 use alloy_sol_types::SolCall;
 use lian_system_contracts::{
+    assets,
     interfaces::IPermissions::{self as P, Policy},
     permissions::ADDRESS,
 };
@@ -67,6 +68,29 @@ async fn a_refusal_is_explained() {
     assert_eq!(chain.client.result("lian_explainPermission", before).await["allowed"], true, "as it was then");
     let (code, message) = chain.client.failure("lian_explainPermission", json!([])).await;
     assert_eq!(code, -32_602, "{message}");
+    chain.stop().await;
+}
+
+/// A frozen account's transactions are not taken, whatever they would do, but for those by which it may still govern.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_account_sends_nothing() {
+    let chain = Chain::start().await;
+    let (target, me) = (chain.deploy(0).await, chain.signer.address());
+    decide(&chain, 1, &P::freezeCall { target: me, reason: String::new() }).await;
+    let refused = (-32_000, format!("sender is frozen: {me}"));
+    for (to, input) in [
+        (TxKind::Call(target), word(9)),
+        (TxKind::Call(Address::repeat_byte(0x77)), Bytes::new()),
+        (TxKind::Call(assets::ADDRESS), Bytes::new()),
+        (TxKind::Create, creation_code()),
+    ] {
+        for method in ["eth_sendRawTransaction", "eth_sendRawTransactionSync"] {
+            let raw = chain.sign(2, to, input.clone());
+            assert_eq!(chain.client.failure(method, json!([raw])).await, refused, "{to:?}");
+        }
+    }
+    decide(&chain, 2, &P::thawCall { target: me, reason: String::new() }).await;
+    assert_eq!(chain.send(&chain.sign(3, TxKind::Call(target), word(9))).await["status"], "0x1");
     chain.stop().await;
 }
 

@@ -14,7 +14,7 @@ use lian_group::{
     VOTE_LOG_RENEWAL, account_view,
     core::{Candidate, ConsensusStatus, Effect, GroupMessage, Input, Offence, Recipient, SyncWork},
 };
-use lian_txpool::{Body, PoolMessage};
+use lian_txpool::{Body, Origin, PoolMessage};
 use lian_types::{BlockNumber, Millis, Transaction};
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl Node {
         run.next_ticket += 1;
         run.replies.insert(ticket, name);
         let state = Arc::clone(&run.ledger.head().parent.state);
-        match account_view(state.as_ref(), &transaction) {
+        match account_view(state.as_ref(), &transaction, Origin::Local) {
             Ok(account) => {
                 self.step(sim, Input::Submit { ticket, candidate: Candidate { transaction, account } });
             }
@@ -127,7 +127,8 @@ impl Node {
         let state = Arc::clone(&run.ledger.head().parent.state);
         let candidate = |transaction| {
             let transaction = recover(transaction)?;
-            let account = account_view(state.as_ref(), &transaction).map_err(|error| error.to_string())?;
+            let account =
+                account_view(state.as_ref(), &transaction, Origin::Peer).map_err(|error| error.to_string())?;
             Ok(Candidate { transaction, account })
         };
         match new.into_iter().map(candidate).collect::<Result<_, String>>() {

@@ -1,7 +1,7 @@
 //! The verdict on a call or a creation, and what it hangs on.
 
 use super::{
-    Method, Policy, Role, is_chains_own, is_creation_restricted, roles, rules,
+    Method, Policy, Role, filter_slot, is_chains_own, is_creation_restricted, is_in_filter, load, roles, rules,
     standing::{self, Standing},
 };
 use crate::{Halt, Host, authorities, committee, configuration, interfaces::IPermissions, members};
@@ -160,6 +160,19 @@ pub fn judge_creation(host: &mut dyn Host, creator: Address, created: Address) -
     let is_deployer = restricted && roles::has(host, Role::DEPLOYER, creator)?;
     let denial = (restricted && !is_deployer).then_some(Denial::Creation(creator));
     Ok(Judgement::of(denial, Because::Creation { restricted, is_deployer }))
+}
+
+/// Whether an account is frozen, and wants to send to an address that a frozen one may not call: whatever it sends there would
+/// revert. It takes one slot for almost every account.
+///
+/// # Errors
+/// [`Halt`].
+pub fn is_frozen_sender(host: &mut dyn Host, sender: Address, to: Option<Address>) -> Result<bool, Halt> {
+    if to.is_some_and(|to| GOVERNANCE.contains(&to)) {
+        return Ok(false);
+    }
+    let (slot, _) = filter_slot(sender);
+    Ok(is_in_filter(load(host, slot)?, sender) && standing::of(host, sender)?.is_frozen())
 }
 
 fn inactive(address: Address, standing: Standing) -> Option<Denial> {

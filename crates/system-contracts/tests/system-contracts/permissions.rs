@@ -8,7 +8,9 @@ use lian_system_contracts::{
     Failure, committee, configuration,
     interfaces::IPermissions::{self as P, Policy},
     members,
-    permissions::{ADDRESS, Because, CallQuestion, Denial, Judgement, Listed, judge_call, judge_creation},
+    permissions::{
+        ADDRESS, Because, CallQuestion, Denial, Judgement, Listed, is_frozen_sender, judge_call, judge_creation,
+    },
 };
 use lian_types::ConsensusParameters;
 
@@ -215,8 +217,14 @@ fn what_is_frozen_calls_nothing_and_is_not_called() {
     for governance in [configuration::ADDRESS, members::ADDRESS, ADDRESS, committee::ADDRESS] {
         assert!(may_call(&mut chain, SHOP, governance, PAY), "so that no mistake is for ever");
         reverted::<P::InvalidTarget>(freeze(&mut chain, OPERATOR, governance));
+        assert!(!is_frozen_sender(&mut chain.reader(), SHOP, Some(governance)).unwrap());
+    }
+    for to in [Some(BEN), Some(precompiled), Some(lian_system_contracts::assets::ADDRESS), None] {
+        assert!(is_frozen_sender(&mut chain.reader(), SHOP, to).unwrap());
+        assert!(!is_frozen_sender(&mut chain.reader(), BEN, to).unwrap());
     }
     thaw(&mut chain, ANN, SHOP).unwrap();
+    assert!(!is_frozen_sender(&mut chain.reader(), SHOP, None).unwrap());
     assert!(may_call(&mut chain, BEN, SHOP, PAY) && may_create(&mut chain, SHOP));
     assert_eq!(reverted::<P::NotFrozen>(thaw(&mut chain, ANN, SHOP)).target, SHOP);
 

@@ -17,6 +17,9 @@ pub struct AccountView {
     pub balance: U256,
     /// Whether it is a contract: it has code, and that is not a delegation of EIP-7702.
     pub is_contract: bool,
+    /// Whether a transaction of a client would revert because the account is frozen. Of what peers send it is not asked: only
+    /// the block's verdict binds.
+    pub is_frozen: bool,
 }
 
 /// How a transaction was taken.
@@ -88,6 +91,9 @@ impl Pool {
         }
         if view.is_contract {
             return Err(Refusal::SenderIsContract(address));
+        }
+        if view.is_frozen {
+            return Err(Refusal::SenderFrozen(address));
         }
         let value = transaction.transaction().as_ethereum().value();
         if view.balance < value {

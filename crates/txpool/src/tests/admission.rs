@@ -49,6 +49,7 @@ fn what_the_state_forbids_is_refused() {
         (transfer(1, 2, 0), nonce(3), Refusal::NonceTooLow { next: 3, found: 2 }),
         (transfer(1, 2_049, 0), nonce(0), Refusal::NonceGap { next: 0, found: 2_049, ahead_max: 2_048 }),
         (transfer(1, 0, 0), AccountView { is_contract: true, ..nonce(0) }, Refusal::SenderIsContract(address)),
+        (transfer(1, 0, 0), AccountView { is_frozen: true, ..nonce(0) }, Refusal::SenderFrozen(address)),
         (rich.clone(), poor, Refusal::InsufficientFunds { address, balance: poor.balance, value: U256::from(10) }),
     ];
     let mut pool = pool();

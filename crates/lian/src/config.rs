@@ -3,6 +3,7 @@
 use crate::ports::{Listener, Ports};
 use anyhow::{Context, Result, anyhow, bail};
 use lian_group::DataPolicy;
+use lian_hooks::HookSection;
 use lian_types::{BlockNumber, ConsensusKey, HistoryDepth, limits};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -49,6 +50,9 @@ pub(crate) struct NodeConfig {
     pub(crate) execution: ExecutionSection,
     /// Logs.
     pub(crate) log: LogConfig,
+    /// Which services hear of a contract's events.
+    #[serde(default)]
+    pub(crate) hooks: Vec<HookSection>,
 }
 
 /// Keys and certificates of a node.
@@ -279,6 +283,7 @@ impl NodeConfig {
         if config.pruning.archive != Path::new("") {
             config.pruning.archive = folder.join(&config.pruning.archive);
         }
+        config.hooks.iter_mut().for_each(|hook| hook.complete(folder));
         Ok(config)
     }
 
@@ -356,6 +361,7 @@ impl NodeConfig {
                 peers.push_str(&format!("key = \"{key}\"\n"));
             }
         }
+        let hooks: String = self.hooks.iter().map(HookSection::to_toml).collect();
         let tokens: String =
             self.rpc.tokens.iter().map(|(namespace, token)| format!("{namespace:?} = {token:?}\n")).collect();
         let mode = match self.sync.mode {
@@ -438,7 +444,18 @@ advertised = {advertised:?}
 
 # The other nodes: name, host and port of their P2P listener. Those that the chain knows need not be here; one that is in
 # no genesis file may be found before the chain is here if its consensus key is given: key = "0x…"
-{peers}"#,
+{peers}
+# Services that are called for a contract's events, in order and at least once (docs/hooks.md), for example:
+# [[hooks]]
+# name = "settlement"
+# contract = "0x0000000000000000000000000000000000002009"
+# events = ["Issued(uint256 indexed asset, address indexed to, uint256 amount, bytes32 referenceId)"]   # none: all, undecoded
+# url = "https://erp.example/lian"
+# secret = "hooks/settlement.secret"    # `whsec_` and 24 to 64 bytes in base64
+# group = 0                             # may be left out, as may the following
+# certificate_authorities = "erp.pem"   # trusted beside those of the system
+# from = "latest"                       # or the number of the block to begin with
+{hooks}"#,
             name = self.name,
             genesis = self.genesis,
             consensus_key = self.identity.consensus_key,
@@ -480,9 +497,20 @@ fn position_and_reason(text: &str, error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lian_hooks::Start;
 
     #[test]
     fn text_reads_back() {
+        let hook = HookSection {
+            name: "settlement".into(),
+            group: 1,
+            contract: "0x0000000000000000000000000000000000002009".into(),
+            events: vec!["Paid(address payer, string \"text\")".into()],
+            url: "https://erp.example/lian".into(),
+            secret: "hooks/settlement.secret".into(),
+            certificate_authorities: Some("erp.pem".into()),
+            from: Start::Block(7),
+        };
         let config = NodeConfig {
             name: "node0".into(),
             genesis: "genesis.json".into(),
@@ -509,6 +537,7 @@ mod tests {
             pruning: PruningSection { keep_blocks: History::Blocks(9), archive: "old".into() },
             execution: ExecutionSection { threads: 3 },
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
+            hooks: vec![hook.clone(), HookSection { certificate_authorities: None, from: Start::default(), ..hook }],
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
@@ -517,6 +546,9 @@ mod tests {
         assert_eq!(read.genesis, folder.path().join("genesis.json"));
         assert_eq!(read.p2p.peers[0].address, "127.0.0.1:30301");
         assert_eq!(read.rpc.tokens, config.rpc.tokens);
+        assert_eq!(NodeConfig::read_as_written(&path).unwrap().hooks, config.hooks);
+        assert_eq!(read.hooks[0].secret, folder.path().join("hooks/settlement.secret"));
+        assert_eq!(read.hooks[0].certificate_authorities, Some(folder.path().join("erp.pem")));
         assert_eq!(read.execution_threads().unwrap().get(), 3);
         std::fs::write(&path, config.to_toml().replace("threads = 3", "threads = 65")).unwrap();
         let error = format!("{:#}", NodeConfig::read(&path).unwrap_err());

@@ -46,6 +46,8 @@ pub(crate) const CA_FOLDER: &str = "ca";
 pub(crate) const OPERATOR_KEY_FILE: &str = "operator.key";
 /// The roots that a node believed last, in its data folder: with these it begins again.
 pub(crate) const AUTHORITIES_FILE: &str = "authorities.pem";
+/// The cursors of a node's event hooks, beside its configuration.
+pub(crate) const HOOKS_FOLDER: &str = "hooks";
 /// A node's configuration file.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 
@@ -180,6 +182,7 @@ impl NodePlan {
             pruning: PruningSection::default(),
             execution: ExecutionSection::default(),
             log: LogConfig { level: "info".into(), format: LogFormat::Text },
+            hooks: vec![],
         }
     }
 }

@@ -343,3 +343,6 @@ pub const SNAPSHOT_STALLED_MS: u64 = 60_000;
 /// Memory for what one trace records, in bytes: a million instructions with a dozen entries on the stack each take 640 MB,
 /// which no client reads; callTracer stays far below.
 pub const TRACE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Most event hooks of a node: some for each of its institution's systems. Each is a task, a file and a connection.
+pub const HOOKS_MAX: usize = 64;

@@ -2,10 +2,11 @@
 
 use crate::{
     config::{NodeConfig, PeerAddress},
-    layout::{AUTHORITIES_FILE, KEY_PASSPHRASE},
+    layout::{AUTHORITIES_FILE, HOOKS_FOLDER, KEY_PASSPHRASE},
 };
 use anyhow::{Context, Result, bail};
 use lian_crypto::{ConsensusSecretKey, KeyFile, Suite};
+use lian_hooks::Hook;
 use lian_network::{
     PeerConfig,
     pki::{TlsIdentity, Trust},
@@ -22,6 +23,7 @@ pub(crate) struct NodeFolder {
     pub(crate) tls: TlsIdentity,
     /// By what certificates are judged until the chain's own state is at hand.
     pub(crate) trust: Trust,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 impl NodeFolder {
@@ -53,12 +55,13 @@ impl NodeFolder {
         for peer in &config.p2p.peers {
             problems.note(check_peer(peer, &config.name, &genesis));
         }
+        let hooks = read_hooks(&config, path, &genesis, &mut problems);
         let key = problems.note(read_key(&config, suite, &genesis, entry));
         let trust = problems.note(read_trust(&config, &genesis));
         let tls = problems.note(read_certificate(&config, trust.as_ref()));
         match (key, tls, trust) {
             (Some(key), Some(tls), Some(trust)) if problems.0.is_empty() => {
-                (Some(Self { config, genesis, suite, key, tls, trust }), vec![])
+                (Some(Self { config, genesis, suite, key, tls, trust, hooks }), vec![])
             }
             _ => (None, problems.0),
         }
@@ -138,6 +141,17 @@ fn check_peer(peer: &crate::config::PeerAddress, own: &str, genesis: &Genesis) -
         Some((host, Ok(_))) if !host.is_empty() => Ok(()),
         _ => bail!("p2p.peers: `{}` of {name} is not a host and a port, like `10.0.0.1:30300`", peer.address),
     }
+}
+
+/// The hooks that are in order, with their cursors in a folder beside the configuration.
+fn read_hooks(config: &NodeConfig, path: &Path, genesis: &Genesis, problems: &mut Problems) -> Vec<Hook> {
+    let cursors = path.parent().unwrap_or_else(|| Path::new("")).join(HOOKS_FOLDER);
+    let groups: Vec<_> = genesis.groups.iter().map(|group| group.group).collect();
+    let (hooks, errors) = lian_hooks::open(&config.hooks, &cursors, &groups);
+    for error in errors {
+        problems.note::<()>(Err(error.into()));
+    }
+    hooks
 }
 
 fn read_key(

@@ -10,6 +10,7 @@ use crate::stop::{self, NeedsOperator, StopSignals};
 use anyhow::{Result, anyhow};
 use futures::future::select_all;
 use lian_group::{GroupHandle, Node, NodeSetup, StopReason};
+use lian_hooks::{Chain, Hooks};
 use lian_network::{Network, NetworkConfig, NetworkError, NetworkHandle, NetworkLimits, PeerConfig};
 use lian_rpc::{Origins, RpcConfig, RpcServer};
 use lian_system_contracts::members::NodeRecord;
@@ -127,6 +128,7 @@ async fn serve_clients(
     let admin = AdminServer::start(groups.clone(), certificates)
         .inspect_err(|error| tracing::warn!("snapshots and backups only while this node is stopped: {error:#}"))
         .ok();
+    let hooks = Hooks::start(folder.hooks.clone(), &groups.iter().map(chain_of).collect::<Vec<_>>());
     observed.watch(groups.into_iter().filter_map(|group| Watched::new(group, &folder.genesis)).collect());
     tracing::info!(rpc = %rpc.address(), p2p = %folder.config.p2p.listen, metrics = %observed.address(), "node serves");
     let outcome = tokio::select! {
@@ -139,9 +141,16 @@ async fn serve_clients(
             Ok(())
         }
     };
+    drop(hooks);
     drop(admin);
     rpc.stop().await;
     outcome
+}
+
+/// What hooks see of a group.
+fn chain_of(group: &GroupHandle) -> Chain {
+    let info = group.info();
+    Chain { group: info.group, chain_id: info.chain_id, ledger: Arc::clone(group.ledger()), heads: group.heads() }
 }
 
 async fn stop_node(node: Node, network: NetworkHandle) {

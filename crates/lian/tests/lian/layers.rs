@@ -3,7 +3,7 @@
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate and its layer, lowest first. A crate may depend on those of lower layers.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("lian-types", 0),
     ("lian-crypto", 0),
     ("lian-pbft", 1),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("lian-group", 2),
     ("lian-rpc", 3),
     ("lian-client", 3),
+    ("lian-hooks", 3),
     ("lian-bench", 4),
     ("lian-sim", 4),
     ("lian-fuzz", 4),

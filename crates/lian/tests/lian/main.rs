@@ -7,6 +7,7 @@ mod bench;
 mod commands;
 mod committee;
 mod folders;
+mod hooks;
 mod layers;
 mod local_network;
 mod long_chain;

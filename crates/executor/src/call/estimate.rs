@@ -117,8 +117,9 @@ impl Written {
         let slots =
             changes.iter().flat_map(|(address, account)| account.storage.iter().map(move |slot| (*address, slot)));
         let written = slots.filter(|(address, (slot, value))| {
-            (value.is_changed() || self.0.contains(&(*address, **slot)))
-                && !(value.original_value().is_zero() && !value.present_value().is_zero())
+            let is_written = value.is_changed() || self.0.contains(&(*address, **slot));
+            let was_paid = value.original_value().is_zero() && !value.present_value().is_zero();
+            is_written && !was_paid
         });
         EMPTY_SLOT_GAS.saturating_mul(u64::try_from(written.count()).unwrap_or(u64::MAX))
     }

@@ -12,6 +12,7 @@ mod eth_state;
 mod eth_transact;
 mod filter_methods;
 mod lian;
+mod names;
 mod net_web3;
 mod permissions;
 mod subscriptions;
@@ -41,6 +42,7 @@ pub(crate) fn all(chain: Arc<Chain>) -> Result<Methods, RegisterMethodError> {
     txpool::register(&mut registry)?;
     net_web3::register(&mut registry)?;
     lian::register(&mut registry)?;
+    names::register(&mut registry)?;
     permissions::register(&mut registry)?;
     audit::register(&mut registry)?;
     Ok(registry.module.into())

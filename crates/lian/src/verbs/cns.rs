@@ -21,6 +21,7 @@ use lian_system_contracts::{
     interfaces::INames::{self, INamesEvents},
     names::ADDRESS,
 };
+use lian_types::limits::{NAME_SHARES_BLOCKS_DEFAULT, NAME_SHARES_BLOCKS_MAX};
 pub(super) use publication::DeployNameArgs;
 use publication::{KindArgs, PublicationArgs};
 use serde_json::Value;
@@ -88,6 +89,15 @@ pub(crate) enum CnsVerb {
     /// Show what answered when, and why.
     History {
         name: String,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Show which versions have answered how many callers in the last blocks: senders of transactions to the alias.
+    Shares {
+        name: String,
+        /// How many blocks.
+        #[arg(long, default_value_t = NAME_SHARES_BLOCKS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=NAME_SHARES_BLOCKS_MAX))]
+        blocks: u64,
         #[command(flatten)]
         node: NodeArgs,
     },
@@ -159,6 +169,7 @@ pub(crate) async fn run(verb: CnsVerb) -> Result<()> {
         CnsVerb::Show { name, node } => show::name(&node, &name).await,
         CnsVerb::List(node) => show::list(&node).await,
         CnsVerb::History { name, node } => show::history(&node, &name).await,
+        CnsVerb::Shares { name, blocks, node } => show::shares(&node, &name, blocks).await,
         CnsVerb::Delegate { name, delegate, remove, send } => {
             change(&send, &INames::setDelegateCall { name, account: delegate, allowed: !remove }).await
         }

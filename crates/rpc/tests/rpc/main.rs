@@ -7,6 +7,7 @@ mod chain;
 mod client;
 mod contract;
 mod logs;
+mod names;
 mod permissions;
 mod protocol;
 mod server;

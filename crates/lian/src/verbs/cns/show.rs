@@ -1,17 +1,18 @@
 //! `lian cns show`, `list` and `history`.
 
-use super::{canary::percent, contract::Names};
+use super::{canary::percent, contract::Names, explain::explain};
 use crate::{
     output::{print, printable, say, utc},
-    verbs::{NodeArgs, status::columns},
+    verbs::{NodeArgs, status::columns, transact::in_words},
 };
-use alloy_primitives::{Address, U256};
-use anyhow::Result;
-use lian_client::Table;
+use alloy_primitives::{Address, U64, U256};
+use anyhow::{Context, Result};
+use lian_client::{ClientError, Table};
 use lian_system_contracts::{
     interfaces::INames::{self, Canary, Kind, Version},
     names::LIST_MAX,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What a kind is called.
@@ -141,5 +142,61 @@ pub(super) async fn history(node: &NodeArgs, name: &str) -> Result<()> {
         rows.push(vec![block, time, from, switch.to, switch.by.to_string(), switch.reason]);
     }
     print(columns(&rows))?;
+    Ok(())
+}
+
+/// What `lian_nameShares` answers, as far as it is shown.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shares {
+    from_block: U64,
+    to_block: U64,
+    calls: u64,
+    callers: u64,
+    shares: Vec<Share>,
+    canary: Option<ShownCanary>,
+}
+
+#[derive(Deserialize)]
+struct Share {
+    version: Option<String>,
+    rule: Option<Address>,
+    calls: u64,
+    callers: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownCanary {
+    version: String,
+    basis_points: u16,
+}
+
+pub(super) async fn shares(node: &NodeArgs, name: &str, blocks: u64) -> Result<()> {
+    let question = vec![json!(name), json!(blocks)];
+    let answer: Result<Value, ClientError> = node.client()?.request("lian_nameShares", question).await;
+    let answer = answer.map_err(|error| in_words(error.into(), explain))?;
+    if node.json {
+        say(answer)?;
+        return Ok(());
+    }
+    let found: Shares = serde_json::from_value(answer).context("the node's answer cannot be read")?;
+    let mut rows = vec![["version", "calls", "callers", "share of callers"].map(str::to_owned).to_vec()];
+    for Share { version, rule, calls, callers } in &found.shares {
+        let version = match (version, rule) {
+            (_, Some(rule)) => format!("by the rule at {rule}"),
+            (Some(version), None) => printable(version),
+            (None, None) => "-".to_owned(),
+        };
+        let share = callers.saturating_mul(10_000).checked_div(found.callers).unwrap_or_default();
+        let share = percent(u16::try_from(share).unwrap_or(u16::MAX));
+        rows.push(vec![version, calls.to_string(), callers.to_string(), share]);
+    }
+    print(columns(&rows))?;
+    let (calls, from, to) = (found.calls, found.from_block, found.to_block);
+    say(format!("{calls} calls by {} callers in the blocks {from} to {to}", found.callers))?;
+    if let Some(ShownCanary { version, basis_points }) = found.canary {
+        say(format!("decided: {} for {} of callers", printable(&version), percent(basis_points)))?;
+    }
     Ok(())
 }

@@ -146,7 +146,9 @@ fn stage(chain: &Chain, number: u64) -> Result<Stage<'_>, CallError> {
 
 fn answer(stage: &Stage<'_>, name: &str, caller: Address) -> Result<Answer, CallError> {
     // Before it was registered, and while it has no version, nothing answers.
-    let Ok(found) = view(stage, &INames::answerCall { name: name.to_owned(), caller })? else { return Ok((None, None)) };
+    let Ok(found) = view(stage, &INames::answerCall { name: name.to_owned(), caller })? else {
+        return Ok((None, None));
+    };
     Ok((Some(found.text), (!found.rule.is_zero()).then_some(found.rule)))
 }
 

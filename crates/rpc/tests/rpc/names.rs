@@ -32,7 +32,8 @@ fn caller(number: u8) -> PrivateKeySigner {
 async fn call(chain: &Chain, alias: Address, callers: &[u8], nonce: u64) {
     for number in callers {
         let to = TxKind::Call(alias);
-        let transaction = TxEip1559 { chain_id: CHAIN_ID, gas_limit: 500_000, nonce, to, input: word(9), ..TxEip1559::default() };
+        let transaction =
+            TxEip1559 { chain_id: CHAIN_ID, gas_limit: 500_000, nonce, to, input: word(9), ..TxEip1559::default() };
         let signature = caller(*number).sign_hash_sync(&transaction.signature_hash()).unwrap();
         let raw: Bytes = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into();
         assert_eq!(chain.send(&raw).await["status"], "0x1");
@@ -64,7 +65,8 @@ async fn shares_of_a_canary_are_counted() {
     call(&chain, alias, &callers, 0).await;
     let all_by_one = json!([{"version": "1", "calls": 30, "callers": 30}]);
     assert_eq!(shares(&chain).await["shares"], all_by_one);
-    let start = N::startCanaryCall { name: name.clone(), version: "2".into(), basisPoints: 5_000, reason: String::new() };
+    let start =
+        N::startCanaryCall { name: name.clone(), version: "2".into(), basisPoints: 5_000, reason: String::new() };
     operate(&chain, 4, &start).await;
     call(&chain, alias, &callers, 1).await;
     call(&chain, alias, &callers[..1], 2).await;

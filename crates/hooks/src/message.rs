@@ -4,7 +4,7 @@ use crate::events::Events;
 use lian_ledger::FoundLog;
 use lian_types::GroupId;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The `type` of every message.
 const TYPE: &str = "contract.event";
@@ -47,10 +47,7 @@ impl Message {
 /// Seconds since 1970 as RFC 3339 writes them; the number itself beyond the year 9999.
 fn rfc_3339(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    match time {
-        Some(time) => format!("{}T{:02}:{:02}:{:02}Z", time.date(), time.hour(), time.minute(), time.second()),
-        None => seconds.to_string(),
-    }
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 #[cfg(test)]

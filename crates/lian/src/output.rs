@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, Write},
 };
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Prints a line. Unlike `println!` it reports a reader that went away, such as `head`, instead of panicking.
 ///
@@ -39,10 +39,7 @@ pub(crate) fn reader_went_away(error: &anyhow::Error) -> bool {
 /// A time in seconds since 1970 in the form of RFC 3339; as it is where no calendar has it.
 pub(crate) fn utc(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    match time {
-        Some(time) => format!("{}T{:02}:{:02}:{:02}Z", time.date(), time.hour(), time.minute(), time.second()),
-        None => seconds.to_string(),
-    }
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 #[cfg(test)]

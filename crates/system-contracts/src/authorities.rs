@@ -28,18 +28,16 @@ use crate::{
     interfaces::IAuthorities::{self, IAuthoritiesCalls},
     members,
     reason::check_reason,
-    storage::{BYTES_MAX, Storage, entry},
+    storage::{Storage, entry},
 };
 use alloy_primitives::{Address, B256, U256, address};
 use alloy_sol_types::SolCall;
 pub use certificates::{AuthorityRecord, fingerprint};
+use lian_types::limits::CONTACT_BYTES_MAX;
 pub use revocations::{RevocationRecord, revocation_id};
 
 /// Where the contract is.
 pub const ADDRESS: Address = address!("0000000000000000000000000000000000002008");
-
-/// Longest contact of an institution, in bytes: a name, a telephone number and an address.
-pub const CONTACT_BYTES_MAX: usize = BYTES_MAX;
 
 /// How often anything has changed.
 const VERSION: U256 = U256::ZERO;

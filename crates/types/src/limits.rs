@@ -56,15 +56,15 @@ pub const NAME_CALLERS_MAX: u64 = 1_000;
 pub const NAME_PLACES_MAX: usize = 1_024;
 /// Gas of the contract that decides about a canary, in units of gas: some dozens of slots.
 pub const NAME_RULE_GAS: u64 = 100_000;
-/// Blocks of which the answers of a name are counted, unless the question says otherwise: a minute under load.
+/// Blocks of which the answers of a name are counted, unless the question says otherwise.
 pub const NAME_SHARES_BLOCKS_DEFAULT: u64 = 100;
-/// Most of them: all are read.
+/// Most of them: all are read. A question also ends when the time of a call is over.
 pub const NAME_SHARES_BLOCKS_MAX: u64 = 1_000;
-/// Most calls of a name that are counted for one question: a second's work, some 50 µs for each caller and block.
-pub const NAME_SHARES_CALLS_MAX: usize = 20_000;
 
 /// Most certificate authorities on chain, and as many that are distrusted: two for each member, roots and intermediates.
 pub const AUTHORITIES_MAX: usize = 256;
+/// Longest contact of an institution, in bytes: a name, a telephone number and an address.
+pub const CONTACT_BYTES_MAX: usize = 256;
 /// Largest certificate of an authority, in bytes: with an RSA key of 4,096 bits and many extensions it takes 2,500.
 pub const AUTHORITY_BYTES_MAX: usize = 4_096;
 /// Most revocations: a thousand for each of a hundred institutions. A node reads all of them when it starts, in a second or two.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
+mod admission;
 mod caps;
 mod known_members;
 mod node;

@@ -56,12 +56,13 @@ pub(crate) fn transfer(nonce: u64) -> Bytes {
 
 /// A signed transfer of one wei with this nonce, gas limit and input.
 pub(crate) fn signed(transaction: TxEip1559) -> Bytes {
-    let transaction = TxEip1559 {
-        chain_id: CHAIN_ID,
-        to: TxKind::Call(Address::repeat_byte(5)),
-        value: U256::from(1),
-        ..transaction
-    };
+    let to = TxKind::Call(Address::repeat_byte(5));
+    sign(TxEip1559 { to, value: U256::from(1), ..transaction })
+}
+
+/// The same transaction, signed for the chain.
+pub(crate) fn sign(transaction: TxEip1559) -> Bytes {
+    let transaction = TxEip1559 { chain_id: CHAIN_ID, ..transaction };
     let message = Message::from_digest(transaction.signature_hash().0);
     let (id, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &secret()).serialize_compact();
     let signature = Signature::from_bytes_and_parity(&bytes, i32::from(id) == 1);

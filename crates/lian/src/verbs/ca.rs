@@ -38,7 +38,7 @@ pub(crate) enum CaVerb {
     /// Make an account an institution's administrator, who may revoke for its nodes.
     SetAdministrator(Changing<SetAdministrator>),
     /// Say whom others reach at an institution, and how.
-    SetContact(SetContact),
+    SetContact(Changing<SetContact>),
     /// Show the authorities that a node knows, of genesis and of the chain.
     List(NodeArgs),
     /// Show what is revoked on chain.

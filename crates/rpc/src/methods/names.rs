@@ -4,7 +4,7 @@ use crate::{
     block_id::{BlockId, BlockTag},
     chain::Chain,
     error::CallError,
-    evm::{Stage, reverted},
+    evm::{Stage, clock, reverted},
     parameters::Parameters,
     quantity::Quantity,
     registry::Registry,
@@ -12,12 +12,15 @@ use crate::{
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, Bytes};
 use alloy_rpc_types_eth::{TransactionInput, TransactionRequest};
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolError};
 use jsonrpsee::core::RegisterMethodError;
 use lian_executor::{CallResult, halt_message};
 use lian_ledger::StoredBlock;
 use lian_system_contracts::{interfaces::INames, names::ADDRESS};
-use lian_types::limits::{NAME_SHARES_BLOCKS_DEFAULT, NAME_SHARES_BLOCKS_MAX, NAME_SHARES_CALLS_MAX};
+use lian_types::{
+    NAMES_PROTOCOL,
+    limits::{NAME_SHARES_BLOCKS_DEFAULT, NAME_SHARES_BLOCKS_MAX},
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -88,19 +91,17 @@ fn shares(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Shares, Call
     let found = view(&stage(chain, last)?, &INames::findCall { name: name.clone() })?.map_err(reverted)?;
     let first = last.saturating_sub(blocks.saturating_sub(1)).max(1);
     let mut counts = BTreeMap::<Answer, Count>::new();
-    let (mut calls, mut callers) = (0_usize, BTreeSet::new());
+    let milliseconds = chain.limits().call_ms_max;
+    let is_late = clock(milliseconds);
     for number in first..=last {
+        if is_late() {
+            let message = format!("counting took more than {milliseconds} ms: ask for fewer than {blocks} blocks");
+            return Err(CallError::LimitExceeded(message));
+        }
         let Some(block) = chain.block(number)? else { continue };
         let senders: Vec<_> = senders_to(&block, found.aliasAddress).collect();
         if senders.is_empty() {
             continue;
-        }
-        calls = calls.saturating_add(senders.len());
-        if calls > NAME_SHARES_CALLS_MAX {
-            let message = format!(
-                "more than {NAME_SHARES_CALLS_MAX} calls of `{name}` from block {first} on: ask for fewer than {blocks} blocks"
-            );
-            return Err(CallError::LimitExceeded(message));
         }
         let before = stage(chain, number.saturating_sub(1))?;
         let mut answers = HashMap::<Address, Answer>::new();
@@ -112,9 +113,10 @@ fn shares(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Shares, Call
             let count = counts.entry(answer).or_default();
             count.calls = count.calls.saturating_add(1);
             count.callers.insert(sender);
-            callers.insert(sender);
         }
     }
+    let calls = counts.values().map(|count| count.calls).sum();
+    let callers = counts.values().flat_map(|count| &count.callers).collect::<BTreeSet<_>>().len();
     let share = |((version, rule), count): (Answer, Count)| Share {
         version,
         rule,
@@ -128,7 +130,7 @@ fn shares(chain: &Chain, parameters: &mut Parameters<'_>) -> Result<Shares, Call
         from_block: Quantity(first),
         to_block: Quantity(last),
         calls,
-        callers: callers.len(),
+        callers,
         shares: counts.into_iter().map(share).collect(),
         canary: (!version.is_empty()).then_some(ShownCanary { version, basis_points }),
     })
@@ -145,11 +147,14 @@ fn stage(chain: &Chain, number: u64) -> Result<Stage<'_>, CallError> {
 }
 
 fn answer(stage: &Stage<'_>, name: &str, caller: Address) -> Result<Answer, CallError> {
-    // Before it was registered, and while it has no version, nothing answers.
-    let Ok(found) = view(stage, &INames::answerCall { name: name.to_owned(), caller })? else {
-        return Ok((None, None));
-    };
-    Ok((Some(found.text), (!found.rule.is_zero()).then_some(found.rule)))
+    match view(stage, &INames::answerCall { name: name.to_owned(), caller })? {
+        Ok(found) => Ok((Some(found.text), (!found.rule.is_zero()).then_some(found.rule))),
+        // Before it was registered, and while it has no version, nothing answers.
+        Err(data) if INames::UnknownName::abi_decode(&data).is_ok() || INames::NoVersion::abi_decode(&data).is_ok() => {
+            Ok((None, None))
+        }
+        Err(data) => Err(reverted(data)),
+    }
 }
 
 /// What the contract of names answers, or the data that it reverts with.
@@ -159,7 +164,8 @@ fn view<C: SolCall>(stage: &Stage<'_>, call: &C) -> Result<Result<C::Return, Byt
     let outcome = stage.within_limits(|site| lian_executor::call(site, &request));
     match outcome.map_err(|error| stage.failure(error))?.result {
         CallResult::Success { output, .. } if output.is_empty() => {
-            Err(CallError::Refused("the chain has no names: the version of its protocol is below 4".to_owned()))
+            let message = format!("the chain has no names: the version of its protocol is below {NAMES_PROTOCOL}");
+            Err(CallError::Refused(message))
         }
         CallResult::Success { output, .. } => C::abi_decode_returns(&output).map(Ok).map_err(CallError::internal),
         CallResult::Revert { output } => Ok(Err(output)),

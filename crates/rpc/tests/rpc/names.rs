@@ -10,6 +10,7 @@ use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
+use lian_rpc::RpcLimits;
 use lian_system_contracts::{interfaces::INames as N, names::ADDRESS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -103,5 +104,16 @@ async fn shares_of_a_canary_are_counted() {
         let (_, message) = chain.client.failure("lian_nameShares", question).await;
         assert_eq!(message, words);
     }
+    chain.stop().await;
+}
+
+/// Many calls of many callers are much work: the time of a call bounds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_ends_in_time() {
+    let chain = Chain::with(RpcLimits { call_ms_max: 0, ..RpcLimits::default() }).await;
+    let register = N::registerCall { name: "shop".to_owned(), kind: N::Kind::Forwarding };
+    operate(&chain, 0, &register).await;
+    let (_, message) = chain.client.failure("lian_nameShares", json!(["shop", 7])).await;
+    assert_eq!(message, "counting took more than 0 ms: ask for fewer than 7 blocks");
     chain.stop().await;
 }

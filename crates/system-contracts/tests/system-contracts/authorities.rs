@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_sol_types::{SolCall, SolEvent};
 use lian_system_contracts::{
     Failure, Halt,
-    authorities::{ADDRESS, AuthoritySet, CONTACT_BYTES_MAX, fingerprint, revocation_id, version},
+    authorities::{ADDRESS, AuthoritySet, fingerprint, revocation_id, version},
     committee,
     interfaces::{
         IAuthorities as A,
@@ -16,7 +16,7 @@ use lian_system_contracts::{
 };
 use lian_types::{
     ConsensusParameters, Revoked,
-    limits::{AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, REASON_BYTES_MAX, REVOCATIONS_AT_ONCE_MAX},
+    limits::{AUTHORITIES_MAX, AUTHORITY_BYTES_MAX, CONTACT_BYTES_MAX, REASON_BYTES_MAX, REVOCATIONS_AT_ONCE_MAX},
 };
 
 pub(crate) const ANN: Address = Address::repeat_byte(0xa1);

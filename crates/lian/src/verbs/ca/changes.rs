@@ -272,15 +272,14 @@ pub(crate) struct SetContact {
     institution: String,
     /// A name, a telephone number, an address: at most 256 bytes; without, nobody.
     contact: Option<String>,
-    #[command(flatten)]
-    how: GovArgs,
 }
 
-impl SetContact {
-    pub(super) async fn run(self) -> Result<()> {
-        let Self { institution, contact, how } = self;
-        let contact = contact.unwrap_or_default();
-        make(&how, action(&A::setContactCall { institution, contact }), true).await
+impl Change for SetContact {
+    const MAY_BE_ONES_OWN: bool = true;
+
+    fn action(self, _reason: &str) -> Result<Action> {
+        let Self { institution, contact } = self;
+        Ok(action(&A::setContactCall { institution, contact: contact.unwrap_or_default() }))
     }
 }
 
